@@ -1,0 +1,1 @@
+//! Host side of the examples: what the programs share.
