@@ -1,3 +1,30 @@
-//! DICE identities for microcontrollers: from a unique device secret and a firmware measurement to keys and X.509 certificates, without an allocator.
+//! DICE identities for microcontrollers: from a unique device secret and a firmware measurement to keys and X.509
+//! certificates, without an allocator.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
+)]
+
+#[cfg(test)]
+extern crate alloc;
+
+pub mod asn1;
+mod error;
+pub mod hash;
+pub mod kdf;
+pub mod key;
+pub mod pem;
+mod secret;
+mod uds;
+
+pub use error::{Error, Result};
+pub use secret::Secret;
+pub use uds::Uds;

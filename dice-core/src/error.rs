@@ -1,0 +1,114 @@
+//! The crate's one error type: what was wrong, where, and with what value.
+
+use core::fmt;
+
+/// Everything that can go wrong in this crate.
+///
+/// Each variant names the input at fault and, where there is one, the position; none carries secret material.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// Hexadecimal text has the wrong number of characters.
+    HexLength {
+        /// Characters wanted.
+        expected: usize,
+        /// Characters found.
+        found: usize,
+    },
+    /// A character is not a hexadecimal digit.
+    HexDigit {
+        /// Position of the character, counted in characters from 0.
+        index: usize,
+        /// The character itself. A wrong character of a mistyped secret is not the secret.
+        found: char,
+    },
+    /// All 32 bytes of a device secret are the same: an erased or cleared memory, not a secret.
+    UdsAllEqual {
+        /// The repeated byte.
+        byte: u8,
+    },
+    /// The caller's buffer is too small.
+    BufferTooSmall {
+        /// Bytes needed. For structures that end in an ECDSA signature this counts the longest signature.
+        needed: usize,
+        /// Bytes available.
+        available: usize,
+    },
+    /// A derived or given private scalar is zero or not below the group order.
+    ///
+    /// For a derived key the chance is about 2<sup>-32</sup>; another secret has to be used.
+    ScalarOutOfRange,
+    /// Bytes are not a public key on the curve, or not in the encoding wanted.
+    PublicKey,
+    /// A signature's encoding is not strict DER or its integers are out of range.
+    SignatureEncoding,
+    /// A signature does not verify.
+    SignatureMismatch,
+    /// A key derivation was asked for more output than the function can give.
+    OutputTooLong {
+        /// Bytes asked for.
+        requested: usize,
+        /// The most the function gives.
+        limit: usize,
+    },
+    /// A DER value could not be built or read.
+    Der(der::Error),
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T> = core::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::HexLength { expected, found } => {
+                write!(f, "{expected} hexadecimal digits wanted, {found} characters found")
+            }
+            Self::HexDigit { index, found } => {
+                write!(
+                    f,
+                    "character {found:?} at position {index} (counted from 0) is not a hexadecimal digit"
+                )
+            }
+            Self::UdsAllEqual { byte } => {
+                write!(
+                    f,
+                    "every byte of the device secret is {byte:#04x}: this is blank memory, not a secret"
+                )
+            }
+            Self::BufferTooSmall { needed, available } => {
+                write!(f, "buffer of {available} bytes is too small, {needed} are needed")
+            }
+            Self::ScalarOutOfRange => f.write_str("private scalar is zero or not below the group order"),
+            Self::PublicKey => f.write_str("not a valid public key on the curve"),
+            Self::SignatureEncoding => f.write_str("signature is not well formed"),
+            Self::SignatureMismatch => f.write_str("signature does not verify"),
+            Self::OutputTooLong { requested, limit } => {
+                write!(f, "{requested} bytes of derived key asked for, the function gives at most {limit}")
+            }
+            Self::Der(ref cause) => write!(f, "DER: {cause}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Der(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+impl From<der::Error> for Error {
+    fn from(cause: der::Error) -> Self {
+        Self::Der(cause)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Error {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Display2Format(self));
+    }
+}

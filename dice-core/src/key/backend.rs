@@ -1,0 +1,85 @@
+//! The curve arithmetic behind the keys: who multiplies the base point, and ECDSA signing on top of it.
+
+use super::SCALAR_LEN;
+use super::signature::Signature;
+use crate::hash::Hash;
+use crate::kdf::HmacDrbg;
+use crate::secret::Secret;
+use crate::{Error, Result};
+use p256::elliptic_curve::group::Group;
+use p256::elliptic_curve::ops::{Invert, Reduce};
+use p256::elliptic_curve::point::AffineCoordinates;
+use p256::{FieldBytes, NonZeroScalar, ProjectivePoint, Scalar, U256};
+use zeroize::{Zeroize, Zeroizing};
+
+/// The part of P-256 that decides the speed of key derivation and signing: base-point multiplication.
+///
+/// An implementation in assembly or on a hardware engine replaces the portable one by naming its type as the backend of
+/// a [`SecretKey`](super::SecretKey). Everything secret around it (nonces, scalar arithmetic) stays in this crate.
+pub trait P256: 'static {
+    /// Computes the affine coordinates x and y of `scalar · G`, big-endian.
+    ///
+    /// The time taken must not depend on the scalar, and whatever is left of it in memory must be wiped.
+    fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]);
+}
+
+/// The backend used where none is named.
+pub type DefaultBackend = Portable;
+
+/// Curve arithmetic of the `p256` crate: constant time, no assembly, runs everywhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Portable;
+
+impl P256 for Portable {
+    fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]) {
+        let point = ProjectivePoint::mul_by_generator(scalar).to_affine();
+        (point.x().into(), point.y().into())
+    }
+}
+
+/// Checks the range of a private scalar. The parsed copy is wiped on drop.
+pub(super) fn parse_scalar(bytes: &Secret<SCALAR_LEN>) -> Result<Zeroizing<NonZeroScalar>> {
+    let mut encoded = FieldBytes::from(*bytes.expose());
+    let scalar = NonZeroScalar::from_repr(encoded).into_option().map(Zeroizing::new);
+    encoded.zeroize();
+    scalar.ok_or(Error::ScalarOutOfRange)
+}
+
+/// Deterministic ECDSA (RFC 6979 §3.2) with the generator over `H`.
+pub(super) fn sign_rfc6979<B: P256, H: Hash>(scalar: &Secret<SCALAR_LEN>, digest: &[u8]) -> Signature {
+    let z = bits_to_scalar(digest);
+    let reduced: [u8; SCALAR_LEN] = z.to_bytes().into();
+    let mut nonces = HmacDrbg::<H>::new(&[scalar.expose(), &reduced]);
+    loop {
+        let mut candidate = Secret::zeroed();
+        nonces.generate(candidate.expose_mut());
+        let signature = parse_scalar(&candidate).and_then(|nonce| sign_with_nonce::<B>(scalar, &nonce, &z));
+        // A candidate out of range has a chance of 2^-32, r or s of zero one of 2^-256: take the next, as the RFC says.
+        if let Ok(signature) = signature {
+            return signature;
+        }
+    }
+}
+
+/// The ECDSA equation: r = (k·G).x mod n, s = k⁻¹ (z + r·d) mod n.
+pub(super) fn sign_with_nonce<B: P256>(
+    scalar: &Secret<SCALAR_LEN>,
+    nonce: &NonZeroScalar,
+    z: &Scalar,
+) -> Result<Signature> {
+    let key = parse_scalar(scalar)?;
+    let (x, _) = B::mul_base(nonce);
+    let r = bits_to_scalar(&x);
+    let inverse = Zeroizing::new(nonce.invert());
+    let product = Zeroizing::new(r * **key);
+    let s = **inverse * (*z + *product);
+    Signature::from_scalars(&r.to_bytes().into(), &s.to_bytes().into())
+}
+
+/// The leftmost 256 bits as an integer modulo n (FIPS 186-5 §6.4.1; bits2int and its reduction in RFC 6979 §2.3).
+pub(super) fn bits_to_scalar(bits: &[u8]) -> Scalar {
+    let mut padded = [0; SCALAR_LEN];
+    let offset = SCALAR_LEN.saturating_sub(bits.len());
+    padded.iter_mut().skip(offset).zip(bits).for_each(|(to, from)| *to = *from);
+    <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(&padded))
+}
