@@ -1,0 +1,95 @@
+//! Writing text into a caller's buffer. On a buffer that is too small the writer goes on counting, so that the
+//! error can say how many bytes are needed.
+use crate::Error;
+
+/// Appends to a borrowed buffer; never writes past it.
+pub(crate) struct Writer<'b> {
+    out: &'b mut [u8],
+    len: usize,
+}
+
+impl<'b> Writer<'b> {
+    pub(crate) fn new(out: &'b mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        if let Some(room) = self.out.get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
+        }
+        self.len = end;
+    }
+
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.bytes(&[byte]);
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    pub(crate) fn decimal(&mut self, value: u64) {
+        self.text(Decimal::new(value).as_str());
+    }
+
+    /// Everything written, or the number of bytes that would have been needed.
+    pub(crate) fn finish(self) -> Result<&'b [u8], Error> {
+        let Self { out, len } = self;
+        match out.get(..len) {
+            Some(written) => Ok(written),
+            None => Err(Error::BufferTooSmall { needed: len }),
+        }
+    }
+
+    /// As [`Writer::finish`], as text.
+    pub(crate) fn finish_str(self) -> Result<&'b str, Error> {
+        // Only `text`, `decimal` and ASCII bytes were appended, so this is always UTF-8.
+        core::str::from_utf8(self.finish()?).map_err(|_| Error::BufferTooSmall { needed: 0 })
+    }
+}
+
+/// A number in decimal digits, without the formatting machinery of `core::fmt`.
+#[derive(Clone, Copy)]
+pub(crate) struct Decimal {
+    digits: [u8; Self::MAX],
+    start: usize,
+}
+
+impl Decimal {
+    /// Digits of `u64::MAX`.
+    const MAX: usize = 20;
+
+    pub(crate) fn new(mut value: u64) -> Self {
+        let mut digits = [b'0'; Self::MAX];
+        let mut start = Self::MAX;
+        for (index, digit) in digits.iter_mut().enumerate().rev() {
+            // The remainder of a division by ten fits a byte.
+            *digit = b'0' + (value % 10) as u8;
+            value /= 10;
+            start = index;
+            if value == 0 {
+                break;
+            }
+        }
+        Self { digits, start }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.digits.get(self.start..).and_then(|digits| core::str::from_utf8(digits).ok()).unwrap_or("")
+    }
+}
+
+/// Decimal digits only, no sign, no blank; `None` when it is something else or does not fit.
+pub(crate) fn parse_u32(text: &str) -> Option<u32> {
+    if text.is_empty() {
+        return None;
+    }
+    text.bytes().try_fold(0u32, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u32::from(digit))
+    })
+}

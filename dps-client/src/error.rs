@@ -1,0 +1,193 @@
+//! The crate's one error type.
+use core::fmt;
+
+use crate::json::JsonError;
+use crate::registration::Fault;
+
+/// A word of the service kept for the error message, cut at [`Word::MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Word(heapless::String<{ Word::MAX }>);
+
+impl Word {
+    /// Bytes kept of the word.
+    pub const MAX: usize = 32;
+
+    pub(crate) fn new(word: crate::json::JsonStr<'_>) -> Self {
+        let mut kept = heapless::String::new();
+        for character in word.chars() {
+            if kept.push(character).is_err() {
+                break;
+            }
+        }
+        Self(kept)
+    }
+
+    /// The word, or its beginning.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Everything that can go wrong in this crate.
+///
+/// [`Error::is_retriable`] says whether registering again later can help without anybody changing something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// A buffer is too small; `needed` bytes would have been enough.
+    BufferTooSmall {
+        /// Bytes needed.
+        needed: usize,
+    },
+    /// A value given to [`Config`](crate::Config) or a builder breaks the service's rules.
+    Invalid {
+        /// Which value.
+        what: &'static str,
+        /// Byte position of the first offending byte; the length when the value is too short or too long.
+        at: usize,
+    },
+    /// An answer, a payload or another document is not JSON.
+    Json(JsonError),
+    /// An answer lacks a member it must have.
+    Missing(&'static str),
+    /// A member of an answer has the wrong type, is empty, or has a value that cannot be right.
+    BadMember(&'static str),
+    /// A member of an answer stands there twice.
+    Duplicate(&'static str),
+    /// A member of an answer is longer than this crate keeps.
+    TooLong(&'static str),
+    /// The operation has a status this crate does not know.
+    UnknownStatus(Word),
+    /// The assigned hub speaks a protocol this crate does not know. Nothing is guessed; update the firmware.
+    UnknownConnectionProfile(Word),
+    /// A message arrived on a topic that is not an answer of the service.
+    NotAnAnswer,
+    /// The topic of an answer is malformed; the text names the part at fault.
+    BadTopic(&'static str),
+    /// The MQTT connection was refused with this CONNACK return code (MQTT 3.1.1, section 3.2.2.3). 4 and 5 mean:
+    /// wrong credential, registration id or id scope.
+    ConnectionRefused {
+        /// The return code.
+        code: u8,
+    },
+    /// The service refused the request.
+    Service {
+        /// The HTTP-like status.
+        status: u16,
+        /// The service's own code, such as 401002 (`status` is its first three digits).
+        code: Option<u32>,
+    },
+    /// The service ended the registration without a hub.
+    NotAssigned {
+        /// `failed`, `disabled` or `unassigned`.
+        status: crate::Status,
+        /// The service's own code, such as 400207.
+        code: Option<u32>,
+    },
+    /// The service lost the operation twice.
+    OperationLost,
+    /// The TPM refused the service's credential.
+    ActivationFailed,
+    /// The policy's number of attempts is used up; the last fault is named.
+    GaveUp {
+        /// Failed attempts in a row.
+        attempts: u32,
+        /// What ended the last one.
+        last: Fault,
+    },
+}
+
+impl Error {
+    /// Whether the same registration, started again later, may succeed.
+    ///
+    /// `false` means that someone has to act first: another credential, an enrolment, a configuration or a firmware.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::GaveUp { .. } | Self::OperationLost => true,
+            Self::ConnectionRefused { code } => *code == crate::mqtt::CONNACK_UNAVAILABLE,
+            Self::Service { status, .. } => {
+                matches!(
+                    crate::StatusClass::of(*status),
+                    crate::StatusClass::Retriable | crate::StatusClass::Conflict
+                )
+            }
+            // An allocation that failed or gave nothing may succeed when the service side has a hub again.
+            Self::NotAssigned { status, .. } => *status != crate::Status::Disabled,
+            _ => false,
+        }
+    }
+}
+
+impl From<JsonError> for Error {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BufferTooSmall { needed } => {
+                write!(f, "the buffer is too small: {needed} bytes are needed")
+            }
+            Self::Invalid { what, at } => write!(f, "{what} is not valid (at byte {at})"),
+            Self::Json(error) => error.fmt(f),
+            Self::Missing(member) => write!(f, "the answer has no {member}"),
+            Self::BadMember(member) => write!(f, "the answer's {member} is not acceptable"),
+            Self::Duplicate(member) => write!(f, "the answer has {member} twice"),
+            Self::TooLong(member) => write!(f, "the answer's {member} is too long"),
+            Self::UnknownStatus(word) => write!(f, "unknown registration status \"{}\"", word.as_str()),
+            Self::UnknownConnectionProfile(word) => {
+                write!(
+                    f,
+                    "the hub's connection profile \"{}\" is unknown: update the firmware",
+                    word.as_str()
+                )
+            }
+            Self::NotAnAnswer => f.write_str("the topic is not one of a DPS answer"),
+            Self::BadTopic(part) => write!(f, "malformed {part} in the topic of the answer"),
+            Self::ConnectionRefused { code } => {
+                write!(f, "the service refused the connection (CONNACK {code})")?;
+                match code {
+                    1 => f.write_str(": protocol level"),
+                    2 => f.write_str(": client id"),
+                    3 => f.write_str(": not available, try later"),
+                    4 | 5 => f.write_str(": check credential, registration id, id scope and enrolment"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Service { status, code } => {
+                write!(f, "the service answered {status}")?;
+                if let Some(code) = code {
+                    write!(f, " (error {code})")?;
+                }
+                match status {
+                    401 => f.write_str(": the certificate or token is not accepted"),
+                    403 => f.write_str(": forbidden"),
+                    404 => f.write_str(": no such enrolment or id scope"),
+                    _ => Ok(()),
+                }
+            }
+            Self::NotAssigned { status, code } => {
+                write!(f, "the registration ended as {}", status.as_str())?;
+                code.map_or(Ok(()), |code| write!(f, " (error {code})"))
+            }
+            Self::OperationLost => f.write_str("the service lost the registration twice"),
+            Self::ActivationFailed => f.write_str("the TPM refused the service's credential"),
+            Self::GaveUp { attempts, last } => write!(f, "gave up after {attempts} attempts: {last}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Json(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! The registration as a state machine without I/O: ask it what to do ([`Registration::next`]), do it, tell it what
+//! happened ([`Registration::handle`]).
+use core::fmt;
+
+use crate::assignment::Assignment;
+use crate::buf::Decimal;
+use crate::config::Transport;
+use crate::json::JsonStr;
+use crate::message::{self, OperationStatus, RegistrationState, ServiceError, Status};
+use crate::retry::{Jitter, StatusClass, scale};
+use crate::{Config, Error};
+
+/// Longest operation id kept, in bytes. The service's have about 55.
+pub const MAX_OPERATION_ID: usize = 256;
+
+type OperationId = heapless::String<MAX_OPERATION_ID>;
+
+/// What to do next.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Action<'r> {
+    /// Open the connection (TCP, TLS, and MQTT CONNECT), then report [`Event::Connected`],
+    /// [`Event::ConnectionRefused`] or [`Event::Disconnected`].
+    Connect {
+        /// Which of the device's credentials to use, from 0. Build a fresh SAS token for each connection.
+        credential: u8,
+    },
+    /// Subscribe to [`SUBSCRIBE_FILTER`](crate::mqtt::SUBSCRIBE_FILTER), then report [`Event::Subscribed`] or
+    /// [`Event::SubscribeRefused`]. Never comes over HTTPS.
+    Subscribe,
+    /// Send the request and report the answer with [`Event::Answer`].
+    Send(Request<'r>),
+    /// Close the connection; nothing needs to be reported. A new [`Action::Connect`] follows in time.
+    Disconnect {
+        /// Why.
+        reason: Fault,
+    },
+    /// Nothing to do until the clock shows this or an event comes.
+    Wait {
+        /// In the caller's milliseconds.
+        until_ms: u64,
+    },
+    /// The device is assigned. Close the connection and go to the hub.
+    Finished(&'r Assignment),
+    /// The registration has failed for good. Close the connection.
+    Failed(&'r Error),
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Event<'e> {
+    /// The connection stands (over MQTT: CONNACK 0 came).
+    Connected,
+    /// MQTT CONNACK with this return code, not 0.
+    ConnectionRefused {
+        /// The return code of MQTT 3.1.1, section 3.2.2.3.
+        code: u8,
+    },
+    /// SUBACK with success.
+    Subscribed,
+    /// SUBACK with 0x80.
+    SubscribeRefused,
+    /// A message of the service, taken apart by [`mqtt::parse_answer`](crate::mqtt::parse_answer) or the HTTPS
+    /// binding.
+    Answer(Answer<'e>),
+    /// No connection could be made, or it is lost.
+    Disconnected,
+    /// The TPM has activated the credential of [`Progress::Challenge`]; requests can be authorised now.
+    Activated,
+    /// The TPM refused the credential.
+    ActivationFailed,
+}
+
+/// An answer of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Answer<'e> {
+    /// The HTTP-like status, 100-599.
+    pub status: u16,
+    /// The echoed request id; `None` over HTTPS, where the connection pairs request and answer.
+    pub rid: Option<&'e str>,
+    /// How long to wait at least, in seconds.
+    pub retry_after_s: Option<u32>,
+    /// The JSON body.
+    pub body: &'e [u8],
+}
+
+/// What an event meant: for logs, and for the parts of an answer that the machine does not keep.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Progress<'e> {
+    /// The event does not belong to the present state, such as a late answer to an earlier request. Nothing changed.
+    Ignored,
+    /// The event was expected and taken.
+    Accepted,
+    /// The service is at work on the operation; a poll follows.
+    Assigning,
+    /// The device is assigned; here are payload, issued certificates and the TPM's hub key.
+    Assigned(RegistrationState<'e>),
+    /// The service ended the registration without a hub; here are its code and message.
+    NotAssigned(Option<RegistrationState<'e>>),
+    /// The service refused the request; whether another try follows, [`Registration::next`] tells.
+    Refused {
+        /// The HTTP-like status.
+        status: u16,
+        /// The body, when it was one of the service's.
+        detail: Option<ServiceError<'e>>,
+    },
+    /// The service wants the TPM to activate this credential (base64). Report [`Event::Activated`] when done.
+    Challenge(JsonStr<'e>),
+    /// The attempt ended in a fault; another follows after a while unless the attempts are used up.
+    Fault(Fault),
+    /// The answer cannot be used; [`Registration::next`] gives the error.
+    Unusable,
+}
+
+/// What ended an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Fault {
+    /// The connection was lost or could not be made.
+    ConnectionLost,
+    /// No connection within [`Timing::connect_ms`](crate::Timing::connect_ms).
+    ConnectTimeout,
+    /// No answer within [`Timing::request_ms`](crate::Timing::request_ms).
+    RequestTimeout,
+    /// The subscription was refused.
+    SubscribeRefused,
+    /// The service refused the connection with this CONNACK code.
+    ConnectionRefused(u8),
+    /// The service refused the request with this status.
+    Service(u16),
+    /// The service lost the operation.
+    OperationLost,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectionLost => f.write_str("no connection, or the connection was lost"),
+            Self::ConnectTimeout => f.write_str("no connection in time"),
+            Self::RequestTimeout => f.write_str("no answer in time"),
+            Self::SubscribeRefused => f.write_str("the subscription was refused"),
+            Self::ConnectionRefused(code) => write!(f, "the service refused the connection (CONNACK {code})"),
+            Self::Service(status) => write!(f, "the service answered {status}"),
+            Self::OperationLost => f.write_str("the service lost the operation"),
+        }
+    }
+}
+
+/// A request to send. Over MQTT: [`mqtt::topic`](crate::mqtt::topic) and [`Request::body`].
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Request<'r> {
+    config: &'r Config<'r>,
+    rid: u32,
+    operation: Operation<'r>,
+    authorized: bool,
+}
+
+/// The operations of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Operation<'r> {
+    /// Register the device.
+    Register,
+    /// Ask how the registration stands.
+    Poll {
+        /// Names the operation.
+        operation_id: &'r str,
+    },
+}
+
+impl<'r> Request<'r> {
+    /// The request id, echoed in the answer in decimal.
+    #[must_use]
+    pub fn rid(&self) -> u32 {
+        self.rid
+    }
+
+    /// What is asked.
+    #[must_use]
+    pub fn operation(&self) -> Operation<'r> {
+        self.operation
+    }
+
+    /// The registration it belongs to.
+    #[must_use]
+    pub fn config(&self) -> &'r Config<'r> {
+        self.config
+    }
+
+    /// Whether an HTTPS request carries the SAS token (if the device has one at all). Only the first request of a
+    /// TPM goes without.
+    #[must_use]
+    pub fn is_authorized(&self) -> bool {
+        self.authorized
+    }
+
+    /// The JSON body, in `out`; empty for a poll.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] with the bytes needed. Without payload, CSR and TPM 150 bytes are always enough.
+    pub fn body<'b>(&self, out: &'b mut [u8]) -> Result<&'b [u8], Error> {
+        match self.operation {
+            Operation::Register => message::write_register(self.config, true, out),
+            Operation::Poll { .. } => Ok(&[]),
+        }
+    }
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Down,
+    /// Until the deadline.
+    Connecting(u64),
+    /// Not subscribed yet.
+    Connected,
+    /// Until the deadline.
+    Subscribing(u64),
+    Ready,
+    /// Until the deadline.
+    Awaiting(u64),
+    /// To be closed on the next call, for this reason.
+    Closing(Fault),
+}
+
+/// How far the registration is.
+#[derive(Debug)]
+enum Phase {
+    Register,
+    Poll(OperationId),
+    /// The TPM is at work.
+    Activate,
+    Assigned(Assignment),
+    Failed(Error),
+}
+
+/// One registration of a device.
+///
+/// It never reads a clock: every call takes `now_ms`, milliseconds of any steady clock. If that clock is set back,
+/// waiting times keep their length; if it leaps forward, they end early.
+///
+/// ```
+/// use dps_client::{Action, Config, Event, Registration, mqtt};
+///
+/// let config = Config::new("0ne00000001", "my-device")?;
+/// let mut registration = Registration::new(config, 0x1234_5678);
+/// assert!(matches!(registration.next(0), Action::Connect { credential: 0 }));
+/// registration.handle(Event::Connected, 100);
+/// assert!(matches!(registration.next(100), Action::Subscribe));
+/// registration.handle(Event::Subscribed, 150);
+/// let mut buffer = [0; mqtt::MAX_TOPIC];
+/// let Action::Send(request) = registration.next(150) else { panic!() };
+/// assert!(mqtt::topic(&request, &mut buffer)?.starts_with("$dps/registrations/PUT/iotdps-register/?$rid="));
+/// # Ok::<(), dps_client::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Registration<'a> {
+    config: Config<'a>,
+    phase: Phase,
+    link: Link,
+    /// Nothing is sent and no connection made before this.
+    due: u64,
+    /// The latest time seen.
+    now: u64,
+    jitter: Jitter,
+    rid: u32,
+    /// Faults in a row.
+    attempts: u32,
+    credential: u8,
+    /// The service has lost the operation once.
+    operation_lost: bool,
+    activated: bool,
+    started: bool,
+}
+
+impl<'a> Registration<'a> {
+    /// A registration that has not begun.
+    ///
+    /// `seed` should come from a real random source: the jitter that keeps a fleet from acting in step comes from it,
+    /// and the first request id, so that an answer to a request before a reset is not taken for a new one. It guards
+    /// no secret.
+    #[must_use]
+    pub fn new(config: Config<'a>, seed: u32) -> Self {
+        let mut jitter = Jitter::new(seed);
+        Self {
+            config,
+            phase: Phase::Register,
+            link: Link::Down,
+            due: 0,
+            now: 0,
+            rid: jitter.next(),
+            jitter,
+            attempts: 0,
+            credential: 0,
+            operation_lost: false,
+            activated: config.tpm().is_none(),
+            started: false,
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config<'a> {
+        &self.config
+    }
+
+    /// Faults in a row since the last success.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The assignment, once there is one.
+    #[must_use]
+    pub fn assignment(&self) -> Option<&Assignment> {
+        match &self.phase {
+            Phase::Assigned(assignment) => Some(assignment),
+            _ => None,
+        }
+    }
+
+    /// What to do now. [`Action::Wait`] repeats as often as asked; every other action is given once and then counts
+    /// as under way, except the two that end the registration.
+    pub fn next(&mut self, now_ms: u64) -> Action<'_> {
+        self.tick(now_ms);
+        if !matches!(self.phase, Phase::Assigned(_) | Phase::Failed(_)) {
+            if let Link::Connecting(deadline) | Link::Subscribing(deadline) | Link::Awaiting(deadline) =
+                self.link
+            {
+                if self.now < deadline {
+                    return Action::Wait { until_ms: deadline };
+                }
+                let reason = match self.link {
+                    Link::Connecting(_) => Fault::ConnectTimeout,
+                    _ => Fault::RequestTimeout,
+                };
+                self.fault(reason, Link::Closing(reason), None);
+            }
+            if let Link::Closing(reason) = self.link {
+                self.link = Link::Down;
+                return Action::Disconnect { reason };
+            }
+        }
+        let timing = *self.config.timing();
+        match (&self.phase, self.link) {
+            (Phase::Assigned(assignment), _) => Action::Finished(assignment),
+            (Phase::Failed(error), _) => Action::Failed(error),
+            (Phase::Activate, _) => Action::Wait { until_ms: u64::MAX },
+            (_, Link::Connected) => {
+                self.link = Link::Subscribing(self.now.saturating_add(timing.request_ms.into()));
+                Action::Subscribe
+            }
+            _ if self.now < self.due => Action::Wait { until_ms: self.due },
+            (_, Link::Down) => {
+                self.link = Link::Connecting(self.now.saturating_add(timing.connect_ms.into()));
+                Action::Connect { credential: self.credential }
+            }
+            (phase, _) => {
+                self.link = Link::Awaiting(self.now.saturating_add(timing.request_ms.into()));
+                self.rid = self.rid.wrapping_add(1);
+                Action::Send(Request {
+                    config: &self.config,
+                    rid: self.rid,
+                    operation: match phase {
+                        Phase::Poll(id) => Operation::Poll { operation_id: id },
+                        _ => Operation::Register,
+                    },
+                    authorized: self.activated,
+                })
+            }
+        }
+    }
+
+    /// Takes an event. Events that do not fit the present state change nothing.
+    pub fn handle<'e>(&mut self, event: Event<'e>, now_ms: u64) -> Progress<'e> {
+        self.tick(now_ms);
+        match (event, self.link) {
+            _ if matches!(self.phase, Phase::Assigned(_) | Phase::Failed(_)) => Progress::Ignored,
+            (Event::Connected, Link::Connecting(_)) => {
+                self.link = match self.config.transport() {
+                    Transport::Mqtt => Link::Connected,
+                    Transport::Https => Link::Ready,
+                };
+                Progress::Accepted
+            }
+            (Event::ConnectionRefused { code }, Link::Connecting(_)) => self.connection_refused(code),
+            (Event::Subscribed, Link::Subscribing(_)) => {
+                self.link = Link::Ready;
+                Progress::Accepted
+            }
+            (Event::SubscribeRefused, Link::Subscribing(_)) => {
+                self.fault(Fault::SubscribeRefused, Link::Closing(Fault::SubscribeRefused), None)
+            }
+            (Event::Answer(answer), Link::Awaiting(_)) if self.is_expected(answer.rid) => self.answer(answer),
+            (Event::Disconnected, Link::Ready) if self.config.transport() == Transport::Https => {
+                self.link = Link::Down;
+                Progress::Accepted
+            }
+            (Event::Disconnected, link) if link != Link::Down => {
+                self.fault(Fault::ConnectionLost, Link::Down, None)
+            }
+            (Event::Activated, _) if matches!(self.phase, Phase::Activate) => {
+                self.activated = true;
+                self.phase = Phase::Register;
+                Progress::Accepted
+            }
+            (Event::ActivationFailed, _) if matches!(self.phase, Phase::Activate) => {
+                self.phase = Phase::Failed(Error::ActivationFailed);
+                Progress::Accepted
+            }
+            _ => Progress::Ignored,
+        }
+    }
+
+    /// Takes the time. Waiting times keep their length when the clock is set back.
+    fn tick(&mut self, now_ms: u64) {
+        if !self.started {
+            self.started = true;
+            self.now = now_ms;
+            let spread = scale(self.jitter.next(), self.config.timing().spread_ms);
+            self.due = now_ms.saturating_add(spread.into());
+        }
+        if let Some(back) = self.now.checked_sub(now_ms) {
+            self.due = self.due.saturating_sub(back);
+            if let Link::Connecting(deadline) | Link::Subscribing(deadline) | Link::Awaiting(deadline) =
+                &mut self.link
+            {
+                *deadline = deadline.saturating_sub(back);
+            }
+        }
+        self.now = now_ms;
+    }
+
+    /// Whether an answer belongs to the request that is under way.
+    fn is_expected(&self, rid: Option<&str>) -> bool {
+        match rid {
+            Some(rid) => rid == Decimal::new(self.rid.into()).as_str(),
+            None => self.config.transport() == Transport::Https,
+        }
+    }
+
+    /// Ends an attempt; the next one comes after the ladder's delay, and not before `floor_s` seconds.
+    fn fault<'e>(&mut self, fault: Fault, link: Link, floor_s: Option<u32>) -> Progress<'e> {
+        let timing = self.config.timing();
+        let delay = u64::from(timing.backoff.delay_ms(self.attempts, self.jitter.next()));
+        let floor = u64::from(floor_s.unwrap_or(0)) * 1000;
+        let floor = floor + u64::from(scale(self.jitter.next(), timing.backoff.jitter_ms));
+        self.attempts = self.attempts.saturating_add(1);
+        self.due = self.now.saturating_add(delay.max(floor));
+        self.link = link;
+        if timing.max_attempts != 0 && self.attempts >= timing.max_attempts {
+            self.phase = Phase::Failed(Error::GaveUp { attempts: self.attempts, last: fault });
+        }
+        Progress::Fault(fault)
+    }
+
+    /// Turns to the next credential, if the device has one.
+    fn next_credential(&mut self) -> bool {
+        let next = self.credential.saturating_add(1);
+        let found = next < self.config.credentials();
+        if found {
+            self.credential = next;
+        }
+        found
+    }
+
+    fn connection_refused<'e>(&mut self, code: u8) -> Progress<'e> {
+        let credential = matches!(code, 4 | 5);
+        if code == crate::mqtt::CONNACK_UNAVAILABLE || (credential && self.next_credential()) {
+            return self.fault(Fault::ConnectionRefused(code), Link::Down, None);
+        }
+        self.phase = Phase::Failed(Error::ConnectionRefused { code });
+        Progress::Accepted
+    }
+
+    fn answer<'e>(&mut self, answer: Answer<'e>) -> Progress<'e> {
+        self.link = Link::Ready;
+        if StatusClass::of(answer.status) == StatusClass::Success {
+            return match self.success(&answer) {
+                Ok(progress) => progress,
+                Err(error) => {
+                    self.phase = Phase::Failed(error);
+                    Progress::Unusable
+                }
+            };
+        }
+        self.refusal(&answer)
+    }
+
+    fn success<'e>(&mut self, answer: &Answer<'e>) -> Result<Progress<'e>, Error> {
+        let OperationStatus { operation_id, status, state } = OperationStatus::parse(answer.body)?;
+        self.attempts = 0;
+        match status {
+            Status::Assigning => {
+                if let Some(id) = operation_id {
+                    self.phase = Phase::Poll(operation_id_from(id)?);
+                } else if !matches!(self.phase, Phase::Poll(_)) {
+                    return Err(Error::Missing("operationId"));
+                }
+                let wait = match answer.retry_after_s {
+                    Some(seconds @ 1..) => u64::from(seconds) * 1000,
+                    _ => self.config.timing().poll_ms.into(),
+                };
+                self.due = self.now.saturating_add(wait);
+                Ok(Progress::Assigning)
+            }
+            Status::Assigned => {
+                let state = state.ok_or(Error::Missing("registrationState"))?;
+                self.phase = Phase::Assigned(Assignment::from_state(&state)?);
+                Ok(Progress::Assigned(state))
+            }
+            Status::Failed | Status::Disabled | Status::Unassigned => {
+                let code = state.and_then(|state| state.error_code);
+                self.phase = Phase::Failed(Error::NotAssigned { status, code });
+                Ok(Progress::NotAssigned(state))
+            }
+        }
+    }
+
+    fn refusal<'e>(&mut self, answer: &Answer<'e>) -> Progress<'e> {
+        let status = answer.status;
+        let detail = ServiceError::parse(answer.body).ok();
+        let floor = answer.retry_after_s;
+        match (status, StatusClass::of(status)) {
+            (_, StatusClass::Retriable) => {
+                self.fault(Fault::Service(status), Link::Ready, floor);
+            }
+            (_, StatusClass::Conflict) => {
+                self.phase = Phase::Register;
+                self.fault(Fault::Service(status), Link::Ready, floor);
+            }
+            (404, _) if matches!(self.phase, Phase::Poll(_)) => {
+                if self.operation_lost {
+                    self.phase = Phase::Failed(Error::OperationLost);
+                } else {
+                    self.operation_lost = true;
+                    self.phase = Phase::Register;
+                    self.fault(Fault::OperationLost, Link::Ready, floor);
+                }
+            }
+            (401, _) if !self.activated => {
+                if let Some(key) = detail.and_then(|detail| detail.authentication_key) {
+                    self.phase = Phase::Activate;
+                    return Progress::Challenge(key);
+                }
+                self.refuse(status, detail);
+            }
+            (401, _) if self.next_credential() => {
+                self.fault(Fault::Service(status), Link::Closing(Fault::Service(status)), floor);
+            }
+            _ => self.refuse(status, detail),
+        }
+        Progress::Refused { status, detail }
+    }
+
+    fn refuse(&mut self, status: u16, detail: Option<ServiceError<'_>>) {
+        self.phase = Phase::Failed(Error::Service { status, code: detail.and_then(|detail| detail.code) });
+    }
+}
+
+/// The id goes into a topic and a path unescaped, so only what the service is known to use is let through.
+fn operation_id_from(id: JsonStr<'_>) -> Result<OperationId, Error> {
+    let id: OperationId = id.to_owned().ok_or(Error::TooLong("operationId"))?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    if id.is_empty() || !id.bytes().all(allowed) {
+        return Err(Error::BadMember("operationId"));
+    }
+    Ok(id)
+}
