@@ -12,6 +12,20 @@ pub mod oid {
     pub const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     /// prime256v1, the curve P-256 (RFC 5480).
     pub const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+    /// commonName (RFC 5280).
+    pub const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+    /// countryName (RFC 5280).
+    pub const COUNTRY_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.6");
+    /// organizationName (RFC 5280).
+    pub const ORGANIZATION_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+    /// subjectAltName (RFC 5280).
+    pub const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+    /// basicConstraints (RFC 5280).
+    pub const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+    /// extKeyUsage (RFC 5280).
+    pub const EXT_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+    /// id-kp-clientAuth (RFC 5280).
+    pub const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
     /// ecdsa-with-SHA256 (RFC 5758).
     pub const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 }
@@ -100,19 +114,36 @@ impl<'a> DerWriter<'a> {
         self.raw(&[0; 2]);
         let content = self.len;
         write(self);
+        self.put_header_before(tag, start, content);
+    }
+
+    /// Continues behind the first `len` bytes of `buffer`, which were written before.
+    pub(crate) fn resume(buffer: &'a mut [u8], len: usize) -> Self {
+        Self { buffer, len, failed: None }
+    }
+
+    /// Lets `write` append, then makes everything since the start of the buffer the content of one `SEQUENCE`.
+    pub(crate) fn enclose_sequence(&mut self, write: impl FnOnce(&mut Self)) {
+        write(self);
+        self.put_header_before(Tag::Sequence, 0, 0);
+    }
+
+    /// Writes a header at `start` for the content from `content` to the end, moving the content to make room.
+    fn put_header_before(&mut self, tag: Tag, start: usize, content: usize) {
         let end = self.len;
-        self.len = start;
-        let Some(header) = self.checked(Length::try_from(end - content).map(|len| Header::new(tag, len)))
-        else {
+        let length = Length::try_from(end.saturating_sub(content));
+        let Some(header) = self.checked(length.map(|length| Header::new(tag, length))) else {
             return;
         };
-        let moved_by =
-            self.checked(header.encoded_len().and_then(usize::try_from)).unwrap_or(2).saturating_sub(2);
-        if moved_by != 0 && end + moved_by <= self.buffer.len() {
-            self.buffer.copy_within(content..end, content + moved_by);
+        let header_len = self.checked(header.encoded_len().and_then(usize::try_from)).unwrap_or_default();
+        let moved_to = start.saturating_add(header_len);
+        let moved_end = moved_to.saturating_add(end.saturating_sub(content));
+        if moved_to != content && moved_end <= self.buffer.len() {
+            self.buffer.copy_within(content..end, moved_to);
         }
+        self.len = start;
         self.encode(&header);
-        self.len = end + moved_by;
+        self.len = moved_end;
     }
 
     /// `SEQUENCE`.

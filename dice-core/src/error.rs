@@ -51,6 +51,32 @@ pub enum Error {
         /// The most the function gives.
         limit: usize,
     },
+    /// A registration id is empty or longer than its use allows.
+    RegistrationIdLength {
+        /// Characters found.
+        found: usize,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// A registration id has a character other than `a-z`, `0-9` and `-`.
+    RegistrationIdCharacter {
+        /// Position of the character, counted in characters from 0.
+        index: usize,
+        /// The character itself.
+        found: char,
+    },
+    /// A firmware version is not three decimal numbers with dots between them.
+    FirmwareVersion {
+        /// Position of the first character that does not fit, or the length if something is missing.
+        index: usize,
+    },
+    /// The measured RIoT core has fewer bytes than the `riot` profile takes.
+    CoreTooShort {
+        /// Bytes measured.
+        found: u64,
+        /// The least the profile takes.
+        minimum: u64,
+    },
     /// A DER value could not be built or read.
     Der(der::Error),
 }
@@ -85,6 +111,22 @@ impl fmt::Display for Error {
             Self::SignatureMismatch => f.write_str("signature does not verify"),
             Self::OutputTooLong { requested, limit } => {
                 write!(f, "{requested} bytes of derived key asked for, the function gives at most {limit}")
+            }
+            Self::RegistrationIdLength { found, limit } => {
+                write!(f, "registration id has {found} characters, 1 to {limit} are allowed here")
+            }
+            Self::RegistrationIdCharacter { index, found } => write!(
+                f,
+                "character {found:?} at position {index} (counted from 0) of the registration id: \
+                 only a-z, 0-9 and - are allowed"
+            ),
+            Self::FirmwareVersion { index } => write!(
+                f,
+                "firmware version is wrong at position {index} (counted from 0): \
+                 three decimal numbers with dots between them are wanted, as in 2.0.0"
+            ),
+            Self::CoreTooShort { found, minimum } => {
+                write!(f, "the RIoT core has {found} bytes, at least {minimum} have to be measured")
             }
             Self::Der(ref cause) => write!(f, "DER: {cause}"),
         }

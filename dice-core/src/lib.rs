@@ -22,9 +22,14 @@ pub mod hash;
 pub mod kdf;
 pub mod key;
 pub mod pem;
+mod registration_id;
+pub mod riot;
 mod secret;
 mod uds;
+mod x509;
 
 pub use error::{Error, Result};
+pub use registration_id::{MacAddress, RegistrationId};
 pub use secret::Secret;
 pub use uds::Uds;
+pub use x509::ToBeSigned;

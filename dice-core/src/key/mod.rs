@@ -10,7 +10,6 @@ pub use signature::Signature;
 use crate::hash::{Hash, Sha256};
 use crate::secret::Secret;
 use crate::{Error, Result};
-use core::convert::Infallible;
 use core::fmt;
 use core::marker::PhantomData;
 use p256::ecdsa::VerifyingKey;
@@ -177,13 +176,24 @@ impl<B: P256> fmt::Debug for SecretKey<B> {
     }
 }
 
+/// ECDSA with a nonce everybody knows.
+#[cfg(feature = "legacy-insecure-constant-nonce")]
+pub(crate) fn sign_with_public_nonce<B: P256>(
+    key: &SecretKey<B>,
+    nonce: [u8; SCALAR_LEN],
+    digest: &[u8],
+) -> Result<Signature> {
+    let nonce = backend::parse_scalar(&Secret::new(nonce))?;
+    backend::sign_with_nonce::<B>(&key.scalar, &nonce, &backend::bits_to_scalar(digest))
+}
+
 /// Something that signs with one P-256 key: a [`SecretKey`], a key slot of a secure element, a test double.
 ///
 /// Certificates are issued through this trait. A signer that is asynchronous does not need it: take the digest from
 /// the unfinished certificate, have it signed, and finish the certificate with the signature.
 pub trait Signer {
-    /// What can go wrong: [`Infallible`] for keys in memory.
-    type Error;
+    /// What can go wrong. It can hold this crate's errors, so that issuing a certificate reports one type.
+    type Error: From<Error>;
 
     /// The public key that verifies the signatures.
     fn public_key(&self) -> &PublicKey;
@@ -196,13 +206,25 @@ pub trait Signer {
 }
 
 impl<B: P256> Signer for &SecretKey<B> {
-    type Error = Infallible;
+    type Error = Error;
 
     fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
-    fn sign_sha256(&mut self, digest: &[u8; 32]) -> core::result::Result<Signature, Infallible> {
+    fn sign_sha256(&mut self, digest: &[u8; 32]) -> core::result::Result<Signature, Error> {
         Ok(self.sign_prehash::<Sha256>(digest))
+    }
+}
+
+impl<S: Signer> Signer for &mut S {
+    type Error = S::Error;
+
+    fn public_key(&self) -> &PublicKey {
+        S::public_key(self)
+    }
+
+    fn sign_sha256(&mut self, digest: &[u8; 32]) -> core::result::Result<Signature, S::Error> {
+        S::sign_sha256(self, digest)
     }
 }

@@ -5,29 +5,29 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Path of a file below `tests/vectors`.
-pub fn vector_path(name: &str) -> PathBuf {
+pub(crate) fn vector_path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
 }
 
 /// A JSON file below `tests/vectors`.
-pub fn vectors(name: &str) -> Value {
+pub(crate) fn vectors(name: &str) -> Value {
     let path = vector_path(name);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The elements of a JSON array.
-pub fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
 }
 
 /// A JSON string.
-pub fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
 }
 
 /// A number, written as a JSON number or as decimal text.
-pub fn number(value: &Value) -> usize {
+pub(crate) fn number(value: &Value) -> usize {
     value
         .as_u64()
         .or_else(|| value.as_str()?.parse().ok())
@@ -36,11 +36,11 @@ pub fn number(value: &Value) -> usize {
 }
 
 /// Bytes written as hexadecimal text.
-pub fn hex(value: &Value) -> Vec<u8> {
+pub(crate) fn hex(value: &Value) -> Vec<u8> {
     hex::decode(text(value)).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
 /// Exactly `N` bytes written as hexadecimal text.
-pub fn hex_array<const N: usize>(value: &Value) -> [u8; N] {
+pub(crate) fn hex_array<const N: usize>(value: &Value) -> [u8; N] {
     hex(value).try_into().unwrap_or_else(|_| panic!("not {N} bytes: {value}"))
 }
