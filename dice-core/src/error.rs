@@ -79,6 +79,11 @@ pub enum Error {
     },
     /// A DER value could not be built or read.
     Der(der::Error),
+    /// A key or signature algorithm that is not supported, or whose feature is off.
+    Algorithm {
+        /// Its identifier in the IANA registry "COSE Algorithms".
+        cose_id: i64,
+    },
 }
 
 /// Shorthand for results of this crate.
@@ -129,6 +134,7 @@ impl fmt::Display for Error {
                 write!(f, "the RIoT core has {found} bytes, at least {minimum} have to be measured")
             }
             Self::Der(ref cause) => write!(f, "DER: {cause}"),
+            Self::Algorithm { cose_id } => write!(f, "COSE algorithm {cose_id} is not supported"),
         }
     }
 }

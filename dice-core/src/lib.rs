@@ -21,6 +21,7 @@ mod error;
 pub mod hash;
 pub mod kdf;
 pub mod key;
+pub mod open_dice;
 pub mod pem;
 mod registration_id;
 pub mod riot;

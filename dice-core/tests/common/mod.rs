@@ -1,5 +1,5 @@
 //! Reading vector files.
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
 use serde_json::Value;
 use std::path::PathBuf;
