@@ -1,7 +1,7 @@
 //! The result of a registration, owned, and its cached form.
 use crate::json::JsonStr;
 use crate::message::{RegistrationState, Status};
-use crate::{Error, Word};
+use crate::{AnswerError, Error, Word};
 
 /// Longest hub host name kept, in bytes. Hub names have at most 50 characters before the domain.
 pub const MAX_HUB: usize = 128;
@@ -49,17 +49,13 @@ pub enum Substatus {
 
 impl Substatus {
     fn parse(word: JsonStr<'_>) -> Self {
-        if word == "initialAssignment" {
-            Self::InitialAssignment
-        } else if word == "deviceDataMigrated" {
-            Self::DeviceDataMigrated
-        } else if word == "deviceDataReset" {
-            Self::DeviceDataReset
-        } else if word == "reprovisionedToInitialAssignment" {
-            Self::ReprovisionedToInitialAssignment
-        } else {
-            Self::Other
-        }
+        const ALL: [(&str, Substatus); 4] = [
+            ("initialAssignment", Substatus::InitialAssignment),
+            ("deviceDataMigrated", Substatus::DeviceDataMigrated),
+            ("deviceDataReset", Substatus::DeviceDataReset),
+            ("reprovisionedToInitialAssignment", Substatus::ReprovisionedToInitialAssignment),
+        ];
+        word.find(&ALL).unwrap_or(Self::Other)
     }
 }
 
@@ -78,41 +74,67 @@ fn is_host_byte(byte: u8) -> bool {
 }
 
 fn is_device_id_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-:.+%_#*?!(),=@$'".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b':'
+                | b'.'
+                | b'+'
+                | b'%'
+                | b'_'
+                | b'#'
+                | b'*'
+                | b'?'
+                | b'!'
+                | b'('
+                | b')'
+                | b','
+                | b'='
+                | b'@'
+                | b'$'
+                | b'\''
+        )
 }
 
-fn owned<const N: usize>(
+/// Copies a member that must be there, hold at least one character, and only allowed ones.
+pub(crate) fn copy_member(
     name: &'static str,
     text: Option<JsonStr<'_>>,
     allowed: fn(u8) -> bool,
-) -> Result<heapless::String<N>, Error> {
-    let text = text.ok_or(Error::Missing(name))?.to_owned::<N>().ok_or(Error::TooLong(name))?;
-    if text.is_empty() || !text.bytes().all(allowed) {
-        return Err(Error::BadMember(name));
+    out: &mut heapless::string::StringView,
+) -> Result<(), AnswerError> {
+    if !text.ok_or(AnswerError::Missing(name))?.copy_to(out) {
+        return Err(AnswerError::TooLong(name));
     }
-    Ok(text)
+    if out.is_empty() || !out.bytes().all(allowed) {
+        return Err(AnswerError::BadMember(name));
+    }
+    Ok(())
 }
 
 impl Assignment {
     /// The assignment in the state of a registration that is `assigned`.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::TooLong`] or [`Error::BadMember`] for hub and device id;
+    /// [`Error::Answer`] for hub and device id;
     /// [`Error::UnknownConnectionProfile`]; [`Error::NotAssigned`] if the state itself says so.
     pub fn from_state(state: &RegistrationState<'_>) -> Result<Self, Error> {
-        if let Some(status) = state.status
+        if let Some(status) = state.status()?
             && status != Status::Assigned
         {
-            return Err(Error::NotAssigned { status, code: state.error_code });
+            return Err(Error::NotAssigned { status, code: state.error_code()? });
         }
-        Ok(Self {
-            hub: owned("assignedHub", state.assigned_hub, is_host_byte)?,
-            device_id: owned("deviceId", state.device_id, is_device_id_byte)?,
+        let mut assignment = Self {
+            hub: heapless::String::new(),
+            device_id: heapless::String::new(),
             profile: state
-                .connection_profile
-                .map_or(Ok(ConnectionProfile::default()), ConnectionProfile::parse)?,
-            substatus: state.substatus.map(Substatus::parse),
-        })
+                .connection_profile()?
+                .map_or(Ok(ConnectionProfile::Classic), ConnectionProfile::parse)?,
+            substatus: state.substatus()?.map(Substatus::parse),
+        };
+        copy_member("assignedHub", state.assigned_hub()?, is_host_byte, &mut assignment.hub)?;
+        copy_member("deviceId", state.device_id()?, is_device_id_byte, &mut assignment.device_id)?;
+        Ok(assignment)
     }
 
     /// Host name of the hub.

@@ -13,10 +13,11 @@ impl<'b> Writer<'b> {
         Self { out, len: 0 }
     }
 
+    #[inline(never)] // in every caller it would cost a kilobyte of flash
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());
         if let Some(room) = self.out.get_mut(self.len..end) {
-            room.copy_from_slice(bytes);
+            room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         }
         self.len = end;
     }
@@ -29,7 +30,7 @@ impl<'b> Writer<'b> {
         self.bytes(text.as_bytes());
     }
 
-    pub(crate) fn decimal(&mut self, value: u64) {
+    pub(crate) fn decimal(&mut self, value: u32) {
         self.text(Decimal::new(value).as_str());
     }
 
@@ -57,10 +58,10 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
-    /// Digits of `u64::MAX`.
-    const MAX: usize = 20;
+    /// Digits of `u32::MAX`.
+    const MAX: usize = 10;
 
-    pub(crate) fn new(mut value: u64) -> Self {
+    pub(crate) fn new(mut value: u32) -> Self {
         let mut digits = [b'0'; Self::MAX];
         let mut start = Self::MAX;
         for (index, digit) in digits.iter_mut().enumerate().rev() {

@@ -2,6 +2,7 @@
 //! checked when it is given, so nothing later can fail for it.
 use crate::Error;
 use crate::json;
+use crate::message::{PartWriter, write_csr, write_tpm};
 use crate::retry::Backoff;
 
 /// The public cloud's device endpoint. The name is configuration: national clouds and simulators have others.
@@ -93,15 +94,14 @@ pub struct TpmKeys<'a> {
 /// # Ok::<(), dps_client::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config<'a> {
     id_scope: &'a str,
     registration_id: &'a str,
     api_version: &'a str,
     product: Option<&'a str>,
     payload: Option<&'a [u8]>,
-    csr: Option<&'a [u8]>,
-    tpm: Option<TpmKeys<'a>>,
+    csr: Option<(&'a [u8], PartWriter)>,
+    tpm: Option<(TpmKeys<'a>, PartWriter)>,
     transport: Transport,
     credentials: u8,
     timing: Timing,
@@ -179,7 +179,7 @@ impl<'a> Config<'a> {
     /// # Errors
     /// [`Error::Json`] if it is not one JSON value.
     pub fn with_payload(mut self, payload: &'a [u8]) -> Result<Self, Error> {
-        json::parse(payload)?;
+        json::parse(payload).map_err(Error::Json)?;
         self.payload = Some(payload);
         Ok(self)
     }
@@ -193,14 +193,14 @@ impl<'a> Config<'a> {
         if der.is_empty() {
             return Err(Error::Invalid { what: "CSR", at: 0 });
         }
-        self.csr = Some(der);
+        self.csr = Some((der, write_csr));
         Ok(self)
     }
 
     /// Attestation by a TPM, which the service offers over HTTPS only; this selects [`Transport::Https`] too.
     #[must_use]
     pub fn with_tpm(mut self, keys: TpmKeys<'a>) -> Self {
-        self.tpm = Some(keys);
+        self.tpm = Some((keys, write_tpm));
         self.transport = Transport::Https;
         self
     }
@@ -262,13 +262,21 @@ impl<'a> Config<'a> {
     /// The certificate request.
     #[must_use]
     pub fn csr(&self) -> Option<&'a [u8]> {
-        self.csr
+        self.csr.map(|(der, _)| der)
+    }
+
+    pub(crate) fn csr_writer(&self) -> Option<PartWriter> {
+        self.csr.map(|(_, write)| write)
     }
 
     /// The TPM's public keys.
     #[must_use]
     pub fn tpm(&self) -> Option<TpmKeys<'a>> {
-        self.tpm
+        self.tpm.map(|(keys, _)| keys)
+    }
+
+    pub(crate) fn tpm_writer(&self) -> Option<PartWriter> {
+        self.tpm.map(|(_, write)| write)
     }
 
     /// MQTT or HTTPS.

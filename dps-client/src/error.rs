@@ -15,11 +15,8 @@ impl Word {
 
     pub(crate) fn new(word: crate::json::JsonStr<'_>) -> Self {
         let mut kept = heapless::String::new();
-        for character in word.chars() {
-            if kept.push(character).is_err() {
-                break;
-            }
-        }
+        // What does not fit is dropped.
+        let _ = word.copy_to(&mut kept);
         Self(kept)
     }
 
@@ -27,6 +24,53 @@ impl Word {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What is wrong with the body of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The body is not JSON.
+    Json(JsonError),
+    /// The body is JSON, but not an object.
+    NotAnObject,
+    /// A member that must be there is not.
+    Missing(&'static str),
+    /// A member has the wrong type, is empty, or has a value that cannot be right.
+    BadMember(&'static str),
+    /// A member stands there twice.
+    Duplicate(&'static str),
+    /// A member is longer than this crate keeps.
+    TooLong(&'static str),
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "the answer: {error}"),
+            Self::NotAnObject => f.write_str("the answer is not a JSON object"),
+            Self::Missing(member) => write!(f, "the answer has no {member}"),
+            Self::BadMember(member) => write!(f, "the answer's {member} is not acceptable"),
+            Self::Duplicate(member) => write!(f, "the answer has {member} twice"),
+            Self::TooLong(member) => write!(f, "the answer's {member} is too long"),
+        }
+    }
+}
+
+impl core::error::Error for AnswerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Json(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<JsonError> for AnswerError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
     }
 }
 
@@ -49,16 +93,10 @@ pub enum Error {
         /// Byte position of the first offending byte; the length when the value is too short or too long.
         at: usize,
     },
-    /// An answer, a payload or another document is not JSON.
+    /// A text given to this crate, such as the custom payload, is not JSON.
     Json(JsonError),
-    /// An answer lacks a member it must have.
-    Missing(&'static str),
-    /// A member of an answer has the wrong type, is empty, or has a value that cannot be right.
-    BadMember(&'static str),
-    /// A member of an answer stands there twice.
-    Duplicate(&'static str),
-    /// A member of an answer is longer than this crate keeps.
-    TooLong(&'static str),
+    /// An answer of the service cannot be used.
+    Answer(AnswerError),
     /// The operation has a status this crate does not know.
     UnknownStatus(Word),
     /// The assigned hub speaks a protocol this crate does not know. Nothing is guessed; update the firmware.
@@ -122,9 +160,9 @@ impl Error {
     }
 }
 
-impl From<JsonError> for Error {
-    fn from(error: JsonError) -> Self {
-        Self::Json(error)
+impl From<AnswerError> for Error {
+    fn from(error: AnswerError) -> Self {
+        Self::Answer(error)
     }
 }
 
@@ -136,10 +174,7 @@ impl fmt::Display for Error {
             }
             Self::Invalid { what, at } => write!(f, "{what} is not valid (at byte {at})"),
             Self::Json(error) => error.fmt(f),
-            Self::Missing(member) => write!(f, "the answer has no {member}"),
-            Self::BadMember(member) => write!(f, "the answer's {member} is not acceptable"),
-            Self::Duplicate(member) => write!(f, "the answer has {member} twice"),
-            Self::TooLong(member) => write!(f, "the answer's {member} is too long"),
+            Self::Answer(error) => error.fmt(f),
             Self::UnknownStatus(word) => write!(f, "unknown registration status \"{}\"", word.as_str()),
             Self::UnknownConnectionProfile(word) => {
                 write!(
@@ -187,6 +222,7 @@ impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Json(error) => Some(error),
+            Self::Answer(error) => Some(error),
             _ => None,
         }
     }

@@ -81,7 +81,7 @@ pub use config::{
     API_VERSION_CONNECTION_PROFILE, API_VERSION_DEFAULT, Config, GLOBAL_ENDPOINT, MAX_API_VERSION,
     MAX_ID_SCOPE, MAX_PRODUCT, MAX_REGISTRATION_ID, Timing, TpmKeys, Transport,
 };
-pub use error::{Error, Word};
+pub use error::{AnswerError, Error, Word};
 pub use message::{OperationStatus, RegistrationState, ServiceError, Status};
 pub use registration::{
     Action, Answer, Event, Fault, MAX_OPERATION_ID, Operation, Progress, Registration, Request,

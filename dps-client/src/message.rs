@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::buf::Writer;
 use crate::json::{self, JsonStr, Object, Value};
-use crate::{Config, Error};
+use crate::{AnswerError, Config, Error};
 
 /// State of a registration as the service words it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +36,14 @@ impl Status {
     }
 
     fn parse(word: JsonStr<'_>) -> Result<Self, Error> {
-        [Self::Unassigned, Self::Assigning, Self::Assigned, Self::Failed, Self::Disabled]
-            .into_iter()
-            .find(|status| word == status.as_str())
-            .ok_or_else(|| Error::UnknownStatus(crate::Word::new(word)))
+        const ALL: [(&str, Status); 5] = [
+            (Status::Unassigned.as_str(), Status::Unassigned),
+            (Status::Assigning.as_str(), Status::Assigning),
+            (Status::Assigned.as_str(), Status::Assigned),
+            (Status::Failed.as_str(), Status::Failed),
+            (Status::Disabled.as_str(), Status::Disabled),
+        ];
+        word.find(&ALL).ok_or_else(|| Error::UnknownStatus(crate::Word::new(word)))
     }
 }
 
@@ -49,193 +53,276 @@ impl fmt::Display for Status {
     }
 }
 
-/// The body of an answer to register and poll.
+/// The one member of this name; null when there is none.
+fn member<'a>(object: Object<'a>, name: &'static str) -> Result<Value<'a>, AnswerError> {
+    let mut found = None;
+    for (key, value) in object.members() {
+        if key == name && found.replace(value).is_some() {
+            return Err(AnswerError::Duplicate(name));
+        }
+    }
+    Ok(found.unwrap_or(Value::Null))
+}
+
+fn text<'a>(object: Object<'a>, name: &'static str) -> Result<Option<JsonStr<'a>>, AnswerError> {
+    match member(object, name)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        _ => Err(AnswerError::BadMember(name)),
+    }
+}
+
+fn number(object: Object<'_>, name: &'static str) -> Result<Option<u32>, AnswerError> {
+    match member(object, name)? {
+        Value::Null => Ok(None),
+        value => value.as_u32().map(Some).ok_or(AnswerError::BadMember(name)),
+    }
+}
+
+fn nested<'a>(object: Object<'a>, name: &'static str) -> Result<Option<Object<'a>>, AnswerError> {
+    match member(object, name)? {
+        Value::Null => Ok(None),
+        Value::Object(object) => Ok(Some(object)),
+        _ => Err(AnswerError::BadMember(name)),
+    }
+}
+
+fn status(object: Object<'_>) -> Result<Option<Status>, Error> {
+    text(object, "status")?.map(Status::parse).transpose()
+}
+
+fn parse_object(body: &[u8]) -> Result<Object<'_>, AnswerError> {
+    json::parse(body)?.as_object().ok_or(AnswerError::NotAnObject)
+}
+
+/// The body of a 2xx answer to register and poll.
+///
+/// The syntax of the whole body has been checked; members are looked up when asked for. A member counts only at its
+/// own level, `null` counts as absent, and members that nobody asks for may hold anything. The accessors give
+/// [`AnswerError::BadMember`] for a wrong type and [`AnswerError::Duplicate`] for a name that stands there twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct OperationStatus<'a> {
-    /// Names the operation in polls.
-    pub operation_id: Option<JsonStr<'a>>,
-    /// How it stands.
-    pub status: Status,
-    /// Details; nearly always there once the status is final.
-    pub state: Option<RegistrationState<'a>>,
-}
-
-/// What the service knows of the registration. Everything is optional on the wire: which members come depends on
-/// the status, the attestation and the API version. `null` counts as absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct RegistrationState<'a> {
-    /// The registration id as enrolled.
-    pub registration_id: Option<JsonStr<'a>>,
-    /// The state, here of the registration, not of the operation.
-    pub status: Option<Status>,
-    /// How the assignment came about; see [`Substatus`](crate::Substatus).
-    pub substatus: Option<JsonStr<'a>>,
-    /// Host name of the hub.
-    pub assigned_hub: Option<JsonStr<'a>>,
-    /// The device's id at the hub, case-sensitive.
-    pub device_id: Option<JsonStr<'a>>,
-    /// The service's own code of a failure, such as 400207.
-    pub error_code: Option<u32>,
-    /// Words for people.
-    pub error_message: Option<JsonStr<'a>>,
-    /// What the custom allocation webhook has for the device: the JSON as it stands in the answer.
-    pub payload: Option<Value<'a>>,
-    /// Protocol of the hub; see [`ConnectionProfile`](crate::ConnectionProfile).
-    pub connection_profile: Option<JsonStr<'a>>,
-    /// Certificates issued for the CSR: base64 of DER each, leaf first.
-    pub issued_certificate_chain: Option<json::Array<'a>>,
-    /// With a TPM: base64 of the hub key's activation blob.
-    pub tpm_authentication_key: Option<JsonStr<'a>>,
-    /// Last change, ISO 8601 UTC with up to seven decimals.
-    pub last_updated_utc: Option<JsonStr<'a>>,
-    /// Version of the registration's record.
-    pub etag: Option<JsonStr<'a>>,
-}
-
-/// The body of a refusal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ServiceError<'a> {
-    /// The service's own code, such as 401002; its first three digits are the status.
-    pub code: Option<u32>,
-    /// Words for people.
-    pub message: Option<JsonStr<'a>>,
-    /// What Azure support asks for.
-    pub tracking_id: Option<JsonStr<'a>>,
-    /// When, ISO 8601 UTC.
-    pub timestamp_utc: Option<JsonStr<'a>>,
-    /// In the first 401 to a TPM: base64 of the activation blob.
-    pub authentication_key: Option<JsonStr<'a>>,
-}
-
-/// Stores a member's value once; `null` counts as absent.
-fn set<'a, T>(
-    slot: &mut Option<T>,
-    name: &'static str,
-    value: Value<'a>,
-    get: fn(&Value<'a>) -> Option<T>,
-) -> Result<(), Error> {
-    if slot.is_some() {
-        return Err(Error::Duplicate(name));
-    }
-    if value != Value::Null {
-        *slot = Some(get(&value).ok_or(Error::BadMember(name))?);
-    }
-    Ok(())
-}
-
-fn object(body: &[u8]) -> Result<Object<'_>, Error> {
-    json::parse(body)?.as_object().ok_or(Error::BadMember("body"))
-}
+pub struct OperationStatus<'a>(Object<'a>);
 
 impl<'a> OperationStatus<'a> {
-    /// Reads the body of a 2xx answer to register or poll.
+    /// Checks the body.
     ///
     /// # Errors
-    /// [`Error::Json`]; [`Error::Missing`] without a status; [`Error::UnknownStatus`]; [`Error::BadMember`] for a
-    /// wrong type; [`Error::Duplicate`].
-    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let (mut operation_id, mut status, mut state) = (None, None, None);
-        for (name, value) in object(body)?.members() {
-            if name == "operationId" {
-                set(&mut operation_id, "operationId", value, Value::as_str)?;
-            } else if name == "status" {
-                set(&mut status, "status", value, Value::as_str)?;
-            } else if name == "registrationState" {
-                set(&mut state, "registrationState", value, Value::as_object)?;
-            }
-        }
-        Ok(Self {
-            operation_id,
-            status: Status::parse(status.ok_or(Error::Missing("status"))?)?,
-            state: state.map(RegistrationState::read).transpose()?,
-        })
+    /// [`AnswerError::Json`], or [`AnswerError::NotAnObject`].
+    pub fn parse(body: &'a [u8]) -> Result<Self, AnswerError> {
+        parse_object(body).map(Self)
+    }
+
+    /// Names the operation in polls.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn operation_id(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "operationId")
+    }
+
+    /// How the operation stands.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`]; [`AnswerError::Missing`], [`Error::UnknownStatus`].
+    pub fn status(&self) -> Result<Status, Error> {
+        status(self.0)?.ok_or(Error::Answer(AnswerError::Missing("status")))
+    }
+
+    /// Details; nearly always there once the status is final.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn state(&self) -> Result<Option<RegistrationState<'a>>, AnswerError> {
+        Ok(nested(self.0, "registrationState")?.map(RegistrationState))
     }
 }
+
+/// What the service knows of the registration. Which members come depends on the status, the attestation and the
+/// API version. Accessors work as those of [`OperationStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RegistrationState<'a>(Object<'a>);
 
 impl<'a> RegistrationState<'a> {
-    /// Reads a bare registration state, the body of a lookup over HTTPS.
+    /// Checks a bare registration state, the body of a lookup over HTTPS.
     ///
     /// # Errors
-    /// As [`OperationStatus::parse`], but nothing is mandatory.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        Self::read(object(body)?)
+    /// [`AnswerError::Json`], or [`AnswerError::NotAnObject`].
+    pub fn parse(body: &'a [u8]) -> Result<Self, AnswerError> {
+        parse_object(body).map(Self)
     }
 
-    fn read(object: Object<'a>) -> Result<Self, Error> {
-        let mut state = Self::default();
-        let (mut status, mut tpm) = (None, None);
-        for (name, value) in object.members() {
-            let (slot, name) = if name == "registrationId" {
-                (&mut state.registration_id, "registrationId")
-            } else if name == "status" {
-                (&mut status, "status")
-            } else if name == "substatus" {
-                (&mut state.substatus, "substatus")
-            } else if name == "assignedHub" {
-                (&mut state.assigned_hub, "assignedHub")
-            } else if name == "deviceId" {
-                (&mut state.device_id, "deviceId")
-            } else if name == "errorMessage" {
-                (&mut state.error_message, "errorMessage")
-            } else if name == "connectionProfile" {
-                (&mut state.connection_profile, "connectionProfile")
-            } else if name == "lastUpdatedDateTimeUtc" {
-                (&mut state.last_updated_utc, "lastUpdatedDateTimeUtc")
-            } else if name == "etag" {
-                (&mut state.etag, "etag")
-            } else {
-                if name == "errorCode" {
-                    set(&mut state.error_code, "errorCode", value, Value::as_u32)?;
-                } else if name == "payload" {
-                    set(&mut state.payload, "payload", value, |value| Some(*value))?;
-                } else if name == "issuedCertificateChain" {
-                    set(
-                        &mut state.issued_certificate_chain,
-                        "issuedCertificateChain",
-                        value,
-                        Value::as_array,
-                    )?;
-                } else if name == "tpm" {
-                    set(&mut tpm, "tpm", value, Value::as_object)?;
-                }
-                continue;
-            };
-            set(slot, name, value, Value::as_str)?;
+    /// All members, also those without an accessor, such as `x509` or `createdDateTimeUtc`.
+    #[must_use]
+    pub fn members(&self) -> json::Members<'a> {
+        self.0.members()
+    }
+
+    /// The registration id as enrolled.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn registration_id(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "registrationId")
+    }
+
+    /// The state, here of the registration, not of the operation.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`]; [`Error::UnknownStatus`].
+    pub fn status(&self) -> Result<Option<Status>, Error> {
+        status(self.0)
+    }
+
+    /// How the assignment came about, as worded by the service; see [`Substatus`](crate::Substatus).
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn substatus(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "substatus")
+    }
+
+    /// Host name of the hub.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn assigned_hub(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "assignedHub")
+    }
+
+    /// The device's id at the hub, case-sensitive.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn device_id(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "deviceId")
+    }
+
+    /// Protocol of the hub, as worded by the service; see [`ConnectionProfile`](crate::ConnectionProfile).
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn connection_profile(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "connectionProfile")
+    }
+
+    /// The service's own code of a failure, such as 400207.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn error_code(&self) -> Result<Option<u32>, AnswerError> {
+        number(self.0, "errorCode")
+    }
+
+    /// Words for people about a failure.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn error_message(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "errorMessage")
+    }
+
+    /// What the custom allocation webhook has for the device, usually an object; null when there is nothing.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn payload(&self) -> Result<Value<'a>, AnswerError> {
+        member(self.0, "payload")
+    }
+
+    /// Certificates issued for the CSR: base64 of DER each, leaf first.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn issued_certificate_chain(&self) -> Result<Option<json::Array<'a>>, AnswerError> {
+        match member(self.0, "issuedCertificateChain")? {
+            Value::Null => Ok(None),
+            Value::Array(chain) => Ok(Some(chain)),
+            _ => Err(AnswerError::BadMember("issuedCertificateChain")),
         }
-        state.status = status.map(Status::parse).transpose()?;
-        for (name, value) in tpm.iter().flat_map(Object::members) {
-            if name == "authenticationKey" {
-                set(&mut state.tpm_authentication_key, "authenticationKey", value, Value::as_str)?;
-            }
+    }
+
+    /// With a TPM: base64 of the blob that activates the hub key.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn tpm_authentication_key(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        match nested(self.0, "tpm")? {
+            Some(tpm) => text(tpm, "authenticationKey"),
+            None => Ok(None),
         }
-        Ok(state)
+    }
+
+    /// Last change, ISO 8601 UTC with up to seven decimals.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn last_updated_utc(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "lastUpdatedDateTimeUtc")
+    }
+
+    /// Version of the registration's record.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn etag(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "etag")
     }
 }
 
+/// The body of a refusal. Accessors work as those of [`OperationStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ServiceError<'a>(Object<'a>);
+
 impl<'a> ServiceError<'a> {
-    /// Reads the body of a refusal. Proxies answer with other bodies, so a status must be usable without one.
+    /// Checks the body. Proxies answer with other bodies, so a status must be usable without one.
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::BadMember`], [`Error::Duplicate`].
-    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        let mut error = Self::default();
-        for (name, value) in object(body)?.members() {
-            if name == "errorCode" {
-                set(&mut error.code, "errorCode", value, Value::as_u32)?;
-            } else if name == "message" {
-                set(&mut error.message, "message", value, Value::as_str)?;
-            } else if name == "trackingId" {
-                set(&mut error.tracking_id, "trackingId", value, Value::as_str)?;
-            } else if name == "timestampUtc" {
-                set(&mut error.timestamp_utc, "timestampUtc", value, Value::as_str)?;
-            } else if name == "authenticationKey" {
-                set(&mut error.authentication_key, "authenticationKey", value, Value::as_str)?;
-            }
-        }
-        Ok(error)
+    /// [`AnswerError::Json`], or [`AnswerError::NotAnObject`].
+    pub fn parse(body: &'a [u8]) -> Result<Self, AnswerError> {
+        parse_object(body).map(Self)
+    }
+
+    /// The service's own code, such as 401002; its first three digits are the status.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn code(&self) -> Result<Option<u32>, AnswerError> {
+        number(self.0, "errorCode")
+    }
+
+    /// Words for people.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn message(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "message")
+    }
+
+    /// What Azure support asks for.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn tracking_id(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "trackingId")
+    }
+
+    /// When, ISO 8601 UTC.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn timestamp_utc(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "timestampUtc")
+    }
+
+    /// In the first 401 to a TPM: base64 of the activation blob.
+    ///
+    /// # Errors
+    /// See [`OperationStatus`].
+    pub fn authentication_key(&self) -> Result<Option<JsonStr<'a>>, AnswerError> {
+        text(self.0, "authenticationKey")
     }
 }
 
@@ -247,6 +334,28 @@ pub(crate) fn write_base64(bytes: &[u8], out: &mut Writer<'_>) {
     for chunk in bytes.chunks(48) {
         // 48 bytes fill the 64 characters exactly; it cannot be too small.
         out.text(Base64::encode(chunk, &mut piece).unwrap_or(""));
+    }
+}
+
+/// Writes a part of the body. The rare parts are reached through a pointer that the builder of [`Config`] sets, so that
+/// firmware without them does not carry their encoder.
+pub(crate) type PartWriter = fn(&Config<'_>, &mut Writer<'_>);
+
+pub(crate) fn write_tpm(config: &Config<'_>, body: &mut Writer<'_>) {
+    if let Some(tpm) = config.tpm() {
+        body.text(",\"tpm\":{\"endorsementKey\":\"");
+        write_base64(tpm.endorsement_key, body);
+        body.text("\",\"storageRootKey\":\"");
+        write_base64(tpm.storage_root_key, body);
+        body.text("\"}");
+    }
+}
+
+pub(crate) fn write_csr(config: &Config<'_>, body: &mut Writer<'_>) {
+    if let Some(der) = config.csr() {
+        body.text(",\"csr\":\"");
+        write_base64(der, body);
+        body.text("\"");
     }
 }
 
@@ -268,17 +377,11 @@ pub(crate) fn write_register<'b>(
         body.text(",\"payload\":");
         body.bytes(payload);
     }
-    if let Some(tpm) = config.tpm() {
-        body.text(",\"tpm\":{\"endorsementKey\":\"");
-        write_base64(tpm.endorsement_key, &mut body);
-        body.text("\",\"storageRootKey\":\"");
-        write_base64(tpm.storage_root_key, &mut body);
-        body.text("\"}");
+    if let Some(write) = config.tpm_writer() {
+        write(config, &mut body);
     }
-    if let (true, Some(der)) = (csr, config.csr()) {
-        body.text(",\"csr\":\"");
-        write_base64(der, &mut body);
-        body.text("\"");
+    if let (true, Some(write)) = (csr, config.csr_writer()) {
+        write(config, &mut body);
     }
     body.text("}");
     body.finish()

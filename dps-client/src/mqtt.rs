@@ -78,11 +78,11 @@ pub fn topic<'b>(request: &Request<'_>, out: &'b mut [u8]) -> Result<&'b str, Er
     match request.operation() {
         Operation::Register => {
             topic.text(REGISTER);
-            topic.decimal(request.rid().into());
+            topic.decimal(request.rid());
         }
         Operation::Poll { operation_id } => {
             topic.text(POLL);
-            topic.decimal(request.rid().into());
+            topic.decimal(request.rid());
             topic.text(OPERATION_ID);
             topic.text(operation_id);
         }
@@ -98,15 +98,17 @@ pub fn topic<'b>(request: &Request<'_>, out: &'b mut [u8]) -> Result<&'b str, Er
 /// request id, a retry time that is not a number, or one of them twice.
 pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Error> {
     let rest = topic.strip_prefix(ANSWER_PREFIX).ok_or(Error::NotAnAnswer)?;
-    let (status, fields) = rest.split_once('/').ok_or(Error::BadTopic("status"))?;
-    let status = match status.len() {
-        3 => parse_u32(status).and_then(|status| u16::try_from(status).ok()),
-        _ => None,
+    let (status, rest) = cut(rest, b'/');
+    let fields = rest.and_then(|rest| rest.strip_prefix("?")).ok_or(Error::BadTopic("query"))?;
+    let status = match parse_u32(status) {
+        // Between these bounds the number fits 16 bits.
+        Some(number @ 100..=599) if status.len() == 3 => number as u16,
+        _ => return Err(Error::BadTopic("status")),
     };
-    let status = status.filter(|status| (100..600).contains(status)).ok_or(Error::BadTopic("status"))?;
-    let fields = fields.strip_prefix('?').ok_or(Error::BadTopic("query"))?;
-    let (mut rid, mut retry_after) = (None, None);
-    for field in fields.split('&') {
+    let (mut rid, mut retry_after, mut fields) = (None, None, Some(fields));
+    while let Some(rest) = fields {
+        let (field, rest) = cut(rest, b'&');
+        fields = rest;
         if let Some(value) = field.strip_prefix("$rid=") {
             if value.is_empty() || rid.replace(value).is_some() {
                 return Err(Error::BadTopic("$rid"));
@@ -119,4 +121,12 @@ pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Er
         }
     }
     Ok(Answer { status, rid: Some(rid.ok_or(Error::BadTopic("$rid"))?), retry_after_s: retry_after, body })
+}
+
+/// The text before the first `separator`, an ASCII character, and the text after it. Smaller than `str::split_once`.
+fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == separator).and_then(|at| text.split_at_checked(at)) {
+        Some((before, after)) => (before, after.get(1..)),
+        None => (text, None),
+    }
 }

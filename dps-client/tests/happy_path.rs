@@ -24,7 +24,7 @@ fn the_first_answer_may_be_final() {
     let topic = format!("$dps/registrations/res/200/?$rid={}", first_request(&mut registration));
     let answer = mqtt::parse_answer(&topic, ASSIGNED).unwrap();
     let Progress::Assigned(state) = registration.handle(Event::Answer(answer), 5) else { panic!() };
-    assert!(matches!(state.payload, Some(dps_client::json::Value::Object(o)) if o.raw() == r#"{"a":[1]}"#));
+    assert!(matches!(state.payload(), Ok(dps_client::json::Value::Object(o)) if o.raw() == r#"{"a":[1]}"#));
     let Action::Finished(assignment) = registration.next(5) else { panic!() };
     assert_eq!((assignment.hub(), assignment.device_id()), ("contoso.azure-devices.net", "Device-1"));
 }

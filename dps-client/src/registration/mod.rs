@@ -1,215 +1,21 @@
 //! The registration as a state machine without I/O: ask it what to do ([`Registration::next`]), do it, tell it what
 //! happened ([`Registration::handle`]).
-use core::fmt;
+mod types;
 
-use crate::assignment::Assignment;
+pub use types::{Action, Answer, Event, Fault, Operation, Progress, Request};
+
+use crate::assignment::{Assignment, copy_member};
 use crate::buf::Decimal;
 use crate::config::Transport;
 use crate::json::JsonStr;
-use crate::message::{self, OperationStatus, RegistrationState, ServiceError, Status};
+use crate::message::{OperationStatus, ServiceError, Status};
 use crate::retry::{Jitter, StatusClass, scale};
-use crate::{Config, Error};
+use crate::{AnswerError, Config, Error};
 
 /// Longest operation id kept, in bytes. The service's have about 55.
 pub const MAX_OPERATION_ID: usize = 256;
 
 type OperationId = heapless::String<MAX_OPERATION_ID>;
-
-/// What to do next.
-#[derive(Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Action<'r> {
-    /// Open the connection (TCP, TLS, and MQTT CONNECT), then report [`Event::Connected`],
-    /// [`Event::ConnectionRefused`] or [`Event::Disconnected`].
-    Connect {
-        /// Which of the device's credentials to use, from 0. Build a fresh SAS token for each connection.
-        credential: u8,
-    },
-    /// Subscribe to [`SUBSCRIBE_FILTER`](crate::mqtt::SUBSCRIBE_FILTER), then report [`Event::Subscribed`] or
-    /// [`Event::SubscribeRefused`]. Never comes over HTTPS.
-    Subscribe,
-    /// Send the request and report the answer with [`Event::Answer`].
-    Send(Request<'r>),
-    /// Close the connection; nothing needs to be reported. A new [`Action::Connect`] follows in time.
-    Disconnect {
-        /// Why.
-        reason: Fault,
-    },
-    /// Nothing to do until the clock shows this or an event comes.
-    Wait {
-        /// In the caller's milliseconds.
-        until_ms: u64,
-    },
-    /// The device is assigned. Close the connection and go to the hub.
-    Finished(&'r Assignment),
-    /// The registration has failed for good. Close the connection.
-    Failed(&'r Error),
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Event<'e> {
-    /// The connection stands (over MQTT: CONNACK 0 came).
-    Connected,
-    /// MQTT CONNACK with this return code, not 0.
-    ConnectionRefused {
-        /// The return code of MQTT 3.1.1, section 3.2.2.3.
-        code: u8,
-    },
-    /// SUBACK with success.
-    Subscribed,
-    /// SUBACK with 0x80.
-    SubscribeRefused,
-    /// A message of the service, taken apart by [`mqtt::parse_answer`](crate::mqtt::parse_answer) or the HTTPS
-    /// binding.
-    Answer(Answer<'e>),
-    /// No connection could be made, or it is lost.
-    Disconnected,
-    /// The TPM has activated the credential of [`Progress::Challenge`]; requests can be authorised now.
-    Activated,
-    /// The TPM refused the credential.
-    ActivationFailed,
-}
-
-/// An answer of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Answer<'e> {
-    /// The HTTP-like status, 100-599.
-    pub status: u16,
-    /// The echoed request id; `None` over HTTPS, where the connection pairs request and answer.
-    pub rid: Option<&'e str>,
-    /// How long to wait at least, in seconds.
-    pub retry_after_s: Option<u32>,
-    /// The JSON body.
-    pub body: &'e [u8],
-}
-
-/// What an event meant: for logs, and for the parts of an answer that the machine does not keep.
-#[derive(Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Progress<'e> {
-    /// The event does not belong to the present state, such as a late answer to an earlier request. Nothing changed.
-    Ignored,
-    /// The event was expected and taken.
-    Accepted,
-    /// The service is at work on the operation; a poll follows.
-    Assigning,
-    /// The device is assigned; here are payload, issued certificates and the TPM's hub key.
-    Assigned(RegistrationState<'e>),
-    /// The service ended the registration without a hub; here are its code and message.
-    NotAssigned(Option<RegistrationState<'e>>),
-    /// The service refused the request; whether another try follows, [`Registration::next`] tells.
-    Refused {
-        /// The HTTP-like status.
-        status: u16,
-        /// The body, when it was one of the service's.
-        detail: Option<ServiceError<'e>>,
-    },
-    /// The service wants the TPM to activate this credential (base64). Report [`Event::Activated`] when done.
-    Challenge(JsonStr<'e>),
-    /// The attempt ended in a fault; another follows after a while unless the attempts are used up.
-    Fault(Fault),
-    /// The answer cannot be used; [`Registration::next`] gives the error.
-    Unusable,
-}
-
-/// What ended an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Fault {
-    /// The connection was lost or could not be made.
-    ConnectionLost,
-    /// No connection within [`Timing::connect_ms`](crate::Timing::connect_ms).
-    ConnectTimeout,
-    /// No answer within [`Timing::request_ms`](crate::Timing::request_ms).
-    RequestTimeout,
-    /// The subscription was refused.
-    SubscribeRefused,
-    /// The service refused the connection with this CONNACK code.
-    ConnectionRefused(u8),
-    /// The service refused the request with this status.
-    Service(u16),
-    /// The service lost the operation.
-    OperationLost,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ConnectionLost => f.write_str("no connection, or the connection was lost"),
-            Self::ConnectTimeout => f.write_str("no connection in time"),
-            Self::RequestTimeout => f.write_str("no answer in time"),
-            Self::SubscribeRefused => f.write_str("the subscription was refused"),
-            Self::ConnectionRefused(code) => write!(f, "the service refused the connection (CONNACK {code})"),
-            Self::Service(status) => write!(f, "the service answered {status}"),
-            Self::OperationLost => f.write_str("the service lost the operation"),
-        }
-    }
-}
-
-/// A request to send. Over MQTT: [`mqtt::topic`](crate::mqtt::topic) and [`Request::body`].
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Request<'r> {
-    config: &'r Config<'r>,
-    rid: u32,
-    operation: Operation<'r>,
-    authorized: bool,
-}
-
-/// The operations of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Operation<'r> {
-    /// Register the device.
-    Register,
-    /// Ask how the registration stands.
-    Poll {
-        /// Names the operation.
-        operation_id: &'r str,
-    },
-}
-
-impl<'r> Request<'r> {
-    /// The request id, echoed in the answer in decimal.
-    #[must_use]
-    pub fn rid(&self) -> u32 {
-        self.rid
-    }
-
-    /// What is asked.
-    #[must_use]
-    pub fn operation(&self) -> Operation<'r> {
-        self.operation
-    }
-
-    /// The registration it belongs to.
-    #[must_use]
-    pub fn config(&self) -> &'r Config<'r> {
-        self.config
-    }
-
-    /// Whether an HTTPS request carries the SAS token (if the device has one at all). Only the first request of a
-    /// TPM goes without.
-    #[must_use]
-    pub fn is_authorized(&self) -> bool {
-        self.authorized
-    }
-
-    /// The JSON body, in `out`; empty for a poll.
-    ///
-    /// # Errors
-    /// [`Error::BufferTooSmall`] with the bytes needed. Without payload, CSR and TPM 150 bytes are always enough.
-    pub fn body<'b>(&self, out: &'b mut [u8]) -> Result<&'b [u8], Error> {
-        match self.operation {
-            Operation::Register => message::write_register(self.config, true, out),
-            Operation::Poll { .. } => Ok(&[]),
-        }
-    }
-}
 
 /// How far the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -439,7 +245,7 @@ impl<'a> Registration<'a> {
     /// Whether an answer belongs to the request that is under way.
     fn is_expected(&self, rid: Option<&str>) -> bool {
         match rid {
-            Some(rid) => rid == Decimal::new(self.rid.into()).as_str(),
+            Some(rid) => rid == Decimal::new(self.rid).as_str(),
             None => self.config.transport() == Transport::Https,
         }
     }
@@ -493,14 +299,15 @@ impl<'a> Registration<'a> {
     }
 
     fn success<'e>(&mut self, answer: &Answer<'e>) -> Result<Progress<'e>, Error> {
-        let OperationStatus { operation_id, status, state } = OperationStatus::parse(answer.body)?;
+        let operation = OperationStatus::parse(answer.body)?;
+        let status = operation.status()?;
         self.attempts = 0;
         match status {
             Status::Assigning => {
-                if let Some(id) = operation_id {
+                if let Some(id) = operation.operation_id()? {
                     self.phase = Phase::Poll(operation_id_from(id)?);
                 } else if !matches!(self.phase, Phase::Poll(_)) {
-                    return Err(Error::Missing("operationId"));
+                    return Err(AnswerError::Missing("operationId").into());
                 }
                 let wait = match answer.retry_after_s {
                     Some(seconds @ 1..) => u64::from(seconds) * 1000,
@@ -510,12 +317,13 @@ impl<'a> Registration<'a> {
                 Ok(Progress::Assigning)
             }
             Status::Assigned => {
-                let state = state.ok_or(Error::Missing("registrationState"))?;
+                let state = operation.state()?.ok_or(AnswerError::Missing("registrationState"))?;
                 self.phase = Phase::Assigned(Assignment::from_state(&state)?);
                 Ok(Progress::Assigned(state))
             }
             Status::Failed | Status::Disabled | Status::Unassigned => {
-                let code = state.and_then(|state| state.error_code);
+                let state = operation.state()?;
+                let code = state.and_then(|state| state.error_code().ok()?);
                 self.phase = Phase::Failed(Error::NotAssigned { status, code });
                 Ok(Progress::NotAssigned(state))
             }
@@ -544,7 +352,7 @@ impl<'a> Registration<'a> {
                 }
             }
             (401, _) if !self.activated => {
-                if let Some(key) = detail.and_then(|detail| detail.authentication_key) {
+                if let Some(key) = detail.and_then(|detail| detail.authentication_key().ok()?) {
                     self.phase = Phase::Activate;
                     return Progress::Challenge(key);
                 }
@@ -559,16 +367,15 @@ impl<'a> Registration<'a> {
     }
 
     fn refuse(&mut self, status: u16, detail: Option<ServiceError<'_>>) {
-        self.phase = Phase::Failed(Error::Service { status, code: detail.and_then(|detail| detail.code) });
+        self.phase =
+            Phase::Failed(Error::Service { status, code: detail.and_then(|detail| detail.code().ok()?) });
     }
 }
 
 /// The id goes into a topic and a path unescaped, so only what the service is known to use is let through.
-fn operation_id_from(id: JsonStr<'_>) -> Result<OperationId, Error> {
-    let id: OperationId = id.to_owned().ok_or(Error::TooLong("operationId"))?;
+fn operation_id_from(id: JsonStr<'_>) -> Result<OperationId, AnswerError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-    if id.is_empty() || !id.bytes().all(allowed) {
-        return Err(Error::BadMember("operationId"));
-    }
-    Ok(id)
+    let mut owned = OperationId::new();
+    copy_member("operationId", Some(id), allowed, &mut owned)?;
+    Ok(owned)
 }
