@@ -1,0 +1,388 @@
+//! The commands: their names and texts, and the check of their arguments.
+
+use super::words::{OpenQuote, Words};
+use super::{SecureLevel, Setting};
+use dps_client::{Config, MAX_REGISTRATION_ID};
+
+/// Bytes of a unique device secret.
+pub const UDS_LENGTH: usize = 32;
+
+/// Longest value each setting takes, in bytes.
+const WIFI_SSID_MAX: usize = 32;
+const WIFI_PASSWORD_MAX: usize = 63;
+const CONNECTION_MAX: usize = 511;
+const ENDPOINT_MAX: usize = 128;
+const ID_SCOPE_MAX: usize = 32;
+
+/// What a command line asks for; ranges are of the line buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Nothing,
+    Help,
+    Versions,
+    Exit,
+    Scan,
+    Store(Setting, Range),
+    StoreUds,
+    GenerateUds { replace: bool },
+    EnableSecure(Level),
+    Show,
+    Certificate,
+    Unknown(Range),
+    Usage(&'static str),
+    Refused(Refusal),
+}
+
+/// Start and end in the line buffer.
+pub(super) type Range = (usize, usize);
+
+/// [`SecureLevel`] before the key is borrowed from the line buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Preset,
+    Given,
+    Random,
+}
+
+impl Level {
+    pub(super) fn with_key(self, key: &[u8; UDS_LENGTH]) -> SecureLevel<'_> {
+        match self {
+            Self::Preset => SecureLevel::Preset,
+            Self::Given => SecureLevel::Given(key),
+            Self::Random => SecureLevel::Random,
+        }
+    }
+}
+
+/// Why an argument was refused, before anything was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// What was to be set.
+    pub(super) what: &'static str,
+    /// Why not; empty if the original gave no reason either.
+    pub(super) why: &'static str,
+}
+
+/// One command of the list.
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    usage: &'static str,
+    verb: Verb,
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Help,
+    Versions,
+    Exit,
+    Scan,
+    Store(Setting),
+    StoreUds,
+    GenerateUds,
+    EnableSecure,
+    Show,
+    Certificate,
+}
+
+/// All commands, in the order of the help text: the original's ten, then ours.
+pub(super) const COMMANDS: [Command; 16] = [
+    plain("help", "Help document.", Verb::Help),
+    plain("version", "System version.", Verb::Versions),
+    plain("exit", "Exit and reboot.", Verb::Exit),
+    plain("scan", "Scan Wi-Fi AP.", Verb::Scan),
+    Command {
+        name: "set_wifissid",
+        help: "Set Wi-Fi SSID.",
+        usage: "Usage: set_wifissid <SSID>. Please provide the SSID of the Wi-Fi.",
+        verb: Verb::Store(Setting::WifiSsid),
+    },
+    plain("set_wifipwd", "Set Wi-Fi password.", Verb::Store(Setting::WifiPassword)),
+    Command {
+        name: "set_az_iothub",
+        help: "Set IoT Hub device connection string.",
+        usage: "Usage: set_az_iothub <connection string>. Please provide the connection string of the Azure IoT hub.",
+        verb: Verb::Store(Setting::HubConnectionString),
+    },
+    Command {
+        name: "set_dps_uds",
+        help: "Set DPS Unique Device Secret (UDS) for X.509 certificates..",
+        usage: "Usage: set_dps_uds [uds]. Please provide the UDS for DPS.",
+        verb: Verb::StoreUds,
+    },
+    Command {
+        name: "set_az_iotdps",
+        help: "Set DPS Symmetric Key. Format: \"DPSEndpoint=global.azure-devices-provisioning.net;IdScope=XXX;\
+               DeviceId=XXX;SymmetricKey=XXX\".",
+        usage: "Usage: set_az_iotdps <connection string>. Please provide the connection string of DPS.",
+        verb: Verb::Store(Setting::DpsConnectionString),
+    },
+    Command {
+        name: "enable_secure",
+        help: "Enable secure channel between AZ3166 and secure chip.",
+        usage: "Usage: enable_secure <secure level> <provided key>. 64-characters key is only needed for level 2. More detail:\
+                \r\n        1.\"enable_secure 1\" to enable secure channel with pre set key.\
+                \r\n        2.\"enable_secure 2 ([a-f]|[0-9]){64}\" to enable secure channel with provided key.\
+                \r\n        3.\"enable_secure 3\" to enable secure channel with random key.",
+        verb: Verb::EnableSecure,
+    },
+    Command {
+        name: "set_dps_endpoint",
+        help: "Set DPS endpoint. Format: host name, or host name:port.",
+        usage: "Usage: set_dps_endpoint <host[:port]>. Please provide the endpoint of DPS.",
+        verb: Verb::Store(Setting::DpsEndpoint),
+    },
+    Command {
+        name: "set_dps_idscope",
+        help: "Set DPS ID scope.",
+        usage: "Usage: set_dps_idscope <ID scope>. Please provide the ID scope of DPS.",
+        verb: Verb::Store(Setting::DpsIdScope),
+    },
+    Command {
+        name: "set_registration_id",
+        help: "Set DPS registration ID.",
+        usage: "Usage: set_registration_id <id>. Please provide the registration ID.",
+        verb: Verb::Store(Setting::RegistrationId),
+    },
+    plain(
+        "gen_uds",
+        "Make the UDS inside the device; \"gen_uds replace\" gives up the stored one.",
+        Verb::GenerateUds,
+    ),
+    plain("show", "Show the settings, without secrets.", Verb::Show),
+    plain("cert", "Print the device's public certificate.", Verb::Certificate),
+];
+
+const fn plain(name: &'static str, help: &'static str, verb: Verb) -> Command {
+    Command { name, help, usage: "", verb }
+}
+
+/// Understands `line`; the words end up at its front, a decoded UDS or key in its first 32 bytes.
+pub(super) fn parse(line: &mut [u8]) -> Result<Action, OpenQuote> {
+    let words = Words::split(line)?;
+    let Some((name, range)) = words.get(line, 0).zip(words.range(0)) else { return Ok(Action::Nothing) };
+    let Some(command) = COMMANDS.iter().find(|command| command.name.as_bytes() == name) else {
+        return Ok(Action::Unknown(range));
+    };
+    let argument = words.range(1);
+    Ok(match command.verb {
+        Verb::Help => Action::Help,
+        Verb::Versions => Action::Versions,
+        Verb::Exit => Action::Exit,
+        Verb::Scan => Action::Scan,
+        Verb::Show => Action::Show,
+        Verb::Certificate => Action::Certificate,
+        Verb::GenerateUds => match words.get(line, 1) {
+            None => Action::GenerateUds { replace: false },
+            Some(b"replace") => Action::GenerateUds { replace: true },
+            Some(_) => Action::Usage("Usage: gen_uds [replace]."),
+        },
+        Verb::EnableSecure => {
+            secure_level(line, &words).map_or(Action::Usage(command.usage), Action::EnableSecure)
+        }
+        Verb::StoreUds => match argument {
+            None => Action::Usage(command.usage),
+            Some(range) => match decode_uds(line, range) {
+                Ok(()) => Action::StoreUds,
+                Err(why) => Action::Refused(Refusal { what: "UDS", why }),
+            },
+        },
+        // Without an argument the password is cleared: an open network has none.
+        Verb::Store(Setting::WifiPassword) if argument.is_none() => {
+            Action::Store(Setting::WifiPassword, (0, 0))
+        }
+        Verb::Store(setting) => match argument.zip(words.get(line, 1)) {
+            None => Action::Usage(command.usage),
+            Some((range, value)) => match check(setting, value) {
+                Ok(()) => Action::Store(setting, range),
+                Err(why) => Action::Refused(Refusal { what: setting.refused_name(), why }),
+            },
+        },
+    })
+}
+
+fn secure_level(line: &mut [u8], words: &Words) -> Option<Level> {
+    match words.get(line, 1)? {
+        b"1" => Some(Level::Preset),
+        b"2" => {
+            let range = words.range(2)?;
+            let key = words.get(line, 2)?;
+            if key.iter().any(u8::is_ascii_uppercase) {
+                return None;
+            }
+            decode_hex(line, range).ok().map(|()| Level::Given)
+        }
+        b"3" => Some(Level::Random),
+        _ => None,
+    }
+}
+
+/// Checks `value` for `setting`; the error says what is wrong with it.
+fn check(setting: Setting, value: &[u8]) -> Result<(), &'static str> {
+    let fits = |max| value.len() <= max;
+    match setting {
+        Setting::WifiPassword => {
+            if fits(WIFI_PASSWORD_MAX) {
+                Ok(())
+            } else {
+                Err("")
+            }
+        }
+        _ if value.is_empty() => Err("it is empty"),
+        Setting::WifiSsid if !fits(WIFI_SSID_MAX) => Err("at most 32 bytes"),
+        Setting::HubConnectionString | Setting::DpsConnectionString if !fits(CONNECTION_MAX) => Err(""),
+        Setting::DpsEndpoint if !fits(ENDPOINT_MAX) => Err("at most 128 characters"),
+        Setting::DpsEndpoint if !is_endpoint(value) => {
+            Err("a host name, or a host name and :port, is wanted")
+        }
+        Setting::DpsIdScope if !fits(ID_SCOPE_MAX) => Err("at most 32 characters"),
+        Setting::DpsIdScope if !dps_takes(value, b"x") => Err("letters, digits and - . _ ~ are wanted"),
+        Setting::RegistrationId if !fits(MAX_REGISTRATION_ID) => Err("at most 128 characters"),
+        Setting::RegistrationId if !dps_takes(b"x", value) => {
+            Err("letters, digits and - . _ : are wanted, a letter, a digit or - last")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Host name (letters, digits, `-`, `.`), optionally followed by `:` and a port of 1 to 65535.
+fn is_endpoint(value: &[u8]) -> bool {
+    let mut parts = value.splitn(2, |&byte| byte == b':');
+    let host = parts.next().unwrap_or_default();
+    let port_is_good = parts.next().is_none_or(|port| {
+        (1..=5).contains(&port.len())
+            && port.iter().all(u8::is_ascii_digit)
+            && (1..=65535).contains(&port.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0')))
+    });
+    let label_is_good = |label: &[u8]| {
+        label.first().is_some_and(u8::is_ascii_alphanumeric)
+            && label.last().is_some_and(u8::is_ascii_alphanumeric)
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    port_is_good && host.split(|&byte| byte == b'.').all(label_is_good)
+}
+
+/// Whether a registration with these values could be made at all.
+fn dps_takes(id_scope: &[u8], registration_id: &[u8]) -> bool {
+    core::str::from_utf8(id_scope)
+        .ok()
+        .zip(core::str::from_utf8(registration_id).ok())
+        .is_some_and(|(id_scope, registration_id)| Config::new(id_scope, registration_id).is_ok())
+}
+
+/// Decodes 64 hexadecimal digits to the front of `line`, and refuses values that cannot be a secret.
+fn decode_uds(line: &mut [u8], range: Range) -> Result<(), &'static str> {
+    decode_hex(line, range)?;
+    let uds = line.get(..UDS_LENGTH).unwrap_or_default();
+    // One value for all bytes is erased memory or a placeholder.
+    if uds.iter().all(|byte| uds.first() == Some(byte)) { Err("all its bytes are equal") } else { Ok(()) }
+}
+
+fn decode_hex(line: &mut [u8], (start, end): Range) -> Result<(), &'static str> {
+    if end.saturating_sub(start) != 2 * UDS_LENGTH {
+        return Err("64 hexadecimal digits are wanted");
+    }
+    for index in 0..UDS_LENGTH {
+        let digit = |at: usize| line.get(start + at).copied().and_then(hex_digit);
+        let (Some(high), Some(low)) = (digit(2 * index), digit(2 * index + 1)) else {
+            return Err("64 hexadecimal digits are wanted, but one character is not");
+        };
+        if let Some(byte) = line.get_mut(index) {
+            *byte = high << 4 | low;
+        }
+    }
+    Ok(())
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Action {
+        parse(&mut text.as_bytes().to_vec()).unwrap()
+    }
+
+    fn refused(text: &str) -> bool {
+        matches!(parsed(text), Action::Refused(_))
+    }
+
+    #[test]
+    fn endpoints() {
+        for good in ["global.azure-devices-provisioning.net", "localhost:8883", "127.0.0.1:1", "a"] {
+            assert_eq!(
+                parsed(&format!("set_dps_endpoint {good}")),
+                Action::Store(Setting::DpsEndpoint, (16, 16 + good.len()))
+            );
+        }
+        for bad in [
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:1x",
+            "a b".replace(' ', "_").as_str(),
+            "-a",
+            "a..b",
+            ".a",
+            "a/b",
+            "h:1:2",
+        ] {
+            assert!(refused(&format!("set_dps_endpoint {bad}")), "{bad}");
+        }
+        assert!(refused(&format!("set_dps_endpoint {}", "a".repeat(ENDPOINT_MAX + 1))));
+    }
+
+    #[test]
+    fn registration_ids_and_scopes() {
+        for good in ["az-c89346f8a1b2v2v0v0", "Dev_1:x.y-", "7"] {
+            assert!(!refused(&format!("set_registration_id {good}")), "{good}");
+        }
+        for bad in ["a.", "a_", "a:", "a/b", "é", "\"a b\"", "\"\""] {
+            assert!(refused(&format!("set_registration_id {bad}")), "{bad}");
+        }
+        assert!(!refused(&format!("set_registration_id {}", "a".repeat(MAX_REGISTRATION_ID))));
+        assert!(refused(&format!("set_registration_id {}", "a".repeat(MAX_REGISTRATION_ID + 1))));
+        assert!(!refused("set_dps_idscope 0ne00000000"));
+        for bad in ["a/b", "\"\"", "\"a b\"", &"s".repeat(ID_SCOPE_MAX + 1)] {
+            assert!(refused(&format!("set_dps_idscope {bad}")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_uds_is_decoded_in_place() {
+        let mut line =
+            b"set_dps_uds 19e25A259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae".to_vec();
+        assert_eq!(parse(&mut line).unwrap(), Action::StoreUds);
+        assert_eq!(line[..3], [0x19, 0xe2, 0x5a]);
+        assert_eq!(line[31], 0xae);
+    }
+
+    #[test]
+    fn values_that_cannot_be_a_secret_are_refused() {
+        for bad in [
+            "00".repeat(32),
+            "ff".repeat(32),
+            "a5".repeat(32),
+            "a5".repeat(31),
+            "é".repeat(32),
+            String::new(),
+        ] {
+            assert!(refused(&format!("set_dps_uds \"{bad}\"")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn gen_uds_takes_one_word_only() {
+        assert_eq!(parsed("gen_uds"), Action::GenerateUds { replace: false });
+        assert_eq!(parsed("gen_uds replace"), Action::GenerateUds { replace: true });
+        assert!(matches!(parsed("gen_uds now"), Action::Usage(_)));
+    }
+}
