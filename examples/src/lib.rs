@@ -1,1 +1,3 @@
 //! Host side of the examples: what the programs share.
+
+pub mod cert_gen;

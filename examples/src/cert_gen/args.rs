@@ -1,0 +1,119 @@
+//! The command line: the original's four letters in any case and order, and long options beside them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Derives the X.509 identity that a DevKit derives at every boot, from its secret and its firmware image, and writes the
+/// certificate to enrol in the Azure Device Provisioning Service. Without any argument it asks for what it needs.
+#[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+#[command(name = "dps-cert-gen", version, max_term_width = 110, after_help = AFTER_HELP)]
+pub struct Args {
+    /// Firmware image as flashed: the application alone, without the boot loader
+    #[arg(short, long, value_name = "FILE")]
+    pub bin: Option<PathBuf>,
+
+    /// Linker map of the image (GNU ld), which names the two ranges it measures
+    #[arg(short, long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+
+    /// Unique Device Secret, 64 hexadecimal digits; `-` reads it from standard input
+    ///
+    /// Other users of this machine can see it in the process list, and the shell keeps it in its history:
+    /// prefer `--uds-file` or `-u -`.
+    #[arg(short, long, value_name = "HEX")]
+    pub uds: Option<String>,
+
+    /// File that holds the UDS; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "uds")]
+    pub uds_file: Option<PathBuf>,
+
+    /// Registration id: a-z, 0-9 and `-`
+    #[arg(short, long = "id", visible_alias = "registration-id", value_name = "ID")]
+    pub id: Option<String>,
+
+    /// MAC address, 12 hexadecimal digits: with --firmware-version it makes the default registration id
+    #[arg(long, value_name = "HEX", conflicts_with = "id", requires = "firmware_version")]
+    pub mac: Option<String>,
+
+    /// Firmware version, such as 2.0.0
+    #[arg(long, value_name = "X.Y.Z")]
+    pub firmware_version: Option<String>,
+
+    /// Where to write the certificate; `-` is standard output [default: <ID>.pem in the current directory]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+
+    /// Print fingerprints, subject, measurements and what to do next
+    #[arg(long)]
+    pub print: bool,
+
+    /// Print the same as JSON, and nothing else, on standard output
+    #[arg(long, conflicts_with = "print")]
+    pub json: bool,
+
+    /// Sign as the original tool does: THIS GIVES THE DEVICE'S PRIVATE KEY AWAY to whoever sees the certificate
+    #[cfg(feature = "legacy-insecure-constant-nonce")]
+    #[arg(long)]
+    pub insecure_constant_nonce: bool,
+}
+
+const AFTER_HELP: &str = "The letters -b, -m, -u and -i may be upper-case, as the original tool allows.";
+
+/// Folds the original's short flags: one dash, any case, only the first letter counts.
+pub fn fold_original_flags(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    args.into_iter()
+        .map(|arg| {
+            let letter = match arg.to_str().map(str::as_bytes) {
+                Some([b'-', letter, ..]) => letter.to_ascii_lowercase(),
+                _ => return arg,
+            };
+            match letter {
+                b'b' | b'm' | b'u' | b'i' => OsString::from(format!("-{}", char::from(letter))),
+                _ => arg,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Args, clap::Error> {
+        let words = ["dps-cert-gen"].iter().chain(words).map(OsString::from);
+        Args::try_parse_from(fold_original_flags(words))
+    }
+
+    #[test]
+    fn the_originals_letters_work_in_any_case_and_order() {
+        let args = parse(&["-I", "id", "-U", "-", "-Map", "m", "-BIN", "b"]).unwrap();
+        assert_eq!(args.id.as_deref(), Some("id"));
+        assert_eq!(args.uds.as_deref(), Some("-"));
+        assert_eq!((args.bin, args.map), (Some("b".into()), Some("m".into())));
+    }
+
+    #[test]
+    fn long_options_are_left_alone_and_bad_ones_refused() {
+        let args =
+            parse(&["--bin", "b", "--uds-file", "-", "--mac", "c89346f8a1b2", "--firmware-version", "1.0.0"]);
+        assert!(args.is_ok(), "{args:?}");
+        for bad in
+            [&["-x"][..], &["file.bin"], &["-b"], &["--mac", "c89346f8a1b2"], &["-u", "1", "--uds-file", "f"]]
+        {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}
