@@ -1,5 +1,7 @@
 //! The crate's one error type: what was wrong, where, and with what value.
 
+use crate::open_dice::ChainProblem;
+use crate::open_dice::cbor::CborProblem;
 use core::fmt;
 
 /// Everything that can go wrong in this crate.
@@ -84,6 +86,20 @@ pub enum Error {
         /// Its identifier in the IANA registry "COSE Algorithms".
         cose_id: i64,
     },
+    /// CBOR data is malformed or not what belongs there.
+    Cbor {
+        /// Position of the item at fault, in bytes from the start of the input.
+        offset: usize,
+        /// What is wrong with it.
+        problem: CborProblem,
+    },
+    /// A certificate does not fit into its place in a chain.
+    Chain {
+        /// The certificate's place, counted from 0 below the root.
+        layer: usize,
+        /// What does not fit.
+        problem: ChainProblem,
+    },
 }
 
 /// Shorthand for results of this crate.
@@ -135,6 +151,8 @@ impl fmt::Display for Error {
             }
             Self::Der(ref cause) => write!(f, "DER: {cause}"),
             Self::Algorithm { cose_id } => write!(f, "COSE algorithm {cose_id} is not supported"),
+            Self::Cbor { offset, problem } => write!(f, "CBOR at byte {offset}: {problem}"),
+            Self::Chain { layer, problem } => write!(f, "certificate of layer {layer}: {problem}"),
         }
     }
 }

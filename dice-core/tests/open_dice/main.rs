@@ -1,7 +1,13 @@
 //! The Open Profile for DICE against vectors made with the reference implementation, and against hostile input.
+
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
+mod android;
+mod cbor;
+mod certificates;
+mod chain;
 #[path = "../common/mod.rs"]
 mod common;
 mod derive;
+mod hostile;
 mod support;

@@ -15,6 +15,12 @@ pub fn algorithms() -> Vec<(&'static str, Algorithm)> {
     ]
 }
 
+/// The algorithm with a name of the vectors, if its feature is on.
+pub fn algorithm(name: &str) -> Option<Algorithm> {
+    assert!(["p256", "p384", "ed25519"].contains(&name), "{name}");
+    algorithms().into_iter().find(|(known, _)| *known == name).map(|(_, algorithm)| algorithm)
+}
+
 /// Owned inputs, from which [`InputValues`] borrow.
 pub struct Inputs {
     code_hash: [u8; 64],

@@ -67,7 +67,7 @@ fn parse(bytes: &[u8; 32]) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(bytes).ok().filter(|point| !point.is_weak())
 }
 
-fn write_oid(writer: &mut DerWriter<'_>) {
+pub(super) fn write_oid(writer: &mut DerWriter<'_>) {
     writer.oid(&ED25519);
 }
 

@@ -80,6 +80,28 @@ impl Algorithm {
             Self::Ed25519 => 32,
         }
     }
+
+    /// The longest signature as it stands in an X.509 certificate, in bytes.
+    pub(super) const fn max_x509_signature_len(self) -> usize {
+        match self {
+            Self::P256 => key::Signature::MAX_DER_LEN,
+            #[cfg(feature = "p384")]
+            Self::P384 => p384::MAX_DER_SIGNATURE_LEN,
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519 => 64,
+        }
+    }
+
+    /// Writes the X.509 `AlgorithmIdentifier` of signatures (RFC 5758 §3.2, RFC 8410 §3).
+    pub(super) fn write_signature_algorithm(self, writer: &mut DerWriter<'_>) {
+        writer.sequence(|writer| match self {
+            Self::P256 => p256::write_signature_oid(writer),
+            #[cfg(feature = "p384")]
+            Self::P384 => p384::write_signature_oid(writer),
+            #[cfg(feature = "ed25519")]
+            Self::Ed25519 => ed25519::write_oid(writer),
+        });
+    }
 }
 
 /// A public key of one of the profile's algorithms, known to be valid.
@@ -213,6 +235,28 @@ impl Signature {
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.algorithm.signature_len()).unwrap_or_default()
     }
+
+    /// Writes the X.509 `signatureValue`: the bit string with the DER form for ECDSA, with the bytes for Ed25519.
+    pub(super) fn write_x509(&self, writer: &mut DerWriter<'_>) {
+        match self.algorithm {
+            Algorithm::P256 => write_ecdsa(writer, self.as_bytes()),
+            #[cfg(feature = "p384")]
+            Algorithm::P384 => write_ecdsa(writer, self.as_bytes()),
+            #[cfg(feature = "ed25519")]
+            Algorithm::Ed25519 => writer.bit_string(self.as_bytes()),
+        }
+    }
+}
+
+/// `Ecdsa-Sig-Value` (RFC 3279 §2.2.3) in a bit string.
+fn write_ecdsa(writer: &mut DerWriter<'_>, fixed: &[u8]) {
+    let (r, s) = fixed.split_at_checked(fixed.len() / 2).unwrap_or_default();
+    writer.bit_string_of(|writer| {
+        writer.sequence(|writer| {
+            writer.unsigned_integer(r);
+            writer.unsigned_integer(s);
+        });
+    });
 }
 
 impl fmt::Debug for Signature {

@@ -1,6 +1,7 @@
 //! P-256: the private scalar drawn from a seed, and the bridge to the crate's own P-256 keys.
 
 use super::super::KeySeed;
+use crate::asn1::{DerWriter, oid};
 use crate::hash::{Hash, Sha256, Sha512};
 use crate::kdf::HmacDrbg;
 use crate::key::{P256, PublicKey, SCALAR_LEN, SecretKey, Signature};
@@ -42,4 +43,8 @@ pub(super) fn parse_public_key(xy: &[u8]) -> Result<PublicKey> {
 
 pub(super) fn verify(key: &PublicKey, message: &[&[u8]], signature: &[u8]) -> Result<()> {
     key.verify_prehash(&Sha256::digest_parts(message), &Signature::from_slice(signature)?)
+}
+
+pub(super) fn write_signature_oid(writer: &mut DerWriter<'_>) {
+    writer.oid(&oid::ECDSA_WITH_SHA256);
 }

@@ -11,11 +11,16 @@ use der::asn1::ObjectIdentifier;
 use p384::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p384::ecdsa::{Signature, SigningKey, VerifyingKey};
 
+/// ecdsa-with-SHA384 (RFC 5758).
+const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 /// secp384r1, the curve P-384 (RFC 5480).
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// Length of a private scalar in bytes.
 const SCALAR_LEN: usize = 48;
+/// The longest DER form of a signature in bytes.
+pub(super) const MAX_DER_SIGNATURE_LEN: usize = 104;
+
 /// A P-384 public key: a point that is known to be on the curve and is not the point at infinity.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct P384PublicKey {
@@ -68,6 +73,10 @@ impl fmt::Debug for P384PublicKey {
         self.as_xy().iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str(")")
     }
+}
+
+pub(super) fn write_signature_oid(writer: &mut DerWriter<'_>) {
+    writer.oid(&ECDSA_WITH_SHA384);
 }
 
 /// A private key; the library wipes it on drop.
