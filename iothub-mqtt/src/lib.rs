@@ -1,3 +1,84 @@
 //! Azure IoT Hub device client over any async byte stream, without an allocator.
+//!
+//! - [`Endpoint`]: who the device is at which hub; [`Announcement`]: what it tells about itself.
+//! - [`session`]: an MQTT session over caller's buffers; it outlives connections and keeps what is not yet
+//!   acknowledged.
+//! - [`Client`]: the hub client of one connection: [`telemetry`], cloud-to-device messages ([`c2d`]).
+//! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
+//! - `provision` (feature `dps`): registration at the Device Provisioning Service.
+//!
+//! Nothing here opens connections or knows TLS: bring an established stream that implements the traits of
+//! `embedded-io-async`, whose reads, writes and flushes lose nothing when their futures are dropped.
+//!
+//! ```
+//! use embedded_io_async::{Read, Write};
+//! use iothub_mqtt::session::{Options, Session};
+//! use iothub_mqtt::telemetry::Telemetry;
+//! use iothub_mqtt::translate::Connect;
+//! use iothub_mqtt::{Announcement, Client, Endpoint, Error, Event, MAX_CLIENT_ID, MAX_USER_NAME};
+//!
+//! /// One connection, from CONNECT until it breaks.
+//! async fn serve(session: &mut Session<'_>, tls: impl Read + Write) -> Result<(), Error> {
+//!     let endpoint = Endpoint::new("contoso.azure-devices.net", "my-device")?;
+//!     let (mut id, mut name) = ([0; MAX_CLIENT_ID], [0; MAX_USER_NAME]);
+//!     let connect = Connect {
+//!         client_id: endpoint.client_id(&mut id)?,
+//!         user_name: endpoint.user_name(&Announcement::default(), &mut name)?,
+//!         password: None, // the TLS stream has the client certificate
+//!         will: None,
+//!     };
+//!     let link = session.connect(tls, &connect).await?;
+//!     let mut client: Client<'_, _> = Client::new(link, endpoint);
+//!     client.start().await?;
+//!     loop {
+//!         match client.poll().await? {
+//!             Some(Event::Connected) => {
+//!                 client.send(&Telemetry::json(br#"{"hello":"world"}"#)).await?;
+//!             }
+//!             Some(Event::Message(_message)) => { /* use it: it counts as taken when it goes out of scope */ }
+//!             Some(_) | None => {}
+//!         }
+//!     }
+//! }
+//!
+//! // The session and its buffers stay when a connection ends; `serve` can be called again.
+//! let (mut rx, mut tx) = ([0; 4096], [0; 4096]);
+//! let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
+//! # let _ = |stream: embedded_io_adapters::tokio_1::FromTokio<tokio::net::TcpStream>| {
+//! #     let mut session: Session = Session::new(Options::default(), &mut [], &mut []);
+//! #     drop(serve(&mut session, stream));
+//! # };
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
+)]
+// Futures of this crate are as `Send` as the streams and handlers they are made from.
+#![allow(async_fn_in_trait)]
+
+pub mod c2d;
+mod client;
+mod endpoint;
+mod error;
+pub mod property;
+#[cfg(feature = "dps")]
+pub mod provision;
+pub mod session;
+pub mod telemetry;
+mod text;
+pub mod translate;
+
+pub use client::{Client, Event};
+pub use endpoint::{
+    API_VERSION, Announcement, Endpoint, MAX_API_VERSION, MAX_CLIENT_ID, MAX_HOST, MAX_ID, MAX_MODEL_ID,
+    MAX_PRODUCT_INFO, MAX_USER_NAME, PORT,
+};
+pub use error::{Error, Refusal};

@@ -1,0 +1,223 @@
+//! The crate's one error type.
+
+use crate::translate::{Malformed, StreamError};
+use core::fmt;
+use embedded_io_async::ErrorKind;
+
+/// Everything that can go wrong in this crate.
+///
+/// [`Error::is_retriable`] says whether trying again later can help, [`Error::is_refusal`] whether the hub
+/// turned the device away, so that registering again may help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// A buffer is too small; `needed` bytes would have been enough.
+    BufferTooSmall {
+        /// Bytes needed.
+        needed: usize,
+    },
+    /// A value breaks the service's rules.
+    Invalid {
+        /// Which value.
+        what: &'static str,
+        /// Byte position of the first offending byte; the length if the value is too short or too long.
+        at: usize,
+    },
+    /// A topic is not of the kind asked for, or malformed; the text names the part at fault.
+    BadTopic(&'static str),
+    /// A document of the service is not JSON, or not of the form expected.
+    Json(dps_client::json::JsonError),
+    /// A document of the service lacks this member, or it has the wrong type.
+    BadMember(&'static str),
+    /// The server refused the connection.
+    ConnectionRefused(Refusal),
+    /// The server refused a subscription.
+    SubscriptionRefused,
+    /// The connection ended: closed by the server, or no answer to a ping.
+    Disconnected,
+    /// The stream failed.
+    Transport(ErrorKind),
+    /// A packet is malformed.
+    Malformed(Malformed),
+    /// The server sent a packet that is well-formed but not acceptable now.
+    Protocol,
+    /// An answer did not come in time; the text names what was waited for.
+    Timeout(&'static str),
+    /// All room for messages in flight is taken: poll until some are delivered, then try again.
+    Busy,
+    /// The message is larger than the service or the transmit buffer takes.
+    TooLarge,
+    /// Registration failed.
+    Registration(dps_client::Error),
+    /// The connection to the provisioning service ended before the registration was decided.
+    RegistrationInterrupted(dps_client::Fault),
+}
+
+/// Why a server refused a connection (MQTT 3.1.1, section 3.2.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Refusal {
+    /// 1: the server does not speak MQTT 3.1.1.
+    ProtocolVersion,
+    /// 2: the client id is not allowed.
+    ClientId,
+    /// 3: the service is not available, also when throttled or failing over. Try again later.
+    Unavailable,
+    /// 4: user name or password are malformed.
+    Credentials,
+    /// 5: unknown or disabled device, bad or expired token, wrong certificate.
+    NotAuthorized,
+    /// An MQTT 5 reason code 3.1.1 does not have.
+    Other(u8),
+}
+
+impl Refusal {
+    /// The CONNACK return code of MQTT 3.1.1; 255 for [`Refusal::Other`].
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::ProtocolVersion => 1,
+            Self::ClientId => 2,
+            Self::Unavailable => 3,
+            Self::Credentials => 4,
+            Self::NotAuthorized => 5,
+            Self::Other(_) => 255,
+        }
+    }
+
+    /// From an MQTT 5 reason code of CONNACK.
+    pub(crate) fn from_reason(reason: u8) -> Self {
+        match reason {
+            0x84 => Self::ProtocolVersion,
+            0x85 => Self::ClientId,
+            0x88 | 0x89 => Self::Unavailable,
+            0x86 => Self::Credentials,
+            0x87 => Self::NotAuthorized,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ProtocolVersion => "the server does not speak MQTT 3.1.1",
+            Self::ClientId => "the client id is not allowed",
+            Self::Unavailable => "the service is not available",
+            Self::Credentials => "user name or password are malformed",
+            Self::NotAuthorized => "not authorized: unknown or disabled device, or wrong credential",
+            Self::Other(code) => return write!(f, "reason 0x{code:02x}"),
+        })
+    }
+}
+
+impl Error {
+    /// Whether the same thing, tried again later, may succeed.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::ConnectionRefused(refusal) => matches!(refusal, Refusal::Unavailable | Refusal::Other(_)),
+            Self::Registration(error) => error.is_retriable(),
+            Self::Disconnected
+            | Self::Transport(_)
+            | Self::Malformed(_)
+            | Self::Protocol
+            | Self::Timeout(_)
+            | Self::Busy
+            | Self::SubscriptionRefused
+            | Self::RegistrationInterrupted(_) => true,
+            Self::BufferTooSmall { .. }
+            | Self::Invalid { .. }
+            | Self::BadTopic(_)
+            | Self::Json(_)
+            | Self::BadMember(_)
+            | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether the hub does not want this device (any more): registering again may tell its new hub.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionRefused(Refusal::ClientId | Refusal::Credentials | Refusal::NotAuthorized)
+        )
+    }
+
+    /// Whether the connection can still be used.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(
+            self,
+            Self::BufferTooSmall { .. }
+                | Self::Invalid { .. }
+                | Self::BadTopic(_)
+                | Self::Json(_)
+                | Self::BadMember(_)
+                | Self::Busy
+                | Self::TooLarge
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BufferTooSmall { needed } => write!(f, "buffer too small, {needed} bytes needed"),
+            Self::Invalid { what, at } => write!(f, "invalid {what} at byte {at}"),
+            Self::BadTopic(what) => write!(f, "topic of another kind or malformed: {what}"),
+            Self::Json(e) => write!(f, "not the JSON expected: {e}"),
+            Self::BadMember(name) => write!(f, "member `{name}` is missing or of the wrong type"),
+            Self::ConnectionRefused(refusal) => write!(f, "connection refused: {refusal}"),
+            Self::SubscriptionRefused => f.write_str("subscription refused"),
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::Transport(kind) => write!(f, "transport failed: {kind:?}"),
+            Self::Malformed(e) => write!(f, "{e}"),
+            Self::Protocol => f.write_str("the server broke the protocol"),
+            Self::Timeout(what) => write!(f, "no {what} in time"),
+            Self::Busy => f.write_str("too many messages in flight"),
+            Self::TooLarge => f.write_str("message too large"),
+            Self::Registration(e) => write!(f, "registration failed: {e}"),
+            Self::RegistrationInterrupted(e) => write!(f, "registration interrupted: {e}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Json(e) => Some(e),
+            Self::Malformed(e) => Some(e),
+            Self::Registration(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl From<dps_client::Error> for Error {
+    fn from(error: dps_client::Error) -> Self {
+        match error {
+            dps_client::Error::BufferTooSmall { needed } => Self::BufferTooSmall { needed },
+            dps_client::Error::Invalid { what, at } => Self::Invalid { what, at },
+            dps_client::Error::Json(e) => Self::Json(e),
+            other => Self::Registration(other),
+        }
+    }
+}
+
+impl From<dps_client::json::JsonError> for Error {
+    fn from(error: dps_client::json::JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl<E: embedded_io_async::Error> From<StreamError<E>> for Error {
+    fn from(error: StreamError<E>) -> Self {
+        match error {
+            StreamError::Transport(e) => Self::Transport(e.kind()),
+            StreamError::WriteZero => Self::Transport(ErrorKind::WriteZero),
+            StreamError::Malformed(e) => Self::Malformed(e),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Registration at the Device Provisioning Service over a stream.
+
+use crate::session::{Mqtt, Options, Progress, Session, Ticket};
+use crate::translate::Connect;
+use crate::{Error, Refusal};
+use dps_client::{Action, Assignment, Event, Registration, Transport, mqtt};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
+use embedded_io_async::{Read, Write};
+
+/// Room for the body of a register request without payload, certificate request or TPM.
+pub const MIN_BODY: usize = 256;
+
+/// Stage of the provisioning connection: poll topics carry the operation id.
+const STAGE: usize = mqtt::MAX_TOPIC + 16;
+
+/// Buffers of a registration. They are free again afterwards.
+#[derive(Debug)]
+pub struct Buffers<'b> {
+    /// One answer of the service: 2 KiB without issued certificates, 12 KiB with.
+    pub rx: &'b mut [u8],
+    /// Requests in flight: the body and 400 bytes.
+    pub tx: &'b mut [u8],
+    /// The body of a request: [`MIN_BODY`], payload and certificate request added (the latter in base64).
+    pub body: &'b mut [u8],
+}
+
+/// Milliseconds of the clock that `embassy-time` has.
+fn now_ms() -> u64 {
+    Instant::now().as_millis()
+}
+
+/// Runs `registration` over `stream`, a connection to the provisioning service, until it is decided or the
+/// connection ends.
+///
+/// `password` is the SAS token, `None` with a certificate. The registration keeps its place and its ladder of
+/// waiting times: after [`Error::RegistrationInterrupted`], or another
+/// [retriable](Error::is_retriable) error, call this again with a new connection; it waits as long as it has to
+/// by itself.
+///
+/// # Errors
+/// [`Error::Registration`] if it failed for good; else those of the connection.
+pub async fn register<S: Read + Write>(
+    registration: &mut Registration<'_>,
+    stream: S,
+    password: Option<&[u8]>,
+    buffers: &mut Buffers<'_>,
+) -> Result<Assignment, Error> {
+    let config = *registration.config();
+    if config.transport() != Transport::Mqtt {
+        return Err(Error::Invalid { what: "transport of the registration", at: 0 });
+    }
+    if let Some(assignment) = wait_to_connect(registration).await? {
+        return Ok(assignment);
+    }
+    let mut user_name = [0; mqtt::MAX_USER_NAME];
+    let connect = Connect {
+        client_id: config.registration_id(),
+        user_name: mqtt::user_name(&config, &mut user_name)?,
+        password,
+        will: None,
+    };
+    let options =
+        Options { clean: mqtt::CLEAN_SESSION, connack_ms: config.timing().connect_ms, ..Options::default() };
+    let mut session: Session<'_, STAGE> = Session::new(options, buffers.rx, buffers.tx);
+    let mut link = match session.connect(stream, &connect).await {
+        Ok(link) => link,
+        Err(error) => return Err(connect_failed(registration, error)),
+    };
+    registration.handle(Event::Connected, now_ms());
+    match drive(registration, &mut link, buffers.body).await {
+        Ok(assignment) => {
+            // The assignment stands; whether the service hears the goodbye does not matter.
+            let _ = link.disconnect().await;
+            Ok(assignment)
+        }
+        Err(error) => {
+            registration.handle(Event::Disconnected, now_ms());
+            Err(error)
+        }
+    }
+}
+
+/// Waits until the registration wants to connect; gives the assignment if it has one already.
+async fn wait_to_connect(registration: &mut Registration<'_>) -> Result<Option<Assignment>, Error> {
+    loop {
+        match registration.next(now_ms()) {
+            Action::Connect { .. } => return Ok(None),
+            Action::Wait { until_ms } => Timer::after(left(until_ms)).await,
+            Action::Finished(assignment) => return Ok(Some(assignment.clone())),
+            Action::Failed(error) => return Err(Error::Registration(error.clone())),
+            // The end of an earlier connection; nothing else comes before a connection.
+            Action::Disconnect { .. } | Action::Subscribe | Action::Send(_) => {}
+        }
+    }
+}
+
+/// Time until the clock shows `until_ms`, a day at most: longer waits are asked about again.
+fn left(until_ms: u64) -> Duration {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    Duration::from_millis(until_ms.saturating_sub(now_ms()).min(DAY_MS))
+}
+
+/// Tells the registration that there is no connection; gives the error that is left.
+fn connect_failed(registration: &mut Registration<'_>, error: Error) -> Error {
+    let event = match error {
+        Error::ConnectionRefused(Refusal::Other(_)) => Event::Disconnected,
+        Error::ConnectionRefused(refusal) => Event::ConnectionRefused { code: refusal.code() },
+        _ => Event::Disconnected,
+    };
+    registration.handle(event, now_ms());
+    match registration.next(now_ms()) {
+        Action::Failed(error) => Error::Registration(error.clone()),
+        _ => error,
+    }
+}
+
+async fn drive<L: Mqtt>(
+    registration: &mut Registration<'_>,
+    link: &mut L,
+    body: &mut [u8],
+) -> Result<Assignment, Error> {
+    let mut subscription: Option<Ticket> = None;
+    loop {
+        match registration.next(now_ms()) {
+            Action::Subscribe => subscription = Some(link.subscribe(&[mqtt::SUBSCRIBE_FILTER]).await?),
+            Action::Send(request) => {
+                let mut topic = [0; mqtt::MAX_TOPIC];
+                let topic = mqtt::topic(&request, &mut topic)?;
+                link.publish(topic, request.body(body)?, crate::session::QoS::AtLeastOnce).await?;
+            }
+            Action::Wait { until_ms } => {
+                listen(registration, link, &mut subscription, until_ms).await?;
+            }
+            Action::Disconnect { reason } => return Err(Error::RegistrationInterrupted(reason)),
+            Action::Finished(assignment) => return Ok(assignment.clone()),
+            Action::Failed(error) => return Err(Error::Registration(error.clone())),
+            Action::Connect { .. } => return Err(Error::Disconnected),
+        }
+    }
+}
+
+/// Takes what the service sends until the clock shows `until_ms` or something changed.
+async fn listen<L: Mqtt>(
+    registration: &mut Registration<'_>,
+    link: &mut L,
+    subscription: &mut Option<Ticket>,
+    until_ms: u64,
+) -> Result<(), Error> {
+    match with_timeout(left(until_ms), link.poll()).await {
+        // Time is up; the registration knows what that means.
+        Err(_) => return Ok(()),
+        Ok(Ok(Some(message))) => {
+            // Other topics and malformed ones are dropped; if the answer does not come, the request times out.
+            if let Ok(answer) = mqtt::parse_answer(message.topic, message.payload) {
+                registration.handle(Event::Answer(answer), now_ms());
+            }
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(Error::SubscriptionRefused)) => {
+            *subscription = None;
+            registration.handle(Event::SubscribeRefused, now_ms());
+        }
+        Ok(Err(error)) => return Err(error),
+    }
+    if let Some(ticket) = *subscription
+        && link.progress(ticket) == Progress::Done
+    {
+        *subscription = None;
+        registration.handle(Event::Subscribed, now_ms());
+    }
+    while link.next_settled().is_some() {}
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! The engine: `minimq` with the 3.1.1 translator under it.
+
+use super::{Inbound, Mqtt, Progress, QoS, Ticket};
+use crate::Error;
+use crate::error::Refusal;
+use crate::translate::{Connect, MIN_STAGE, OVERSIZED_PROPERTY, StreamError, V311};
+use embassy_time::{Duration, with_timeout};
+use embedded_io_async::{ErrorType, Read, Write};
+use heapless::Vec;
+use minimq::{
+    Buffers, ConfigBuilder, Io, Op, PeerError, Property, PubError, Publication, ResourceError,
+    SubscriptionOptions, TopicFilter,
+};
+
+/// Messages and subscriptions the engine keeps until they are acknowledged.
+const IN_FLIGHT: usize = 8;
+
+/// Filters in one SUBSCRIBE.
+const MAX_FILTERS: usize = 8;
+
+/// Bytes of the stage a topic cannot use: fixed header, length, packet id.
+const STAGE_OVERHEAD: usize = 9;
+
+/// How a session behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Options {
+    /// Keep-alive in seconds: the server drops a connection that is silent for one and a half times as long.
+    /// IoT Hub takes up to 1177.
+    pub keep_alive_s: u16,
+    /// The server forgets the session, and with it waiting cloud-to-device messages, when the connection ends.
+    pub clean: bool,
+    /// How long to wait for CONNACK, in milliseconds.
+    pub connack_ms: u32,
+}
+
+impl Default for Options {
+    /// 240 s keep-alive, a session the server keeps, 30 s for CONNACK.
+    fn default() -> Self {
+        Self { keep_alive_s: 240, clean: false, connack_ms: 30_000 }
+    }
+}
+
+/// A message in flight.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    ticket: Ticket,
+    op: Op,
+    /// A subscription: settled by asking only.
+    request: bool,
+}
+
+/// An MQTT session over caller's buffers.
+///
+/// `STAGE` bounds the topics it can send to `STAGE` − 9 bytes.
+pub struct Session<'buf, const STAGE: usize = 1024> {
+    engine: minimq::Session<'buf>,
+    options: Options,
+    flights: Vec<Flight, IN_FLIGHT>,
+    next_ticket: u32,
+}
+
+impl<const STAGE: usize> core::fmt::Debug for Session<'_, STAGE> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Session")
+            .field("options", &self.options)
+            .field("flights", &self.flights)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
+    /// A session that has not been connected yet.
+    ///
+    /// `rx` takes one inbound packet: the largest message to be received plus its topic and 16 bytes. Larger
+    /// ones are reported, see [`Inbound::oversized`]. `tx` takes all messages in flight, at most eight, and 48
+    /// bytes.
+    #[must_use]
+    pub fn new(options: Options, rx: &'buf mut [u8], tx: &'buf mut [u8]) -> Self {
+        const { assert!(STAGE >= MIN_STAGE, "the stage is too small") }
+        let config = ConfigBuilder::new(Buffers::new(rx, tx))
+            .keepalive_interval(options.keep_alive_s)
+            .session_expiry_interval(if options.clean { 0 } else { u32::MAX });
+        Self { engine: minimq::Session::new(config), options, flights: Vec::new(), next_ticket: 0 }
+    }
+
+    /// Connects over `stream`, saying `connect`. Unacknowledged messages are sent again by and by.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionRefused`]; [`Error::Timeout`] if CONNACK does not come in time; and those of the stream.
+    pub async fn connect<'s, S: Read + Write>(
+        &'s mut self,
+        stream: S,
+        connect: &'s Connect<'s>,
+    ) -> Result<Link<'s, 'buf, V311<'s, S, STAGE>>, Error> {
+        let io = V311::with_connect(stream, connect);
+        let limit = Duration::from_millis(self.options.connack_ms.into());
+        let connection = with_timeout(limit, self.engine.connect(io))
+            .await
+            .map_err(|_| Error::Timeout("CONNACK"))?
+            .map_err(|error| match error {
+                minimq::Error::Peer(PeerError::Rejected(reason)) => {
+                    Error::ConnectionRefused(Refusal::from_reason(u8::from(&reason)))
+                }
+                other => from_engine(other),
+            })?;
+        Ok(Link {
+            connection,
+            flights: &mut self.flights,
+            next_ticket: &mut self.next_ticket,
+            max_topic: STAGE - STAGE_OVERHEAD,
+        })
+    }
+
+    /// How many messages wait for their acknowledgement.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flights.iter().filter(|flight| !flight.request).count()
+    }
+}
+
+/// A live connection of a [`Session`].
+pub struct Link<'s, 'buf, IO> {
+    connection: minimq::Connection<'s, 'buf, IO>,
+    flights: &'s mut Vec<Flight, IN_FLIGHT>,
+    next_ticket: &'s mut u32,
+    max_topic: usize,
+}
+
+impl<IO> core::fmt::Debug for Link<'_, '_, IO> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Link").field("flights", &self.flights).finish_non_exhaustive()
+    }
+}
+
+impl<IO, E> Link<'_, '_, IO>
+where
+    IO: Io + ErrorType<Error = StreamError<E>>,
+    E: embedded_io_async::Error,
+{
+    fn take_off(&mut self, op: Op, request: bool) -> Result<Ticket, Error> {
+        let ticket = Ticket(*self.next_ticket);
+        *self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.flights.push(Flight { ticket, op, request }).map_err(|_| Error::Busy)?;
+        Ok(ticket)
+    }
+
+    /// Room for another ticket; forgets subscriptions that nobody asks about any more.
+    fn make_room(&mut self) -> Result<(), Error> {
+        if self.flights.is_full() {
+            let connection = &self.connection;
+            self.flights.retain(|flight| !flight.request || connection.is_pending(&flight.op));
+        }
+        if self.flights.is_full() { Err(Error::Busy) } else { Ok(()) }
+    }
+
+    fn state(&self, op: Op) -> Progress {
+        if self.connection.is_pending(&op) {
+            Progress::Pending
+        } else if self.connection.is_complete(&op) {
+            Progress::Done
+        } else {
+            Progress::Lost
+        }
+    }
+}
+
+impl<IO, E> Mqtt for Link<'_, '_, IO>
+where
+    IO: Io + ErrorType<Error = StreamError<E>>,
+    E: embedded_io_async::Error,
+{
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<Option<Ticket>, Error> {
+        if topic.len() > self.max_topic {
+            return Err(Error::TooLarge);
+        }
+        let publication = Publication::bytes(topic, payload);
+        let publication = match qos {
+            QoS::AtMostOnce => publication,
+            QoS::AtLeastOnce => {
+                self.make_room()?;
+                publication.qos(minimq::QoS::AtLeastOnce)
+            }
+        };
+        let op = self.connection.publish(publication).await.map_err(|error| match error {
+            PubError::Session(error) => from_engine(error),
+            // The payload is copied as it is: this is lack of room.
+            PubError::Payload(()) => Error::TooLarge,
+        });
+        let op = match op {
+            // Room that messages in flight take now may come back.
+            Err(Error::TooLarge) if !self.flights.is_empty() => return Err(Error::Busy),
+            other => other?,
+        };
+        op.map(|op| self.take_off(op, false)).transpose()
+    }
+
+    async fn subscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
+        self.make_room()?;
+        let options = SubscriptionOptions::default().maximum_qos(minimq::QoS::AtLeastOnce);
+        let mut list: Vec<TopicFilter<'_>, MAX_FILTERS> = Vec::new();
+        for filter in filters {
+            list.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::TooLarge)?;
+        }
+        let op = self.connection.subscribe(&list, &[]).await.map_err(from_engine)?;
+        self.take_off(op, true)
+    }
+
+    async fn unsubscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
+        self.make_room()?;
+        let op = self.connection.unsubscribe(filters, &[]).await.map_err(from_engine)?;
+        self.take_off(op, true)
+    }
+
+    async fn poll(&mut self) -> Result<Option<Inbound<'_>>, Error> {
+        let Some(message) = self.connection.poll().await.map_err(from_engine)? else {
+            return Ok(None);
+        };
+        let oversized = message.properties().iter().find_map(|property| match property {
+            Ok(Property::UserProperty(OVERSIZED_PROPERTY, size)) => size.parse().ok(),
+            _ => None,
+        });
+        Ok(Some(Inbound { topic: message.topic(), payload: message.payload(), oversized }))
+    }
+
+    fn progress(&mut self, ticket: Ticket) -> Progress {
+        let Some(at) = self.flights.iter().position(|flight| flight.ticket == ticket) else {
+            return Progress::Lost;
+        };
+        let state = self.flights.get(at).map_or(Progress::Lost, |flight| self.state(flight.op));
+        if state != Progress::Pending {
+            self.flights.remove(at);
+        }
+        state
+    }
+
+    fn next_settled(&mut self) -> Option<(Ticket, Progress)> {
+        let ticket = self
+            .flights
+            .iter()
+            .find(|flight| !flight.request && self.state(flight.op) != Progress::Pending)?
+            .ticket;
+        Some((ticket, self.progress(ticket)))
+    }
+
+    fn can_publish(&self) -> bool {
+        !self.flights.is_full() && self.connection.can_publish(minimq::QoS::AtLeastOnce)
+    }
+
+    async fn disconnect(&mut self) -> Result<(), Error> {
+        self.connection.disconnect().await.map_err(from_engine)
+    }
+}
+
+fn from_engine<E: embedded_io_async::Error>(error: minimq::Error<StreamError<E>>) -> Error {
+    match error {
+        minimq::Error::NotReady | minimq::Error::Resource(ResourceError::InflightExhausted) => Error::Busy,
+        minimq::Error::Disconnected => Error::Disconnected,
+        minimq::Error::Transport(error) => error.into(),
+        minimq::Error::WriteZero => Error::Transport(embedded_io_async::ErrorKind::WriteZero),
+        minimq::Error::Resource(_) => Error::TooLarge,
+        // Only SUBACK carries a refusal in 3.1.1.
+        minimq::Error::Peer(PeerError::Rejected(_)) => Error::SubscriptionRefused,
+        // What is left is an invalid packet; requests are well-formed.
+        _ => Error::Protocol,
+    }
+}

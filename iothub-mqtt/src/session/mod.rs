@@ -1,0 +1,102 @@
+//! MQTT sessions: what the hub client needs of one, and the engine that gives it.
+//!
+//! [`Session`] is the state that outlives connections: unacknowledged messages wait in it until they are
+//! delivered. [`Session::connect`] makes a connection of it, a [`Link`], which implements [`Mqtt`]: all that
+//! the rest of the crate sees. Topics and payloads are none of its business, so that a session of another
+//! MQTT version needs no other client, and another client no other session.
+
+mod engine;
+
+pub use engine::{Link, Options, Session};
+
+use crate::Error;
+
+/// How surely a message arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum QoS {
+    /// At most once: sent and forgotten.
+    AtMostOnce,
+    /// At least once: kept until acknowledged, sent again after a reconnect.
+    #[default]
+    AtLeastOnce,
+}
+
+/// A message or subscription on its way; see [`Mqtt::progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Ticket(u32);
+
+/// How far a ticket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Progress {
+    /// The server has not answered yet.
+    Pending,
+    /// The server has it.
+    Done,
+    /// It is gone: the session that could have delivered it was given up. Send it again.
+    Lost,
+}
+
+/// A message as the session gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The body; empty if `oversized`.
+    pub payload: &'a [u8],
+    /// Size in bytes of a packet that is larger than the receive buffer; its body was left out and it is not
+    /// acknowledged.
+    pub oversized: Option<u32>,
+}
+
+/// One live MQTT connection.
+pub trait Mqtt {
+    /// Sends a message.
+    ///
+    /// With [`QoS::AtLeastOnce`] it is kept until it is acknowledged, and the ticket tells; a reconnect sends it
+    /// again. With [`QoS::AtMostOnce`] there is no ticket, and dropping the future half-way ruins the connection.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] or [`Error::TooLarge`] if nothing was sent; others end the connection.
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<Option<Ticket>, Error>;
+
+    /// Subscribes to `filters` with QoS 1. Messages may arrive before the ticket is done.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    async fn subscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error>;
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    async fn unsubscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error>;
+
+    /// Waits until something has happened; gives the message, if that was one.
+    ///
+    /// Keeps the connection alive, so call it all the time; dropping the future half-way is safe if it is for
+    /// the stream's reads, writes and flushes. A QoS 1 message is acknowledged by the next call of any method
+    /// here: until then it is the caller's to take.
+    ///
+    /// # Errors
+    /// [`Error::SubscriptionRefused`] leaves the connection standing; all others end it.
+    async fn poll(&mut self) -> Result<Option<Inbound<'_>>, Error>;
+
+    /// How far a ticket is. [`Progress::Done`] is told once: after that the ticket is unknown, and
+    /// [`Progress::Lost`].
+    fn progress(&mut self, ticket: Ticket) -> Progress;
+
+    /// The next message that was delivered or lost, if any, oldest first.
+    fn next_settled(&mut self) -> Option<(Ticket, Progress)>;
+
+    /// Whether a message may be sent now; if not, poll first.
+    fn can_publish(&self) -> bool;
+
+    /// Says goodbye, so that the server does not publish the will.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] if the stream failed.
+    async fn disconnect(&mut self) -> Result<(), Error>;
+}

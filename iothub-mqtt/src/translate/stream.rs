@@ -1,0 +1,155 @@
+//! [`V311`]: the translator over a byte stream.
+
+use super::{Connect, Malformed, Translator};
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+
+/// Bytes read ahead from the stream. Payloads do not go through it.
+const READ_AHEAD: usize = 128;
+
+/// An MQTT 3.1.1 stream that looks like MQTT 5 to the engine on top of it.
+///
+/// `N` is the stage for outbound bytes, see [`Translator`]; writes are collected in it and reach the stream
+/// when it is full or on flush, so that a packet becomes one TLS record.
+///
+/// Reads, writes and flushes are as cancel-safe as those of `S`: no byte is taken before the last `await`.
+#[derive(Debug)]
+pub struct V311<'c, S, const N: usize> {
+    stream: S,
+    translator: Translator<'c, N>,
+    ahead: [u8; READ_AHEAD],
+    start: usize,
+    end: usize,
+}
+
+impl<'c, S, const N: usize> V311<'c, S, N> {
+    /// Puts `translator` (a fresh one) over `stream` (an established connection).
+    pub fn new(stream: S, translator: Translator<'c, N>) -> Self {
+        Self { stream, translator, ahead: [0; READ_AHEAD], start: 0, end: 0 }
+    }
+
+    /// Over `stream`, sending `connect` instead of the engine's own CONNECT and keeping unacknowledged
+    /// messages across a lost server session (see [`Translator::keep_in_flight`]).
+    pub fn with_connect(stream: S, connect: &'c Connect<'c>) -> Self {
+        Self::new(stream, Translator::with_connect(connect).keep_in_flight())
+    }
+
+    /// Gives the stream back. Bytes read ahead or not yet written are lost.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+/// What can go wrong on a [`V311`] stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum StreamError<E> {
+    /// The stream below failed.
+    Transport(E),
+    /// The stream below took no bytes.
+    WriteZero,
+    /// A packet that cannot be translated.
+    Malformed(Malformed),
+}
+
+impl<E: core::fmt::Debug> core::fmt::Display for StreamError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Transport(e) => write!(f, "transport: {e:?}"),
+            Self::WriteZero => f.write_str("transport took no bytes"),
+            Self::Malformed(e) => e.fmt(f),
+        }
+    }
+}
+
+impl<E: core::fmt::Debug> core::error::Error for StreamError<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Malformed(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Transport(e) => e.kind(),
+            Self::WriteZero => ErrorKind::WriteZero,
+            Self::Malformed(_) => ErrorKind::InvalidData,
+        }
+    }
+}
+
+impl<E> From<Malformed> for StreamError<E> {
+    fn from(e: Malformed) -> Self {
+        Self::Malformed(e)
+    }
+}
+
+impl<S: ErrorType, const N: usize> ErrorType for V311<'_, S, N> {
+    type Error = StreamError<S::Error>;
+}
+
+impl<S: Read, const N: usize> Read for V311<'_, S, N> {
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let waiting = self.ahead.get(self.start..self.end).unwrap_or_default();
+            let (taken, put) = self.translator.deliver(waiting, buf)?;
+            self.start += taken;
+            if put > 0 {
+                return Ok(put);
+            }
+            // Nothing is read ahead any more: with room in `buf` all of it was taken.
+            let verbatim = self.translator.verbatim();
+            if verbatim > 0 {
+                let room = verbatim.min(buf.len());
+                let n = self
+                    .stream
+                    .read(buf.get_mut(..room).unwrap_or_default())
+                    .await
+                    .map_err(StreamError::Transport)?;
+                self.translator.passed(n)?;
+                return Ok(n);
+            }
+            let n = self.stream.read(&mut self.ahead).await.map_err(StreamError::Transport)?;
+            (self.start, self.end) = (0, n);
+            if n == 0 {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+impl<S: Write, const N: usize> V311<'_, S, N> {
+    async fn drain(&mut self) -> Result<(), StreamError<S::Error>> {
+        let n = self.stream.write(self.translator.pending()).await.map_err(StreamError::Transport)?;
+        if n == 0 {
+            return Err(StreamError::WriteZero);
+        }
+        self.translator.consume(n);
+        Ok(())
+    }
+}
+
+impl<S: Write, const N: usize> Write for V311<'_, S, N> {
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
+        loop {
+            let n = self.translator.accept(buf)?;
+            if n > 0 || buf.is_empty() {
+                return Ok(n);
+            }
+            self.drain().await?;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        while !self.translator.pending().is_empty() {
+            self.drain().await?;
+        }
+        self.stream.flush().await.map_err(StreamError::Transport)
+    }
+}
