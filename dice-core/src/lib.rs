@@ -26,6 +26,7 @@ pub mod pem;
 mod registration_id;
 pub mod riot;
 mod secret;
+pub mod tcg;
 mod uds;
 mod x509;
 
