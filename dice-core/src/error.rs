@@ -79,6 +79,26 @@ pub enum Error {
         /// The least the profile takes.
         minimum: u64,
     },
+    /// Nothing was measured: the firmware has no bytes.
+    EmptyMeasurement,
+    /// A text that goes into a certificate is empty or too long.
+    TextLength {
+        /// Which text.
+        text: &'static str,
+        /// Bytes found.
+        found: usize,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// A text that goes into a certificate has a character that is not allowed there.
+    TextCharacter {
+        /// Which text.
+        text: &'static str,
+        /// Position of the character, counted in characters from 0.
+        index: usize,
+        /// The character itself.
+        found: char,
+    },
     /// A DER value could not be built or read.
     Der(der::Error),
     /// A key or signature algorithm that is not supported, or whose feature is off.
@@ -148,6 +168,13 @@ impl fmt::Display for Error {
             ),
             Self::CoreTooShort { found, minimum } => {
                 write!(f, "the RIoT core has {found} bytes, at least {minimum} have to be measured")
+            }
+            Self::EmptyMeasurement => f.write_str("no firmware was measured: it has no bytes"),
+            Self::TextLength { text, found, limit } => {
+                write!(f, "{text} has {found} bytes, 1 to {limit} are allowed")
+            }
+            Self::TextCharacter { text, index, found } => {
+                write!(f, "character {found:?} at position {index} (counted from 0) of {text} is not allowed")
             }
             Self::Der(ref cause) => write!(f, "DER: {cause}"),
             Self::Algorithm { cose_id } => write!(f, "COSE algorithm {cose_id} is not supported"),

@@ -17,6 +17,46 @@ mod sealed {
     pub trait Sealed {}
 }
 
+/// The name of a hash function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum HashAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl HashAlgorithm {
+    /// Length of the digest in bytes.
+    #[must_use]
+    pub const fn output_len(self) -> usize {
+        match self {
+            Self::Sha256 => Sha256::OUTPUT_LEN,
+            Self::Sha384 => Sha384::OUTPUT_LEN,
+            Self::Sha512 => Sha512::OUTPUT_LEN,
+        }
+    }
+
+    /// Algorithm identifier (RFC 5754).
+    #[must_use]
+    pub const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::Sha256 => Sha256::OID,
+            Self::Sha384 => Sha384::OID,
+            Self::Sha512 => Sha512::OID,
+        }
+    }
+
+    /// The function with the given identifier, if it is one of these.
+    #[must_use]
+    pub fn from_oid(oid: &ObjectIdentifier) -> Option<Self> {
+        [Self::Sha256, Self::Sha384, Self::Sha512].into_iter().find(|algorithm| algorithm.oid() == *oid)
+    }
+}
+
 /// A hash function of the SHA-2 family (FIPS 180-4), fed piece by piece.
 ///
 /// Implemented by [`Sha256`], [`Sha384`] and [`Sha512`] only.
@@ -24,6 +64,8 @@ pub trait Hash: Clone + Default + ZeroizeOnDrop + sealed::Sealed {
     /// The digest: an array of [`OUTPUT_LEN`](Self::OUTPUT_LEN) bytes.
     type Output: AsRef<[u8]> + AsMut<[u8]> + Copy + fmt::Debug + Eq + Zeroize;
 
+    /// The function's name.
+    const ALGORITHM: HashAlgorithm;
     /// Length of the digest in bytes.
     const OUTPUT_LEN: usize;
     /// Length of the block the function works on, in bytes.
@@ -68,6 +110,7 @@ macro_rules! hash {
         impl Hash for $name {
             type Output = [u8; $len];
 
+            const ALGORITHM: HashAlgorithm = HashAlgorithm::$name;
             const OUTPUT_LEN: usize = $len;
             const BLOCK_LEN: usize = $block;
             const OID: ObjectIdentifier = ObjectIdentifier::new_unwrap($oid);

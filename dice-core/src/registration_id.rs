@@ -1,6 +1,6 @@
 //! Registration ids: the name a device enrols under, which is the common name of its certificate.
 
-use crate::{Error, Result};
+use crate::{Error, Result, hex};
 use core::fmt;
 
 /// A registration id: 1 to 128 characters out of `a-z`, `0-9` and `-`.
@@ -55,10 +55,7 @@ impl<'a> RegistrationId<'a> {
         let needed = "az-v".len() + 2 * mac.0.len() + version.len();
         let available = out.len();
         let text = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed, available })?;
-        let mac_digits = mac.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| match nibble {
-            0..=9 => b'0' + nibble,
-            _ => b'a' + nibble - 10,
-        });
+        let mac_digits = mac.0.iter().flat_map(|byte| hex::digits(*byte));
         let version = version.bytes().map(|byte| if byte == b'.' { b'v' } else { byte });
         let id = b"az-".iter().copied().chain(mac_digits).chain([b'v']).chain(version);
         text.iter_mut().zip(id).for_each(|(to, from)| *to = from);

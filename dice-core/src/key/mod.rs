@@ -22,6 +22,9 @@ pub const SCALAR_LEN: usize = 32;
 /// Length of an uncompressed public key, `04 || X || Y`, in bytes.
 pub const SEC1_LEN: usize = 65;
 
+/// The identifier of a public key in certificates: 20 bytes.
+pub type KeyIdentifier = [u8; 20];
+
 /// A P-256 public key: a point that is known to be on the curve and is not the point at infinity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey {
@@ -61,6 +64,13 @@ impl PublicKey {
     pub fn as_xy(&self) -> &[u8; 64] {
         let [_, xy @ ..] = &self.sec1;
         xy
+    }
+
+    /// The key's identifier for subjectKeyIdentifier and authorityKeyIdentifier: the first 160 bits of the SHA-256
+    /// digest of the point (RFC 7093 §2, method 1).
+    #[must_use]
+    pub fn identifier(&self) -> KeyIdentifier {
+        *Sha256::digest(&self.sec1).first_chunk().unwrap_or(&[0; 20])
     }
 
     /// Verifies an ECDSA signature over the SHA-256 digest of `message`.

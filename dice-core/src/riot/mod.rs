@@ -36,7 +36,8 @@ pub use legacy::ConstantNonceSigner;
 
 use crate::hash::{Hash, Hmac, Sha256};
 use crate::key::{DefaultBackend, P256, SecretKey};
-use crate::{Error, RegistrationId, Result, Secret, ToBeSigned, Uds};
+use crate::x509::ToBeSigned;
+use crate::{Error, RegistrationId, Result, Secret, Uds};
 
 /// The fewest bytes of RIoT core the profile measures.
 pub const CORE_MIN_LEN: u64 = 8;

@@ -1,5 +1,10 @@
 //! The parts every certificate and certificate request shares: names, extensions, and the signature around it all.
 
+mod time;
+pub(crate) mod write;
+
+pub use time::{Time, Validity};
+
 use crate::asn1::{DerWriter, oid};
 use crate::hash::{Hash, Sha256};
 use crate::key::{Signature, Signer};
@@ -40,6 +45,11 @@ impl<'b> ToBeSigned<'b> {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    /// Overwrites bytes of the signed part.
+    fn patch(&mut self, at: usize, bytes: &[u8]) {
+        self.buffer.iter_mut().take(self.len).skip(at).zip(bytes).for_each(|(to, byte)| *to = *byte);
     }
 
     /// The SHA-256 digest to be signed.
