@@ -71,8 +71,13 @@ impl OperationalFlags {
         self.0 & other.0 == other.0
     }
 
+    /// Takes exactly two forms: trimmed as DER wants it, and all 32 bits, as some encoders write them.
     fn parse(content: DerReader<'_>) -> Result<Self> {
-        let BitString { bytes, .. } = content.bit_string_content()?;
+        let BitString { unused, bytes } = content.bit_string_content()?;
+        let trimmed = bytes.last().is_none_or(|last| last.trailing_zeros() == u32::from(unused));
+        if !trimmed && (bytes.len(), unused) != (size_of::<u32>(), 0) {
+            return Err(content.error(ErrorKind::Noncanonical { tag: Tag::BitString }));
+        }
         if bytes.len() > size_of::<u32>() {
             return Err(content.error(ErrorKind::Overlength));
         }
@@ -193,7 +198,7 @@ impl<'a> TcbInfo<'a> {
         });
     }
 
-    /// Reads the content of the extension. Flags may have been written with or without trailing zero bits.
+    /// Reads the content of the extension. Flags may be written trimmed or with all 32 bits.
     ///
     /// # Errors
     /// [`Error::Der`](crate::Error::Der) with the position of what does not fit. Numbers above 2<sup>64</sup> - 1 and
