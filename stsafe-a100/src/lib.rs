@@ -15,16 +15,26 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod asynch;
+pub mod blocking;
+pub mod channel;
 pub mod codec;
 pub mod command;
+pub mod config;
 pub mod crc;
 pub mod crypto;
 pub mod curve;
 pub mod error;
 pub mod frame;
+mod irreversible;
 pub mod mac;
+pub mod pairing;
 pub mod response;
+mod secret;
 pub mod status;
+pub mod timing;
 pub mod zone;
 
 pub use error::Error;
+pub use irreversible::Irreversible;
+pub use secret::SharedSecret;

@@ -1,6 +1,8 @@
 //! The vector files, for every integration test.
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
+pub mod bus;
+
 use serde_json::Value;
 
 /// Reads a file of `tests/vectors`.

@@ -1,0 +1,11 @@
+//! The driver for `embedded-hal`.
+
+use embedded_hal::{delay::DelayNs, i2c::I2c};
+use stsafe_a100_macros::strip as front;
+
+// One source, two fronts: that is the purpose.
+#[allow(clippy::duplicate_mod)]
+#[path = "driver/mod.rs"]
+mod driver;
+
+pub use driver::*;

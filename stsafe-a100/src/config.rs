@@ -1,0 +1,29 @@
+//! What the driver must know about a chip before it speaks to it.
+
+use crate::frame::CrcMode;
+use crate::timing::Timing;
+
+/// The 7-bit address of a chip as delivered.
+pub const DEFAULT_ADDRESS: u8 = 0x20;
+
+/// Address, checksums, wait times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Config {
+    /// The 7-bit I2C address.
+    pub address: u8,
+    /// Whether frames carry a checksum.
+    pub crc: CrcMode,
+    /// Wait times and polling.
+    pub timing: Timing,
+    /// How often a response is read again after a bus error, a wrong checksum or a malformed frame. Reading changes
+    /// nothing in the chip; the command is never sent again.
+    pub rereads: u8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { address: DEFAULT_ADDRESS, crc: CrcMode::On, timing: Timing::A100, rereads: 2 }
+    }
+}
