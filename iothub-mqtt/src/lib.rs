@@ -74,6 +74,7 @@ pub mod provision;
 pub mod session;
 pub mod telemetry;
 mod text;
+pub mod tls;
 pub mod translate;
 
 pub use client::{Client, Event};

@@ -1,0 +1,70 @@
+//! TLS below the MQTT session: what a device shows ([`Identity`]), whom it believes ([`Trust`]), what went wrong
+//! ([`Error`]), and one adapter per TLS implementation, each behind a feature.
+//!
+//! Nothing else in the crate depends on this module: the client runs over any async byte stream. An adapter takes such
+//! a stream, does the handshake and hands back a stream; it hands it out only after the server's certificates *and*
+//! the server's signature over the handshake were checked.
+//!
+//! | feature | TLS | needs | meant for |
+//! |---|---|---|---|
+//! | `rustls` | 1.2, 1.3 | `std`, a C compiler | hosts: gateways, tools, tests |
+//!
+//! # What every adapter checks
+//! The chain up to a given root, with CA rights, key usage, path length and signatures of every link; the host name;
+//! the dates, if a time is given; the key's signature over the handshake; the Finished value; the version against a
+//! forced downgrade. Certificate revocation is not checked by any of them: the Azure services staple no OCSP response
+//! that could be relied on, and a device has no way to fetch lists before it is connected.
+//!
+//! # Time
+//! Dates mean something only to a device that knows the time. [`Trust::at`] takes it, as seconds since 1970.
+
+mod error;
+mod identity;
+mod trust;
+
+#[cfg(feature = "rustls")]
+pub mod rustls;
+
+pub use error::{Alert, Error, IdentityError, Signed};
+pub use identity::{DerSignature, Identity, PrivateKey, Signature};
+pub use trust::{Trust, Versions};
+
+/// Proof that a server was authenticated: its chain was accepted and its signature over the handshake verified.
+///
+/// Only the adapters of this module make one, and each needs one to make its stream.
+#[cfg(feature = "rustls")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Authenticated(());
+
+/// What was checked of a server so far, in the order in which it has to happen.
+#[cfg(feature = "rustls")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Progress {
+    /// No certificate was accepted yet.
+    #[default]
+    Nothing,
+    /// The chain was accepted.
+    Chain,
+    /// The chain was accepted, and the leaf's key has signed this handshake.
+    Key,
+}
+
+#[cfg(feature = "rustls")]
+impl Progress {
+    /// The proof, once everything was checked.
+    ///
+    /// # Errors
+    /// The first check that is missing.
+    pub(crate) fn authenticated(self) -> Result<Authenticated, Error> {
+        match self {
+            Self::Nothing => Err(Error::NoCertificate),
+            Self::Chain => Err(Error::NoCertificateVerify),
+            Self::Key => Ok(Authenticated(())),
+        }
+    }
+
+    /// What a server has left out that sends something else than the next handshake message.
+    pub(crate) fn left_out(self) -> Error {
+        self.authenticated().err().unwrap_or(Error::NoFinished)
+    }
+}

@@ -1,0 +1,6 @@
+//! The TLS adapters against good servers and a rogue one. Each adapter that is compiled in runs the same cases.
+#![cfg(feature = "rustls")]
+
+mod adapter;
+mod good;
+mod pki;
