@@ -22,6 +22,7 @@ pub mod hash;
 mod hex;
 pub mod kdf;
 pub mod key;
+pub mod layer;
 mod measure;
 pub mod open_dice;
 pub mod pem;

@@ -2,8 +2,11 @@
 #![cfg(target_os = "linux")]
 
 use dice_core::key::SecretKey;
+use dice_core::layer::{Layer, Leaf};
 use dice_core::pem::{self, Label, Lines};
 use dice_core::standard::{FirmwareInfo, Identity, VerificationCode};
+use dice_core::tcg::{TcbFreshness, Ueid};
+use dice_core::x509::Validity;
 use dice_core::{FirmwareDigest, RegistrationId, Uds};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -147,6 +150,36 @@ fn a_ca_can_issue_the_device_id_certificate_from_the_request() {
     );
     let chain = "verify -x509_strict -purpose sslclient -CAfile ca.pem -untrusted issued.pem alias.pem";
     assert!(accepted(path, chain).contains("alias.pem: OK"));
+}
+
+#[test]
+fn a_chain_of_layers_verifies_strictly() {
+    let directory = tempfile::tempdir().unwrap();
+    let info = FirmwareInfo::new("ACME", "Widget", "1.0.0", 7);
+    let valid = Validity::NO_EXPIRY;
+    let image = |image: &[u8]| FirmwareDigest::of(image).unwrap();
+    let mut out = [0; 1024];
+    let layer = Layer::from_uds(&Uds::from_bytes(SECRET).unwrap()).unwrap();
+    write_pem(
+        &directory,
+        "root.pem",
+        Label::Certificate,
+        layer.device_id_certificate(valid, &mut out).unwrap(),
+    );
+    let (layer, certificate) = layer.next(&image(b"rom"), &info, valid, &mut out).unwrap();
+    write_pem(&directory, "1.pem", Label::Certificate, certificate);
+    let (layer, certificate) = layer.next(&image(b"loader"), &info, valid, &mut out).unwrap();
+    write_pem(&directory, "2.pem", Label::Certificate, certificate);
+    let mut leaf = Leaf::tls_client(RegistrationId::new("device").unwrap());
+    leaf.ueid = Some(Ueid(&[1; 17]));
+    leaf.freshness = Some(TcbFreshness(&[2; 16]));
+    let (_, certificate) = layer.leaf(&image(b"application"), &info, &leaf, valid, &mut out).unwrap();
+    write_pem(&directory, "leaf.pem", Label::Certificate, certificate);
+    let chain =
+        "verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted 1.pem -untrusted 2.pem leaf.pem";
+    assert!(accepted(directory.path(), chain).contains("leaf.pem: OK"));
+    let gap = "verify -CAfile root.pem -untrusted 2.pem leaf.pem";
+    assert!(!openssl(directory.path(), gap).status.success());
 }
 
 /// A server that demands a client certificate takes alias + DeviceID, trusting the DeviceID certificate only.

@@ -265,8 +265,11 @@ fn an_issuer_that_fails_is_reported() {
     let key = dice_core::standard::derive_device_id(&uds).unwrap();
     let mut out = [0; DEVICE_ID_CERTIFICATE_MAX_LEN];
     let public = *key.public_key();
-    let certificate =
-        dice_core::standard::DeviceIdCertificate { key: &public, validity: Validity::NO_EXPIRY };
+    let certificate = dice_core::standard::DeviceIdCertificate {
+        key: &public,
+        path_len: None,
+        validity: Validity::NO_EXPIRY,
+    };
     let unsigned = certificate.to_be_signed(&mut out).unwrap();
     assert_eq!(unsigned.sign(&mut Broken(key)), Err(ChipError::Nack));
 }

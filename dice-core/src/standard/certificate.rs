@@ -1,13 +1,14 @@
 //! The certificates and requests of the `standard` profile, from public values only.
 
+use super::LAYER;
 use super::info::{FirmwareInfo, VerificationCode, common_name};
-use crate::asn1::DerWriter;
+use crate::asn1::{DerWriter, oid};
 use crate::key::PublicKey;
 use crate::measure::FirmwareDigest;
 use crate::tcg;
 use crate::x509::write::{
     Certificate, Name, key_usage, request, write_authority_key_identifier, write_ca_constraints,
-    write_client_auth, write_key_usage, write_subject_key_identifier,
+    write_ext_key_usage, write_key_usage, write_subject_key_identifier,
 };
 use crate::x509::{ToBeSigned, Validity, write_extension};
 use crate::{RegistrationId, Result};
@@ -25,9 +26,12 @@ pub const DEVICE_ID_REQUEST_MAX_LEN: usize = 336;
 /// Space enough for every certificate that proves possession, in bytes.
 pub const POSSESSION_CERTIFICATE_MAX_LEN: usize = 484;
 
+/// The word before the key identifier in the name of a DeviceID key.
+pub(crate) const DEVICE_ID_NAME: &str = "DeviceID";
+
 /// The subject of a DeviceID key: unique, because the key's identifier is in it.
 pub(super) fn device_id_name(key: &PublicKey) -> Name<'static> {
-    Name::Key("DeviceID", key.identifier())
+    Name::Key(DEVICE_ID_NAME, key.identifier())
 }
 
 /// The DeviceID certificate, self-signed: the trust anchor to be enrolled.
@@ -35,6 +39,8 @@ pub(super) fn device_id_name(key: &PublicKey) -> Name<'static> {
 pub struct DeviceIdCertificate<'a> {
     /// The DeviceID public key.
     pub key: &'a PublicKey,
+    /// How many CA certificates may follow below; without it, any number. In the profile `standard` none: `Some(0)`.
+    pub path_len: Option<u8>,
     /// From when to when.
     pub validity: Validity,
 }
@@ -48,7 +54,7 @@ impl DeviceIdCertificate<'_> {
     pub fn to_be_signed<'b>(&self, out: &'b mut [u8]) -> Result<ToBeSigned<'b>> {
         let name = device_id_name(self.key);
         let certificate = Certificate { issuer: name, validity: self.validity, subject: name, key: self.key };
-        certificate.to_be_signed(out, |writer| write_device_id_extensions(writer, self.key))
+        certificate.to_be_signed(out, |writer| write_device_id_extensions(writer, self.key, self.path_len))
     }
 }
 
@@ -111,7 +117,7 @@ impl AliasCertificate<'_> {
 /// # Errors
 /// [`Error::BufferTooSmall`](crate::Error::BufferTooSmall); [`DEVICE_ID_REQUEST_MAX_LEN`] bytes are always enough.
 pub fn device_id_request<'b>(key: &PublicKey, out: &'b mut [u8]) -> Result<ToBeSigned<'b>> {
-    request(device_id_name(key), key, out, |writer| write_device_id_extensions(writer, key))
+    request(device_id_name(key), key, out, |writer| write_device_id_extensions(writer, key, Some(0)))
 }
 
 /// The certificate that proves to a service that its sender holds the DeviceID key: the service's code is its name.
@@ -146,9 +152,8 @@ impl PossessionCertificate<'_> {
     }
 }
 
-fn write_device_id_extensions(writer: &mut DerWriter<'_>, key: &PublicKey) {
-    // Below the DeviceID there are leaves only.
-    write_ca_constraints(writer, Some(0));
+fn write_device_id_extensions(writer: &mut DerWriter<'_>, key: &PublicKey, path_len: Option<u8>) {
+    write_ca_constraints(writer, path_len);
     write_key_usage(writer, key_usage::KEY_CERT_SIGN);
     write_subject_key_identifier(writer, key);
 }
@@ -161,11 +166,13 @@ fn write_alias_extensions(
     info: &FirmwareInfo<'_>,
 ) {
     write_key_usage(writer, key_usage::DIGITAL_SIGNATURE);
-    write_client_auth(writer);
+    write_ext_key_usage(writer, &[oid::CLIENT_AUTH]);
     write_subject_key_identifier(writer, key);
     if let Some(issuer) = issuer {
         write_authority_key_identifier(writer, issuer);
     }
     // Not critical: ordinary TLS stacks do not know it.
-    write_extension(writer, &tcg::oid::TCB_INFO, false, |writer| info.write_tcb_info(firmware, writer));
+    write_extension(writer, &tcg::oid::TCB_INFO, false, |writer| {
+        info.write_tcb_info(LAYER, firmware, writer);
+    });
 }

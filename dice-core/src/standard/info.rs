@@ -7,8 +7,6 @@ use crate::tcg::{List, OperationalFlags, TcbInfo};
 use crate::x509::write::COMMON_NAME_MAX_LEN;
 use crate::{Error, RegistrationId, Result};
 
-/// The firmware's place in the chain, as TcbInfo states it.
-const LAYER: u64 = 1;
 /// Tells components of one layer apart; there is one.
 const INDEX: u64 = 0;
 
@@ -56,15 +54,15 @@ impl<'a> FirmwareInfo<'a> {
         Ok(())
     }
 
-    /// Writes the content of the TcbInfo extension.
-    pub(super) fn write_tcb_info(&self, firmware: &FirmwareDigest, writer: &mut DerWriter<'_>) {
+    /// Writes the content of the TcbInfo extension for the firmware of a layer.
+    pub(crate) fn write_tcb_info(&self, layer: u64, firmware: &FirmwareDigest, writer: &mut DerWriter<'_>) {
         let fwids = [firmware.as_fwid()];
         TcbInfo {
             vendor: Some(self.vendor),
             model: Some(self.model),
             version: Some(self.version),
             svn: Some(self.svn),
-            layer: Some(LAYER),
+            layer: Some(layer),
             index: Some(INDEX),
             fwids: Some(List::of(&fwids)),
             flags: Some(flags(self.mode)),
@@ -107,7 +105,7 @@ impl<'a> VerificationCode<'a> {
 }
 
 /// The registration id as a common name.
-pub(super) fn common_name(id: RegistrationId<'_>) -> Result<&str> {
+pub(crate) fn common_name(id: RegistrationId<'_>) -> Result<&str> {
     id.checked_len(COMMON_NAME_MAX_LEN).map(|id| id.as_str())
 }
 

@@ -34,11 +34,13 @@
 mod certificate;
 mod info;
 
+pub(crate) use certificate::DEVICE_ID_NAME;
 pub use certificate::{
     ALIAS_CERTIFICATE_MAX_LEN, ALIAS_REQUEST_MAX_LEN, AliasCertificate, DEVICE_ID_CERTIFICATE_MAX_LEN,
     DEVICE_ID_REQUEST_MAX_LEN, DeviceIdCertificate, POSSESSION_CERTIFICATE_MAX_LEN, PossessionCertificate,
     REGISTRATION_ID_MAX_LEN, device_id_request,
 };
+pub(crate) use info::common_name;
 pub use info::{FirmwareInfo, VerificationCode};
 
 use crate::asn1::DerWriter;
@@ -47,6 +49,9 @@ use crate::measure::FirmwareDigest;
 use crate::open_dice::{CdiAttest, Cdis, Config, InputValues, KeySeed};
 use crate::x509::Validity;
 use crate::{RegistrationId, Result, Uds};
+
+/// The firmware's place in the chain.
+const LAYER: u64 = 1;
 
 /// Space enough for the content of a TcbInfo extension, in bytes.
 const TCB_INFO_MAX_LEN: usize = 320;
@@ -65,17 +70,22 @@ pub fn derive_device_id<B: P256>(uds: &Uds) -> Result<SecretKey<B>> {
 /// [`Error::TextLength`](crate::Error::TextLength) or [`Error::TextCharacter`](crate::Error::TextCharacter) for the texts
 /// of `info`.
 pub fn derive_cdis(uds: &Uds, firmware: &FirmwareDigest, info: &FirmwareInfo<'_>) -> Result<Cdis> {
+    next_cdis(&Cdis::from_uds(uds), LAYER, firmware, info)
+}
+
+/// The CDIs of layer number `layer`, from those of the layer before.
+pub(crate) fn next_cdis(
+    current: &Cdis,
+    layer: u64,
+    firmware: &FirmwareDigest,
+    info: &FirmwareInfo<'_>,
+) -> Result<Cdis> {
     info.check()?;
     let mut tcb_info = [0; TCB_INFO_MAX_LEN];
     let mut writer = DerWriter::new(&mut tcb_info);
-    info.write_tcb_info(firmware, &mut writer);
-    let inputs = InputValues::new(
-        firmware.as_code_hash(),
-        Config::Descriptor(writer.finish()?),
-        &info.authority_hash,
-        info.mode,
-    );
-    Cdis::from_uds(uds).next(&inputs)
+    info.write_tcb_info(layer, firmware, &mut writer);
+    let config = Config::Descriptor(writer.finish()?);
+    current.next(&InputValues::new(firmware.as_code_hash(), config, &info.authority_hash, info.mode))
 }
 
 /// A device's two keys and what its certificates say.
@@ -162,7 +172,8 @@ impl<'i, B: P256> Identity<'i, B> {
     /// # Errors
     /// As for [`DeviceIdCertificate::to_be_signed`].
     pub fn device_id_certificate<'b>(&self, out: &'b mut [u8]) -> Result<&'b [u8]> {
-        let certificate = DeviceIdCertificate { key: self.device_id.public_key(), validity: self.validity };
+        let key = self.device_id.public_key();
+        let certificate = DeviceIdCertificate { key, path_len: Some(0), validity: self.validity };
         certificate.to_be_signed(out)?.sign(&self.device_id)
     }
 

@@ -8,6 +8,7 @@ use crate::hash::{Hash, Sha256};
 use crate::hex;
 use crate::key::{KeyIdentifier, PublicKey};
 use der::Tag;
+use der::asn1::ObjectIdentifier;
 
 /// Length of serial numbers in bytes.
 const SERIAL_LEN: usize = 20;
@@ -142,10 +143,14 @@ pub(crate) fn write_key_usage(writer: &mut DerWriter<'_>, bits: u32) {
     write_extension(writer, &oid::KEY_USAGE, true, |writer| writer.named_bits(Tag::BitString, bits));
 }
 
-/// extKeyUsage with clientAuth only.
-pub(crate) fn write_client_auth(writer: &mut DerWriter<'_>) {
+/// extKeyUsage, not critical.
+pub(crate) fn write_ext_key_usage(writer: &mut DerWriter<'_>, purposes: &[ObjectIdentifier]) {
     write_extension(writer, &oid::EXT_KEY_USAGE, false, |writer| {
-        writer.sequence(|writer| writer.oid(&oid::CLIENT_AUTH));
+        writer.sequence(|writer| {
+            for purpose in purposes {
+                writer.oid(purpose);
+            }
+        });
     });
 }
 

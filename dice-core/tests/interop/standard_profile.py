@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """An independent model of the profile `standard`, written from PROFILE.md.
 
-Prints the vectors of `tests/vectors/standard/identities.json`. Needs the Python package `cryptography` (45 or newer)
+Writes the vectors `identities.json` and `layers.json` to a folder. Needs the Python package `cryptography` (45 or newer)
 and nothing of this repository:
 
-    python3 dice-core/tests/interop/standard_profile.py > dice-core/tests/vectors/standard/identities.json
+    python3 dice-core/tests/interop/standard_profile.py dice-core/tests/vectors/standard
 """
 
 import hashlib
 import hmac
 import json
+import pathlib
 import sys
 
 from cryptography.hazmat.primitives import hashes
@@ -88,7 +89,8 @@ name = lambda text: sequence(tlv(0x31, sequence(oid("2.5.4.3"), tlv(0x0C, text.e
 extension = lambda id, critical, *value: sequence(oid(id), tlv(0x01, b"\xff") if critical else b"", octets(*value))
 spki = lambda key: sequence(sequence(oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")), bits(point(key)))
 identifier = lambda key: hashlib.sha256(point(key)).digest()[:20]
-device_id_name = lambda key: name("DeviceID-" + identifier(key).hex())
+key_name = lambda word, key: name(word + "-" + identifier(key).hex())
+device_id_name = lambda key: key_name("DeviceID", key)
 ECDSA = sequence(oid("1.2.840.10045.4.3.2"))
 HASH_OID = {"sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2", "sha512": "2.16.840.1.101.3.4.2.3"}
 
@@ -100,14 +102,14 @@ def time(text):
 
 # Certificates --------------------------------------------------------------------------------------------------------
 
-def tcb_info(case):
+def tcb_info(case, layer=1):
     flags = MODES[case["mode"]][1]
     return sequence(
         tlv(0x80, case["vendor"].encode()),
         tlv(0x81, case["model"].encode()),
         tlv(0x82, case["version"].encode()),
         number(case["svn"], 0x83),
-        number(1, 0x84),
+        number(layer, 0x84),
         number(0, 0x85),
         tlv(0xA6, sequence(oid(HASH_OID[case["hash"]]), octets(bytes.fromhex(case["firmware_digest"])))),
         tlv(0x87, bytes([UNUSED_BITS[flags]]), flags),
@@ -120,7 +122,8 @@ key_usage = lambda content, unused: extension("2.5.29.15", True, bits(content, u
 SIGN, CERT_SIGN = key_usage(b"\x80", 7), key_usage(b"\x04", 2)
 CLIENT_AUTH = extension("2.5.29.37", False, sequence(oid("1.3.6.1.5.5.7.3.2")))
 CA = extension("2.5.29.19", True, sequence(tlv(0x01, b"\xff"), number(0)))
-tcb = lambda case: extension("2.23.133.5.4.1", False, tcb_info(case))
+CA_ANY_PATH = extension("2.5.29.19", True, sequence(tlv(0x01, b"\xff")))
+tcb = lambda case, layer=1: extension("2.23.133.5.4.1", False, tcb_info(case, layer))
 
 
 def tbs(issuer, case, subject, key, *extensions):
@@ -151,18 +154,23 @@ def signed(content, signer):
     return sequence(content, ECDSA, bits(signer.sign(content, algorithm))).hex()
 
 
-def derive(case):
-    uds = bytes.fromhex(case["uds"])
-    digest = bytes.fromhex(case["firmware_digest"])
+def next_cdis(cdi_attest, cdi_seal, case, layer=1):
     inputs = [
-        digest.ljust(64, b"\x00"),
-        hashlib.sha512(tcb_info(case)).digest(),
+        bytes.fromhex(case["firmware_digest"]).ljust(64, b"\x00"),
+        hashlib.sha512(tcb_info(case, layer)).digest(),
         bytes.fromhex(case["authority_hash"]),
         bytes([MODES[case["mode"]][0]]),
         bytes(64),
     ]
-    cdi_attest = hkdf(uds, hashlib.sha512(b"".join(inputs)).digest(), b"CDI_Attest", 32)
-    cdi_seal = hkdf(uds, hashlib.sha512(b"".join(inputs[2:])).digest(), b"CDI_Seal", 32)
+    return (
+        hkdf(cdi_attest, hashlib.sha512(b"".join(inputs)).digest(), b"CDI_Attest", 32),
+        hkdf(cdi_seal, hashlib.sha512(b"".join(inputs[2:])).digest(), b"CDI_Seal", 32),
+    )
+
+
+def derive(case):
+    uds = bytes.fromhex(case["uds"])
+    cdi_attest, cdi_seal = next_cdis(uds, uds, case)
     device_id, alias = key_pair(uds), key_pair(cdi_attest)
     issuer, subject = device_id_name(device_id), name(case["registration_id"])
     leaf = [SIGN, CLIENT_AUTH, ski(alias)]
@@ -185,6 +193,40 @@ def derive(case):
         ),
         "device_id_request": signed(request(issuer, device_id, CA, CERT_SIGN, ski(device_id)), device_id),
         "alias_request": signed(request(subject, alias, *leaf, tcb(case)), alias),
+    }
+
+
+def derive_layers(case):
+    """Root, one embedded CA for each layer but the last, leaf."""
+    attest = seal = bytes.fromhex(case["uds"])
+    key = key_pair(attest)
+    issuer = device_id_name(key)
+    certificates = [signed(tbs(issuer, case, issuer, key, CA_ANY_PATH, CERT_SIGN, ski(key)), key)]
+    sealing_keys = []
+    for layer, content in enumerate(case["layers"], 1):
+        attest, seal = next_cdis(attest, seal, content, layer)
+        next_key = key_pair(attest)
+        salt = hashlib.sha512(content["sealing_label"].encode()).digest()
+        sealing_keys.append(hkdf(seal, salt, b"Sealing Key", 32).hex())
+        common = [ski(next_key), aki(key), tcb(content, layer)]
+        if layer < len(case["layers"]):
+            subject = key_name("ECA", next_key)
+            content = tbs(issuer, case, subject, next_key, CA_ANY_PATH, CERT_SIGN, *common)
+        else:
+            subject = name(case["registration_id"])
+            purposes = extension("2.5.29.37", False, sequence(*(oid(purpose) for purpose in case["purposes"])))
+            extra = [
+                extension(id, False, sequence(octets(bytes.fromhex(case[field]))))
+                for id, field in [("2.23.133.5.4.4", "ueid"), ("2.23.133.5.4.11", "nonce")]
+                if field in case
+            ]
+            content = tbs(issuer, case, subject, next_key, SIGN, purposes, *common, *extra)
+        certificates.append(signed(content, key))
+        key, issuer = next_key, subject
+    return {
+        "leaf_private": key.private_numbers().private_value.to_bytes(32, "big").hex(),
+        "sealing_keys": sealing_keys,
+        "certificates": certificates,
     }
 
 
@@ -248,6 +290,45 @@ def cases():
         }
 
 
+def layer_cases():
+    for count in range(1, 5):
+        layers = []
+        for index in range(count):
+            algorithm = ["sha256", "sha384", "sha512"][index % 3]
+            firmware = b"layer %d" % index
+            layers.append({
+                "hash": algorithm,
+                "firmware": firmware.hex(),
+                "firmware_digest": hashlib.new(algorithm, firmware).hexdigest(),
+                "vendor": "ACME",
+                "model": f"component {index}",
+                "version": f"{index}.0.0",
+                "svn": index,
+                "mode": list(MODES)[index],
+                "authority_hash": hashlib.sha512(b"authority %d" % index).hexdigest(),
+                "sealing_label": "label" * index,
+            })
+        case = {
+            "uds": hashlib.sha256(b"layers %d" % count).hexdigest(),
+            "layers": layers,
+            "registration_id": f"device-{count}",
+            "purposes": [["1.3.6.1.5.5.7.3.2"], ["2.23.133.5.4.100.9"]][count % 2],
+            "not_before": "20250101000000Z",
+            "not_after": "99991231235959Z",
+        }
+        if count > 1:
+            case["ueid"] = "01" + hashlib.sha256(b"ueid").hexdigest()[:32]
+        if count > 2:
+            case["nonce"] = "00112233445566778899aabbccddeeff"
+        yield case
+
+
+def write(path, format, cases):
+    text = json.dumps({"format": f"dice-core-{format}/1", "cases": cases}, indent=0)
+    path.write_text(text + "\n")
+
+
 if __name__ == "__main__":
-    text = json.dumps({"format": "dice-core-standard/1", "cases": [case | derive(case) for case in cases()]}, indent=0)
-    sys.stdout.write(text + "\n")
+    folder = pathlib.Path(sys.argv[1])
+    write(folder / "identities.json", "standard", [case | derive(case) for case in cases()])
+    write(folder / "layers.json", "layers", [case | derive_layers(case) for case in layer_cases()])
