@@ -69,47 +69,30 @@ pub struct Assignment {
     substatus: Option<Substatus>,
 }
 
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
+/// A host name: letters, digits, hyphens and dots.
+pub(crate) fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
-fn is_device_id_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b':'
-                | b'.'
-                | b'+'
-                | b'%'
-                | b'_'
-                | b'#'
-                | b'*'
-                | b'?'
-                | b'!'
-                | b'('
-                | b')'
-                | b','
-                | b'='
-                | b'@'
-                | b'$'
-                | b'\''
-        )
+/// Azure's alphabet of device ids.
+pub(crate) fn is_device_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| {
+        matches!(b, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#'..=b'%' | b'\''..=b'.' | b':' | b'=')
+            || matches!(b, b'?' | b'@' | b'_')
+    })
 }
 
-/// Copies a member that must be there, hold at least one character, and only allowed ones.
+/// Copies a member that must be there, fit, and be right.
 pub(crate) fn copy_member(
     name: &'static str,
     text: Option<JsonStr<'_>>,
-    allowed: fn(u8) -> bool,
+    is_right: fn(&str) -> bool,
     out: &mut heapless::string::StringView,
 ) -> Result<(), AnswerError> {
     if !text.ok_or(AnswerError::Missing(name))?.copy_to(out) {
         return Err(AnswerError::TooLong(name));
     }
-    if out.is_empty() || !out.bytes().all(allowed) {
-        return Err(AnswerError::BadMember(name));
-    }
-    Ok(())
+    if is_right(out) { Ok(()) } else { Err(AnswerError::BadMember(name)) }
 }
 
 impl Assignment {
@@ -132,9 +115,19 @@ impl Assignment {
                 .map_or(Ok(ConnectionProfile::Classic), ConnectionProfile::parse)?,
             substatus: state.substatus()?.map(Substatus::parse),
         };
-        copy_member("assignedHub", state.assigned_hub()?, is_host_byte, &mut assignment.hub)?;
-        copy_member("deviceId", state.device_id()?, is_device_id_byte, &mut assignment.device_id)?;
+        copy_member("assignedHub", state.assigned_hub()?, is_host, &mut assignment.hub)?;
+        copy_member("deviceId", state.device_id()?, is_device_id, &mut assignment.device_id)?;
         Ok(assignment)
+    }
+
+    /// From parts that have been checked; `None` if one is too long.
+    pub(crate) fn from_parts(
+        hub: &str,
+        device_id: &str,
+        profile: ConnectionProfile,
+        substatus: Option<Substatus>,
+    ) -> Option<Self> {
+        Some(Self { hub: hub.try_into().ok()?, device_id: device_id.try_into().ok()?, profile, substatus })
     }
 
     /// Host name of the hub.

@@ -34,6 +34,11 @@ impl<'b> Writer<'b> {
         self.text(Decimal::new(value).as_str());
     }
 
+    /// Apart from [`Writer::decimal`], because dividing 64-bit numbers takes a kilobyte of flash on a 32-bit chip.
+    pub(crate) fn decimal_u64(&mut self, value: u64) {
+        self.text(Decimal::new_u64(value).as_str());
+    }
+
     /// Everything written, or the number of bytes that would have been needed.
     pub(crate) fn finish(self) -> Result<&'b [u8], Error> {
         let Self { out, len } = self;
@@ -58,18 +63,36 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
-    /// Digits of `u32::MAX`.
-    const MAX: usize = 10;
+    /// Digits of `u64::MAX`.
+    const MAX: usize = 20;
 
     pub(crate) fn new(mut value: u32) -> Self {
+        Self::from_digits(|| {
+            // The remainder of a division by ten fits a byte.
+            let digit = (value % 10) as u8;
+            value /= 10;
+            (digit, value == 0)
+        })
+    }
+
+    pub(crate) fn new_u64(mut value: u64) -> Self {
+        Self::from_digits(|| {
+            // As above.
+            let digit = (value % 10) as u8;
+            value /= 10;
+            (digit, value == 0)
+        })
+    }
+
+    /// `next` gives the digits from the lowest, and whether it was the last.
+    fn from_digits(mut next: impl FnMut() -> (u8, bool)) -> Self {
         let mut digits = [b'0'; Self::MAX];
         let mut start = Self::MAX;
-        for (index, digit) in digits.iter_mut().enumerate().rev() {
-            // The remainder of a division by ten fits a byte.
-            *digit = b'0' + (value % 10) as u8;
-            value /= 10;
+        for (index, place) in digits.iter_mut().enumerate().rev() {
+            let (digit, last) = next();
+            *place = b'0' + digit;
             start = index;
-            if value == 0 {
+            if last {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! The crate's one error type.
 use core::fmt;
 
+use crate::cache::CacheError;
 use crate::json::JsonError;
 use crate::registration::Fault;
 
@@ -127,6 +128,12 @@ pub enum Error {
     },
     /// The service lost the operation twice.
     OperationLost,
+    /// A stored assignment cannot be used; register.
+    Cache(CacheError),
+    /// The device's certificate cannot be read, or has not exactly one common name.
+    Certificate,
+    /// The common name of the device's certificate is not the registration id.
+    CommonName,
     /// The TPM refused the service's credential.
     ActivationFailed,
     /// The policy's number of attempts is used up; the last fault is named.
@@ -163,6 +170,12 @@ impl Error {
 impl From<AnswerError> for Error {
     fn from(error: AnswerError) -> Self {
         Self::Answer(error)
+    }
+}
+
+impl From<CacheError> for Error {
+    fn from(error: CacheError) -> Self {
+        Self::Cache(error)
     }
 }
 
@@ -212,6 +225,11 @@ impl fmt::Display for Error {
                 code.map_or(Ok(()), |code| write!(f, " (error {code})"))
             }
             Self::OperationLost => f.write_str("the service lost the registration twice"),
+            Self::Cache(error) => error.fmt(f),
+            Self::Certificate => f.write_str("the device's certificate has no readable common name"),
+            Self::CommonName => {
+                f.write_str("the common name of the device's certificate is not the registration id")
+            }
             Self::ActivationFailed => f.write_str("the TPM refused the service's credential"),
             Self::GaveUp { attempts, last } => write!(f, "gave up after {attempts} attempts: {last}"),
         }
@@ -223,6 +241,7 @@ impl core::error::Error for Error {
         match self {
             Self::Json(error) => Some(error),
             Self::Answer(error) => Some(error),
+            Self::Cache(error) => Some(error),
             _ => None,
         }
     }

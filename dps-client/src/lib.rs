@@ -66,9 +66,13 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod assignment;
+pub mod auth;
 mod buf;
+mod cache;
 mod config;
 mod error;
+#[cfg(feature = "https")]
+pub mod https;
 pub mod json;
 mod message;
 pub mod mqtt;
@@ -77,6 +81,7 @@ mod registration;
 mod retry;
 
 pub use assignment::{Assignment, ConnectionProfile, MAX_DEVICE_ID, MAX_HUB, Substatus};
+pub use cache::CacheError;
 pub use config::{
     API_VERSION_CONNECTION_PROFILE, API_VERSION_DEFAULT, Config, GLOBAL_ENDPOINT, MAX_API_VERSION,
     MAX_ID_SCOPE, MAX_PRODUCT, MAX_REGISTRATION_ID, Timing, TpmKeys, Transport,

@@ -203,9 +203,10 @@ impl<'a> Registration<'a> {
                 self.fault(Fault::SubscribeRefused, Link::Closing(Fault::SubscribeRefused), None)
             }
             (Event::Answer(answer), Link::Awaiting(_)) if self.is_expected(answer.rid) => self.answer(answer),
+            // A server may close an idle HTTPS connection; and the fault of one to be closed is counted already.
+            (Event::Disconnected, Link::Closing(_)) => self.is_down(),
             (Event::Disconnected, Link::Ready) if self.config.transport() == Transport::Https => {
-                self.link = Link::Down;
-                Progress::Accepted
+                self.is_down()
             }
             (Event::Disconnected, link) if link != Link::Down => {
                 self.fault(Fault::ConnectionLost, Link::Down, None)
@@ -221,6 +222,11 @@ impl<'a> Registration<'a> {
             }
             _ => Progress::Ignored,
         }
+    }
+
+    fn is_down<'e>(&mut self) -> Progress<'e> {
+        self.link = Link::Down;
+        Progress::Accepted
     }
 
     /// Takes the time. Waiting times keep their length when the clock is set back.
@@ -250,14 +256,15 @@ impl<'a> Registration<'a> {
         }
     }
 
-    /// Ends an attempt; the next one comes after the ladder's delay, and not before `floor_s` seconds.
+    /// Ends an attempt; the next one comes after the ladder's delay, not before `floor_s` seconds, and not before the
+    /// time that the service set earlier.
     fn fault<'e>(&mut self, fault: Fault, link: Link, floor_s: Option<u32>) -> Progress<'e> {
         let timing = self.config.timing();
         let delay = u64::from(timing.backoff.delay_ms(self.attempts, self.jitter.next()));
         let floor = u64::from(floor_s.unwrap_or(0)) * 1000;
         let floor = floor + u64::from(scale(self.jitter.next(), timing.backoff.jitter_ms));
         self.attempts = self.attempts.saturating_add(1);
-        self.due = self.now.saturating_add(delay.max(floor));
+        self.due = self.due.max(self.now.saturating_add(delay.max(floor)));
         self.link = link;
         if timing.max_attempts != 0 && self.attempts >= timing.max_attempts {
             self.phase = Phase::Failed(Error::GaveUp { attempts: self.attempts, last: fault });
@@ -372,10 +379,13 @@ impl<'a> Registration<'a> {
     }
 }
 
-/// The id goes into a topic and a path unescaped, so only what the service is known to use is let through.
+/// The id goes into a topic and a path unescaped, so only what cannot change their meaning is let through.
+fn is_operation_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+}
+
 fn operation_id_from(id: JsonStr<'_>) -> Result<OperationId, AnswerError> {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     let mut owned = OperationId::new();
-    copy_member("operationId", Some(id), allowed, &mut owned)?;
+    copy_member("operationId", Some(id), is_operation_id, &mut owned)?;
     Ok(owned)
 }
