@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 pub mod bus;
+pub mod fake;
 
 use serde_json::Value;
 
