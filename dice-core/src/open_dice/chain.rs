@@ -122,15 +122,20 @@ pub struct DiceChain<'a> {
 }
 
 impl<'a> DiceChain<'a> {
-    /// Reads the root key. The certificates are read by [`verify`](Self::verify).
+    /// Reads the root key and checks that the rest is well-formed. [`layers`](Self::layers) and
+    /// [`verify`](Self::verify) read and check the certificates.
     ///
     /// # Errors
     /// [`Error::Cbor`] with the position of what is wrong, and the errors of [`PublicKey::read_cose`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut certificates = Reader::new(bytes);
+        let start = Reader::new(bytes);
+        let mut whole = start.clone();
+        whole.skip()?;
+        whole.finish()?;
+        let mut certificates = start.clone();
         let items = certificates.array()?;
         if items < 2 {
-            return Err(Error::Cbor { offset: 0, problem: CborProblem::Count { found: items } });
+            return Err(start.problem(CborProblem::Count { found: items }));
         }
         let root = PublicKey::read_cose(&mut certificates)?;
         Ok(Self { root, certificates, count: items - 1 })
@@ -154,20 +159,63 @@ impl<'a> DiceChain<'a> {
         self.count == 0
     }
 
-    /// Checks every certificate, shows the claims of each to `judge`, and gives the key of the last layer.
+    /// Checks the certificates one after another and gives the claims of each that has passed.
     ///
-    /// `judge` is called with the layer, counted from 0, only after its certificate has passed.
+    /// The iterator ends at the first error.
     ///
     /// # Errors
-    /// Those of [`ChainVerifier::next`], and those of `judge`.
-    pub fn verify(&self, mut judge: impl FnMut(usize, &Claims<'a>) -> Result<()>) -> Result<PublicKey> {
-        let mut verifier = ChainVerifier::new(self.root)?;
-        let mut reader = self.certificates.clone();
-        for layer in 0..self.count {
-            let claims = verifier.accept(&CborCertificate::read(&mut reader)?)?;
-            judge(layer, &claims)?;
-        }
-        reader.finish()?;
-        Ok(*verifier.key())
+    /// None in practice, as for [`ChainVerifier::new`].
+    pub fn layers(&self) -> Result<VerifiedLayers<'a>> {
+        Ok(VerifiedLayers {
+            verifier: ChainVerifier::new(self.root)?,
+            certificates: self.certificates.clone(),
+            left: self.count,
+        })
+    }
+
+    /// Checks every certificate and gives the key of the last layer.
+    ///
+    /// # Errors
+    /// Those of [`ChainVerifier::next`].
+    pub fn verify(&self) -> Result<PublicKey> {
+        let mut layers = self.layers()?;
+        layers.try_for_each(|claims| claims.map(|_| ()))?;
+        Ok(*layers.key())
     }
 }
+
+/// The layers of a [`DiceChain`], checked as they are taken.
+#[derive(Clone, Debug)]
+pub struct VerifiedLayers<'a> {
+    verifier: ChainVerifier,
+    certificates: Reader<'a>,
+    left: usize,
+}
+
+impl VerifiedLayers<'_> {
+    /// The public key of the last layer that has passed, or the root.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        self.verifier.key()
+    }
+}
+
+impl<'a> Iterator for VerifiedLayers<'a> {
+    type Item = Result<Claims<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let claims = CborCertificate::read(&mut self.certificates)
+            .and_then(|certificate| self.verifier.accept(&certificate));
+        if claims.is_err() {
+            self.left = 0;
+        }
+        Some(claims)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left))
+    }
+}
+
+impl core::iter::FusedIterator for VerifiedLayers<'_> {}

@@ -1,9 +1,8 @@
 //! The claims of a CBOR certificate (CWT, RFC 8392): labels, writing, reading.
 
 use super::cbor::{CborProblem, Reader, Writer};
-use super::{Config, HASH_LEN, InputValues, KeyId, Mode, PublicKey};
+use super::{Config, HASH_LEN, InputValues, KeyId, Measurements, Mode, PublicKey};
 use crate::Result;
-use crate::hash::{Hash, Sha256, Sha384, Sha512};
 
 // Labels (RFC 8392 §4; Open Profile for DICE, "CBOR CDI Certificates").
 const ISS: i64 = 1;
@@ -109,25 +108,6 @@ pub struct Claims<'a> {
     pub profile_name: Option<&'a str>,
 }
 
-/// What a certificate says about the layer it was issued to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measurements<'a> {
-    /// Measurement of the code.
-    pub code_hash: &'a [u8],
-    /// More about the code.
-    pub code_descriptor: Option<&'a [u8]>,
-    /// The digest of the configuration descriptor, where that is what was measured.
-    pub configuration_hash: Option<&'a [u8]>,
-    /// The configuration data; the measured value itself if there is no configuration hash.
-    pub configuration_descriptor: &'a [u8],
-    /// Measurement of the authority.
-    pub authority_hash: &'a [u8],
-    /// More about the authority.
-    pub authority_descriptor: Option<&'a [u8]>,
-    /// Operating mode.
-    pub mode: Mode,
-}
-
 impl<'a> Claims<'a> {
     /// Reads the claims of a certificate.
     ///
@@ -158,7 +138,7 @@ impl<'a> Claims<'a> {
         } else {
             None
         };
-        if measurements.is_some_and(|measurements| !measurements.configuration_is_consistent()) {
+        if measurements.is_some_and(|measurements| !measurements.is_consistent()) {
             return Err(start.problem(CborProblem::Value));
         }
         Ok(Self {
@@ -168,21 +148,6 @@ impl<'a> Claims<'a> {
             measurements,
             profile_name: found.profile_name,
         })
-    }
-}
-
-impl Measurements<'_> {
-    fn configuration_is_consistent(&self) -> bool {
-        let descriptor = self.configuration_descriptor;
-        match self.configuration_hash {
-            None => true,
-            Some(hash) => match hash.len() {
-                Sha256::OUTPUT_LEN => hash == Sha256::digest(descriptor),
-                Sha384::OUTPUT_LEN => hash == Sha384::digest(descriptor),
-                Sha512::OUTPUT_LEN => hash == Sha512::digest(descriptor),
-                _ => false,
-            },
-        }
     }
 }
 

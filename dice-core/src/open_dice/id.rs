@@ -2,7 +2,7 @@
 
 use super::ID_LEN;
 use super::cdi::derive;
-use crate::Result;
+use crate::{Result, hex};
 use core::fmt;
 
 /// Salt of the identifier.
@@ -42,11 +42,10 @@ impl KeyId {
     /// The form used in names: 40 lower-case hexadecimal digits, in ASCII.
     #[must_use]
     pub fn to_hex(&self) -> [u8; Self::HEX_LEN] {
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) };
-        let mut hex = [0; Self::HEX_LEN];
-        let (pairs, _) = hex.as_chunks_mut();
-        pairs.iter_mut().zip(self.0).for_each(|(pair, byte)| *pair = [digit(byte >> 4), digit(byte & 0x0f)]);
-        hex
+        let mut text = [0; Self::HEX_LEN];
+        let (pairs, _) = text.as_chunks_mut();
+        pairs.iter_mut().zip(self.0).for_each(|(pair, byte)| *pair = hex::digits(byte));
+        text
     }
 
     /// Whether `text` is the hexadecimal form of this identifier.

@@ -1,7 +1,42 @@
 //! The Open Profile for DICE (version 2.6), as Android and Pigweed ship it.
 //!
 //! A layer holds two secrets, [`CdiAttest`] and [`CdiSeal`]. From them and from what it measured of the next layer, its
-//! [`InputValues`], follow the next layer's secrets and a certificate for the next layer's key.
+//! [`InputValues`], follow the next layer's two secrets, its key pair, and a certificate for that key:
+//!
+//! ```text
+//! CDI_Attest' = HKDF(CDI_Attest, SHA-512(code, configuration, authority, mode, hidden), "CDI_Attest")
+//! CDI_Seal'   = HKDF(CDI_Seal,   SHA-512(authority, mode, hidden),                      "CDI_Seal")
+//! seed        = HKDF(CDI_Attest, fixed salt, "Key Pair")      id = HKDF(public key, fixed salt, "ID")
+//! ```
+//!
+//! [`MainFlow`] does all of it in one call; [`Cdis`], [`KeyPair`], [`issue_x509`] and [`issue_cbor`] are its steps.
+//! [`android::AndroidFlow`] goes from one boot stage's handover to the next. On the other side, [`ChainVerifier`] and
+//! [`DiceChain`] check CBOR chains, and [`AttestationData`] reads the extension of X.509 certificates.
+//!
+//! Keys are P-256, or P-384 and Ed25519 with the features `p384` and `ed25519`; layers may use different ones. The
+//! profile's ML-DSA is not implemented. Hash and key derivation are SHA-512 and HKDF-SHA-512. Signatures are
+//! deterministic, so that a layer gets the same certificate on each boot. All of it matches the reference
+//! implementation byte for byte, apart from serial numbers: they are always minimal DER, while one of its back ends
+//! writes a zero byte too many for one key in 256.
+//!
+//! ```
+//! use dice_core::Uds;
+//! use dice_core::open_dice::{Algorithm, Cdis, ChainVerifier, Config, Format, InputValues, MainFlow, Mode};
+//!
+//! let uds = Uds::from_hex("19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae")?;
+//! let current = Cdis::from_uds(&uds);
+//! let measured = InputValues::new(&[0x11; 64], Config::Inline(&[0; 64]), &[0x22; 64], Mode::Normal);
+//!
+//! let flow = MainFlow::new(Format::Cbor, Algorithm::P256);
+//! let mut buffer = [0; 512];
+//! let layer = flow.run(&current, &measured, &mut buffer)?;
+//!
+//! // A verifier that knows the device's UDS public key:
+//! let uds_public = *flow.authority_key(&current)?.public_key();
+//! let claims = ChainVerifier::new(uds_public)?.next(layer.certificate)?;
+//! assert!(claims.measurements.is_some_and(|said| said.code_hash == [0x11; 64] && said.mode == Mode::Normal));
+//! # Ok::<(), dice_core::Error>(())
+//! ```
 
 pub mod android;
 pub mod cbor;
@@ -14,11 +49,12 @@ mod flow;
 mod id;
 mod input;
 mod key;
+mod measurements;
 mod x509;
 
 pub use cdi::{CdiAttest, CdiSeal, Cdis, KeySeed};
-pub use chain::{ChainProblem, ChainVerifier, DiceChain};
-pub use claims::{Claims, MAX_CLAIMS, Measurements};
+pub use chain::{ChainProblem, ChainVerifier, DiceChain, VerifiedLayers};
+pub use claims::{Claims, MAX_CLAIMS};
 pub use cose::Sign1;
 pub use cwt::{CborCertificate, issue_cbor};
 pub use flow::{Format, Layer, MainFlow, OPEN_DICE_EXAMPLE};
@@ -29,6 +65,7 @@ pub use key::Ed25519PublicKey;
 #[cfg(feature = "p384")]
 pub use key::P384PublicKey;
 pub use key::{Algorithm, KeyPair, PublicKey, Signature};
+pub use measurements::{AttestationData, Measurements};
 pub use x509::{DICE_ATTESTATION_DATA, issue_x509};
 
 /// Length of a CDI in bytes.

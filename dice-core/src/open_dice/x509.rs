@@ -3,28 +3,26 @@
 use super::{Config, InputValues, KeyId, KeyPair, PublicKey};
 use crate::asn1::{DerWriter, oid};
 use crate::key::P256;
-use crate::x509::write_extension;
+use crate::x509::write::{key_usage, write_ca_constraints, write_key_usage};
+use crate::x509::{Time, Validity, write_extension};
 use crate::{Error, Result};
 use der::Tag;
 use der::asn1::ObjectIdentifier;
 
 /// serialNumber, the attribute that holds identifiers in names (RFC 5280).
 const SERIAL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.5");
-/// subjectKeyIdentifier (RFC 5280).
-const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
-/// keyUsage (RFC 5280).
-const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-/// authorityKeyIdentifier (RFC 5280).
-const AUTHORITY_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 /// DiceAttestationData, the profile's own extension.
 pub const DICE_ATTESTATION_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.1.24");
 
-/// keyUsage with keyCertSign (bit 5) only.
-const KEY_CERT_SIGN: u32 = 1 << (31 - 5);
-/// The day TCG published the DICE specification: a device without a clock can know of no later one.
-const NOT_BEFORE: &[u8] = b"180322235959Z";
-/// No well-defined expiration date (RFC 5280 §4.1.2.5).
-const NOT_AFTER: &[u8] = b"99991231235959Z";
+/// The profile's validity: from the day TCG published the DICE specification, as a device without a clock can know of no
+/// later one, to no well-defined end.
+const VALIDITY: Validity = Validity {
+    not_before: match Time::new(2018, 3, 22, 23, 59, 59) {
+        Ok(time) => time,
+        Err(_) => Time::NO_EXPIRY,
+    },
+    not_after: Time::NO_EXPIRY,
+};
 /// The longest header of a `SEQUENCE` up to 16 MiB.
 const MAX_HEADER_LEN: usize = 5;
 /// The longest signature algorithm, and the bit string's header and first byte around a signature.
@@ -58,26 +56,19 @@ pub fn issue_x509<'b, B: P256>(
         writer.unsigned_integer(subject_id.as_bytes());
         algorithm.write_signature_algorithm(writer);
         write_name(writer, &authority_id);
-        writer.sequence(|writer| {
-            writer.tlv(Tag::UtcTime, NOT_BEFORE);
-            writer.tlv(Tag::GeneralizedTime, NOT_AFTER);
-        });
+        VALIDITY.write(writer);
         write_name(writer, &subject_id);
         subject.write_spki(writer);
         writer.explicit(3, |writer| {
             writer.sequence(|writer| {
-                write_extension(writer, &AUTHORITY_KEY_IDENTIFIER, false, |writer| {
+                write_extension(writer, &oid::AUTHORITY_KEY_IDENTIFIER, false, |writer| {
                     writer.sequence(|writer| writer.implicit(0, authority_id.as_bytes()));
                 });
-                write_extension(writer, &SUBJECT_KEY_IDENTIFIER, false, |writer| {
+                write_extension(writer, &oid::SUBJECT_KEY_IDENTIFIER, false, |writer| {
                     writer.octet_string(subject_id.as_bytes());
                 });
-                write_extension(writer, &KEY_USAGE, true, |writer| {
-                    writer.named_bits(Tag::BitString, KEY_CERT_SIGN);
-                });
-                write_extension(writer, &oid::BASIC_CONSTRAINTS, true, |writer| {
-                    writer.sequence(|writer| writer.boolean(true));
-                });
+                write_key_usage(writer, key_usage::KEY_CERT_SIGN);
+                write_ca_constraints(writer, None);
                 write_extension(writer, &DICE_ATTESTATION_DATA, true, |writer| {
                     write_attestation_data(writer, inputs, profile_name);
                 });

@@ -10,4 +10,6 @@ mod chain;
 mod common;
 mod derive;
 mod hostile;
+mod signatures;
 mod support;
+mod x509;

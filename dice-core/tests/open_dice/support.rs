@@ -1,6 +1,7 @@
 //! The vectors' inputs and algorithm names as types of the crate.
 
 use crate::common::{hex, hex_array, text};
+use dice_core::Uds;
 use dice_core::open_dice::{Algorithm, CdiAttest, CdiSeal, Cdis, Config, InputValues, Mode};
 use serde_json::Value;
 
@@ -72,4 +73,10 @@ impl Inputs {
 /// The CDIs in the fields `attest` and `seal` of a vector.
 pub fn cdis(value: &Value, attest: &str, seal: &str) -> Cdis {
     Cdis { attest: CdiAttest::new(hex_array(&value[attest])), seal: CdiSeal::new(hex_array(&value[seal])) }
+}
+
+/// What the hardware layer of a device with some UDS starts from.
+pub fn uds() -> Cdis {
+    let uds = "19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae";
+    Cdis::from_uds(&Uds::from_hex(uds).expect("hex"))
 }
