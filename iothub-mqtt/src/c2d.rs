@@ -1,8 +1,9 @@
 //! Cloud-to-device messages, and messages to a module's inputs.
 
+use crate::Error;
+use crate::endpoint::{Endpoint, MAX_ID};
 use crate::property::{Encoded, Properties, SystemProperty};
 use crate::text::Writer;
-use crate::{Endpoint, Error, MAX_ID};
 
 /// Longest filter [`filter`] writes, in bytes.
 pub const MAX_FILTER: usize = "devices/".len() + MAX_ID + "/modules/".len() + MAX_ID + "/#".len();

@@ -136,7 +136,7 @@ impl<'a> Endpoint<'a> {
     /// The MQTT user name, at most [`MAX_USER_NAME`] bytes.
     ///
     /// ```
-    /// use iothub_mqtt::{Announcement, Endpoint, MAX_USER_NAME};
+    /// use iothub_mqtt::{Announcement, Endpoint, endpoint::MAX_USER_NAME};
     /// let endpoint = Endpoint::new("contoso.azure-devices.net", "my-device")?;
     /// let announcement = Announcement::default().with_model_id("dtmi:com:example:Thermostat;1")?;
     /// let mut buffer = [0; MAX_USER_NAME];

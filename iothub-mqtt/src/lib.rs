@@ -3,7 +3,8 @@
 //! - [`Endpoint`]: who the device is at which hub; [`Announcement`]: what it tells about itself.
 //! - [`session`]: an MQTT session over caller's buffers; it outlives connections and keeps what is not yet
 //!   acknowledged.
-//! - [`Client`]: the hub client of one connection: [`telemetry`], cloud-to-device messages ([`c2d`]).
+//! - [`Client`]: the hub client of one connection: [`telemetry`], cloud-to-device messages ([`c2d`]), direct
+//!   methods ([`method`]), the [`twin`], Plug and Play ([`pnp`]).
 //! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
 //! - `provision` (feature `dps`): registration at the Device Provisioning Service.
 //!
@@ -12,13 +13,13 @@
 //!
 //! ```
 //! use embedded_io_async::{Read, Write};
+//! use iothub_mqtt::endpoint::{MAX_CLIENT_ID, MAX_USER_NAME};
 //! use iothub_mqtt::session::{Options, Session};
-//! use iothub_mqtt::telemetry::Telemetry;
 //! use iothub_mqtt::translate::Connect;
-//! use iothub_mqtt::{Announcement, Client, Endpoint, Error, Event, MAX_CLIENT_ID, MAX_USER_NAME};
+//! use iothub_mqtt::{Announcement, Client, ClientOptions, Endpoint, Error, Event, Telemetry};
 //!
 //! /// One connection, from CONNECT until it breaks.
-//! async fn serve(session: &mut Session<'_>, tls: impl Read + Write) -> Result<(), Error> {
+//! async fn serve(session: &mut Session<'_>, tls: impl Read + Write, random: u32) -> Result<(), Error> {
 //!     let endpoint = Endpoint::new("contoso.azure-devices.net", "my-device")?;
 //!     let (mut id, mut name) = ([0; MAX_CLIENT_ID], [0; MAX_USER_NAME]);
 //!     let connect = Connect {
@@ -28,7 +29,7 @@
 //!         will: None,
 //!     };
 //!     let link = session.connect(tls, &connect).await?;
-//!     let mut client: Client<'_, _> = Client::new(link, endpoint);
+//!     let mut client: Client<'_, _> = Client::new(link, endpoint, ClientOptions::new(random));
 //!     client.start().await?;
 //!     loop {
 //!         match client.poll().await? {
@@ -46,7 +47,7 @@
 //! let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
 //! # let _ = |stream: embedded_io_adapters::tokio_1::FromTokio<tokio::net::TcpStream>| {
 //! #     let mut session: Session = Session::new(Options::default(), &mut [], &mut []);
-//! #     drop(serve(&mut session, stream));
+//! #     drop(serve(&mut session, stream, 4));
 //! # };
 //! ```
 #![no_std]
@@ -65,9 +66,14 @@
 #![allow(async_fn_in_trait)]
 
 pub mod c2d;
-mod client;
-mod endpoint;
+pub mod client;
+mod clock;
+pub mod endpoint;
 mod error;
+mod jitter;
+pub mod json;
+pub mod method;
+pub mod pnp;
 pub mod property;
 #[cfg(feature = "dps")]
 pub mod provision;
@@ -75,11 +81,14 @@ pub mod session;
 pub mod telemetry;
 mod text;
 pub mod tls;
+mod topic;
 pub mod translate;
+pub mod twin;
 
-pub use client::{Client, Event};
-pub use endpoint::{
-    API_VERSION, Announcement, Endpoint, MAX_API_VERSION, MAX_CLIENT_ID, MAX_HOST, MAX_ID, MAX_MODEL_ID,
-    MAX_PRODUCT_INFO, MAX_USER_NAME, PORT,
-};
+pub use client::{Client, ClientOptions, Event};
+pub use endpoint::{Announcement, Endpoint};
 pub use error::{Error, Refusal};
+pub use property::Properties;
+#[cfg(feature = "dps")]
+pub use provision::register;
+pub use telemetry::Telemetry;

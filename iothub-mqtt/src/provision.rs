@@ -1,10 +1,11 @@
 //! Registration at the Device Provisioning Service over a stream.
 
+use crate::clock::{left, now_ms};
 use crate::session::{Mqtt, Options, Progress, Session, Ticket};
 use crate::translate::Connect;
 use crate::{Error, Refusal};
 use dps_client::{Action, Assignment, Event, Registration, Transport, mqtt};
-use embassy_time::{Duration, Instant, Timer, with_timeout};
+use embassy_time::{Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 
 /// Room for the body of a register request without payload, certificate request or TPM.
@@ -22,11 +23,6 @@ pub struct Buffers<'b> {
     pub tx: &'b mut [u8],
     /// The body of a request: [`MIN_BODY`], payload and certificate request added (the latter in base64).
     pub body: &'b mut [u8],
-}
-
-/// Milliseconds of the clock that `embassy-time` has.
-fn now_ms() -> u64 {
-    Instant::now().as_millis()
 }
 
 /// Runs `registration` over `stream`, a connection to the provisioning service, until it is decided or the
@@ -92,12 +88,6 @@ async fn wait_to_connect(registration: &mut Registration<'_>) -> Result<Option<A
             Action::Disconnect { .. } | Action::Subscribe | Action::Send(_) => {}
         }
     }
-}
-
-/// Time until the clock shows `until_ms`, a day at most: longer waits are asked about again.
-fn left(until_ms: u64) -> Duration {
-    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-    Duration::from_millis(until_ms.saturating_sub(now_ms()).min(DAY_MS))
 }
 
 /// Tells the registration that there is no connection; gives the error that is left.

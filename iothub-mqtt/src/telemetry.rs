@@ -127,3 +127,80 @@ impl<'a> Telemetry<'a> {
         text.finish()
     }
 }
+
+/// Several readings in one message: a JSON array, filled until the buffer is full.
+///
+/// The hub counts messages in units of 4 KB, so that a batch costs less than its readings one by one.
+///
+/// ```
+/// use iothub_mqtt::telemetry::{Batch, Telemetry};
+/// let mut buffer = [0; 20];
+/// let mut batch = Batch::new(&mut buffer)?;
+/// assert!(batch.push(r#"{"t":1}"#)?);
+/// assert!(batch.push(r#"{"t":2}"#)?);
+/// assert!(!batch.push(r#"{"t":3}"#)?); // full: send this one and begin another
+/// let message = Telemetry::json(batch.finish()?);
+/// assert_eq!(message.payload, br#"[{"t":1},{"t":2}]"#);
+/// # Ok::<(), iothub_mqtt::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Batch<'b> {
+    text: Writer<'b>,
+    count: usize,
+}
+
+impl<'b> Batch<'b> {
+    /// An empty batch.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] if not even an empty array fits.
+    pub fn new(out: &'b mut [u8]) -> Result<Self, Error> {
+        if out.len() < 2 {
+            return Err(Error::BufferTooSmall { needed: 2 });
+        }
+        let mut text = Writer::new(out);
+        text.text("[");
+        Ok(Self { text, count: 0 })
+    }
+
+    /// Adds a reading, which is JSON; `false` if it does not fit any more.
+    ///
+    /// # Errors
+    /// [`Error::Json`].
+    pub fn push(&mut self, reading: &str) -> Result<bool, Error> {
+        let before = self.text.len();
+        if self.count > 0 {
+            self.text.text(",");
+        }
+        crate::json::value(&mut self.text, crate::json::Value::Raw(reading))
+            .inspect_err(|_| self.text.truncate(before))?;
+        // One byte is for the closing bracket.
+        let end = self.text.len();
+        self.text.text("]");
+        let fits = !self.text.is_over();
+        self.text.truncate(if fits { end } else { before });
+        self.count += usize::from(fits);
+        Ok(fits)
+    }
+
+    /// How many readings it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The body of the message.
+    ///
+    /// # Errors
+    /// None in practice: there was room for the end.
+    pub fn finish(mut self) -> Result<&'b [u8], Error> {
+        self.text.text("]");
+        self.text.finish().map(str::as_bytes)
+    }
+}

@@ -3,6 +3,7 @@
 use crate::Error;
 use dps_client::percent;
 
+#[derive(Debug)]
 pub(crate) struct Writer<'b> {
     out: &'b mut [u8],
     len: usize,
@@ -35,6 +36,48 @@ impl<'b> Writer<'b> {
         }
         self.len = end;
         self
+    }
+
+    pub(crate) fn number(&mut self, value: i64) -> &mut Self {
+        if value < 0 {
+            self.text("-");
+        }
+        let mut rest = value.unsigned_abs();
+        let mut digits = [b'0'; 20];
+        let mut used = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10).to_le_bytes()[0];
+            rest /= 10;
+            used += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.bytes(digits.get(digits.len() - used..).unwrap_or_default())
+    }
+
+    /// Two hexadecimal digits of a character below 256.
+    pub(crate) fn hex(&mut self, value: char) -> &mut Self {
+        for shift in [4, 0] {
+            let digit = char::from_digit((u32::from(value) >> shift) & 0xF, 16).unwrap_or('0');
+            self.text(digit.encode_utf8(&mut [0; 4]));
+        }
+        self
+    }
+
+    /// How far the text has come, to go back to with [`truncate`](Self::truncate).
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Takes back what was written after `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Whether more was written than fits.
+    pub(crate) fn is_over(&self) -> bool {
+        self.len > self.out.len()
     }
 
     pub(crate) fn finish(self) -> Result<&'b str, Error> {

@@ -9,7 +9,7 @@ use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::session::{Mqtt, Options, QoS, Session};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::translate::{Connect, Will};
-use iothub_mqtt::{Client, Endpoint, Error, Event, Refusal};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Refusal};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
@@ -93,6 +93,10 @@ const ANYBODY: &str = "allow_anonymous true";
 
 fn connect(client_id: &str) -> Connect<'_> {
     Connect { client_id, user_name: "hub/device/?api-version=2021-04-12", password: None, will: None }
+}
+
+fn messages_only() -> ClientOptions {
+    ClientOptions { methods: false, twin: false, ..ClientOptions::new(1) }
 }
 
 /// The next message; fails when none comes in time.
@@ -242,7 +246,7 @@ async fn the_client_with_telemetry_and_messages() {
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let (c1, c2) = (connect("dev-1"), connect("hub"));
     let link = session.connect(broker.connect().await, &c1).await.unwrap();
-    let mut client: Client<'_, _> = Client::new(link, endpoint);
+    let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
     client.start().await.unwrap();
     macro_rules! event {
         () => {

@@ -5,9 +5,10 @@
 #![allow(clippy::cast_possible_truncation)]
 
 use iothub_mqtt::c2d::Message;
+use iothub_mqtt::endpoint::{MAX_CLIENT_ID, MAX_USER_NAME};
 use iothub_mqtt::property::{Encoded, Properties};
 use iothub_mqtt::telemetry::Telemetry;
-use iothub_mqtt::{Announcement, Endpoint, Error, MAX_CLIENT_ID, MAX_USER_NAME};
+use iothub_mqtt::{Announcement, Endpoint, Error};
 use serde_json::Value;
 
 fn cases(file: &str, op: &str) -> Vec<Value> {

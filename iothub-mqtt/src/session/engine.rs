@@ -46,8 +46,8 @@ impl Default for Options {
 struct Flight {
     ticket: Ticket,
     op: Op,
-    /// A subscription: settled by asking only.
-    request: bool,
+    /// A subscription, or forgotten: not reported when settled.
+    silent: bool,
 }
 
 /// An MQTT session over caller's buffers.
@@ -115,7 +115,7 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
     /// How many messages wait for their acknowledgement.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.flights.iter().filter(|flight| !flight.request).count()
+        self.flights.iter().filter(|flight| !flight.silent).count()
     }
 }
 
@@ -138,10 +138,10 @@ where
     IO: Io + ErrorType<Error = StreamError<E>>,
     E: embedded_io_async::Error,
 {
-    fn take_off(&mut self, op: Op, request: bool) -> Result<Ticket, Error> {
+    fn take_off(&mut self, op: Op, silent: bool) -> Result<Ticket, Error> {
         let ticket = Ticket(*self.next_ticket);
         *self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.flights.push(Flight { ticket, op, request }).map_err(|_| Error::Busy)?;
+        self.flights.push(Flight { ticket, op, silent }).map_err(|_| Error::Busy)?;
         Ok(ticket)
     }
 
@@ -149,7 +149,7 @@ where
     fn make_room(&mut self) -> Result<(), Error> {
         if self.flights.is_full() {
             let connection = &self.connection;
-            self.flights.retain(|flight| !flight.request || connection.is_pending(&flight.op));
+            self.flights.retain(|flight| !flight.silent || connection.is_pending(&flight.op));
         }
         if self.flights.is_full() { Err(Error::Busy) } else { Ok(()) }
     }
@@ -238,13 +238,24 @@ where
         let ticket = self
             .flights
             .iter()
-            .find(|flight| !flight.request && self.state(flight.op) != Progress::Pending)?
+            .find(|flight| !flight.silent && self.state(flight.op) != Progress::Pending)?
             .ticket;
         Some((ticket, self.progress(ticket)))
     }
 
-    fn can_publish(&self) -> bool {
-        !self.flights.is_full() && self.connection.can_publish(minimq::QoS::AtLeastOnce)
+    fn forget(&mut self, ticket: Option<Ticket>) {
+        if let Some(flight) = self.flights.iter_mut().find(|flight| Some(flight.ticket) == ticket) {
+            flight.silent = true;
+        }
+    }
+
+    fn room(&self) -> usize {
+        if !self.connection.can_publish(minimq::QoS::AtLeastOnce) {
+            return 0;
+        }
+        let taken =
+            self.flights.iter().filter(|flight| !flight.silent || self.connection.is_pending(&flight.op));
+        IN_FLIGHT - taken.count()
     }
 
     async fn disconnect(&mut self) -> Result<(), Error> {

@@ -91,8 +91,11 @@ pub trait Mqtt {
     /// The next message that was delivered or lost, if any, oldest first.
     fn next_settled(&mut self) -> Option<(Ticket, Progress)>;
 
-    /// Whether a message may be sent now; if not, poll first.
-    fn can_publish(&self) -> bool;
+    /// Stops keeping account of a ticket: nobody is going to ask. The message itself goes on.
+    fn forget(&mut self, ticket: Option<Ticket>);
+
+    /// How many more messages and subscriptions may be on their way; if none, poll first.
+    fn room(&self) -> usize;
 
     /// Says goodbye, so that the server does not publish the will.
     ///

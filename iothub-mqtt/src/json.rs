@@ -1,0 +1,92 @@
+//! Writing JSON into a caller's buffer.
+
+use crate::Error;
+use crate::text::Writer;
+use dps_client::json;
+
+/// A JSON value to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A string; it gets quoted and escaped.
+    String(&'a str),
+    /// JSON text as it is, for everything else: fractions, arrays, objects. It is checked.
+    Raw(&'a str),
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i32> for Value<'_> {
+    fn from(value: i32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(value: u32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::String(value)
+    }
+}
+
+/// Writes a string with its quotes.
+pub(crate) fn string(text: &mut Writer<'_>, value: &str) {
+    text.text("\"");
+    let mut rest = value;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
+        let (head, tail) = rest.split_at(at);
+        text.text(head);
+        let mut characters = tail.chars();
+        match characters.next() {
+            Some('"') => text.text("\\\""),
+            Some('\\') => text.text("\\\\"),
+            Some('\n') => text.text("\\n"),
+            Some('\r') => text.text("\\r"),
+            Some('\t') => text.text("\\t"),
+            Some(other) => text.text("\\u00").hex(other),
+            None => text,
+        };
+        rest = characters.as_str();
+    }
+    text.text(rest).text("\"");
+}
+
+/// Writes a value.
+pub(crate) fn value(text: &mut Writer<'_>, value: Value<'_>) -> Result<(), Error> {
+    match value {
+        Value::Null => text.text("null"),
+        Value::Bool(true) => text.text("true"),
+        Value::Bool(false) => text.text("false"),
+        Value::Int(number) => text.number(number),
+        Value::String(value) => {
+            string(text, value);
+            text
+        }
+        Value::Raw(raw) => {
+            json::parse(raw.as_bytes())?;
+            text.text(raw)
+        }
+    };
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The device twin: its topics and documents, and the order in which desired properties count.
+
+mod tracker;
+
+pub use tracker::{Step, Timing, Tracker};
+
+use crate::text::Writer;
+use crate::{Error, topic};
+use dps_client::json::{self, Object, Value};
+
+/// Filter of the answers to requests.
+pub const ANSWER_FILTER: &str = "$iothub/twin/res/#";
+
+/// Filter of changes to desired properties.
+pub const DESIRED_FILTER: &str = "$iothub/twin/PATCH/properties/desired/#";
+
+/// Longest request id taken, in bytes.
+pub const MAX_REQUEST_ID: usize = 64;
+
+/// Longest topic [`get_topic`] and [`report_topic`] write, in bytes.
+pub const MAX_TOPIC: usize = REPORT.len() + MAX_REQUEST_ID;
+
+/// Largest section of a twin (desired or reported), in bytes.
+pub const MAX_SECTION: usize = 32_768;
+
+const GET: &str = "$iothub/twin/GET/?$rid=";
+const REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
+const ANSWER: &str = "$iothub/twin/res/";
+const DESIRED: &str = "$iothub/twin/PATCH/properties/desired/?";
+
+fn request<'b>(topic: &str, request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
+    if request_id.is_empty() || request_id.len() > MAX_REQUEST_ID {
+        return Err(Error::Invalid { what: "request id", at: request_id.len() });
+    }
+    let mut text = Writer::new(out);
+    text.text(topic).text(request_id);
+    text.finish()
+}
+
+/// The topic that asks for the whole twin, with an empty body.
+///
+/// # Errors
+/// [`Error::BufferTooSmall`]; [`Error::Invalid`] for an empty id or one longer than [`MAX_REQUEST_ID`].
+pub fn get_topic<'b>(request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
+    request(GET, request_id, out)
+}
+
+/// The topic that reports properties. The body is a JSON object that is merged into the reported ones: `null`
+/// removes, objects merge, anything else replaces.
+///
+/// # Errors
+/// As [`get_topic`].
+pub fn report_topic<'b>(request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
+    request(REPORT, request_id, out)
+}
+
+/// A message about the twin.
+#[derive(Clone, Copy, Debug)]
+pub enum Message<'a> {
+    /// The answer to a request.
+    Answer(Answer<'a>),
+    /// A change of desired properties.
+    Desired(Desired<'a>),
+}
+
+/// The answer to a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// HTTP-like status: 200 the twin, 204 reported, 429 too many requests, 4xx and 5xx.
+    pub status: u16,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The new version of the reported properties; the hub may leave it out.
+    pub version: Option<u64>,
+    /// Seconds to wait before trying again.
+    pub retry_after_s: Option<u32>,
+    /// The twin ([`Document`]), empty, or an error.
+    pub payload: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// Whether the request was granted.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A change of desired properties: a JSON object to be merged into what is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired<'a> {
+    /// Version of the desired properties with this change.
+    pub version: u64,
+    /// The change as JSON, with the same number in `$version`.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Desired<'a> {
+    /// The change as a JSON object.
+    ///
+    /// # Errors
+    /// [`Error::Json`]; [`Error::BadMember`] if it is not an object.
+    pub fn object(&self) -> Result<Object<'a>, Error> {
+        json::parse(self.payload)?.as_object().ok_or(Error::BadMember("desired"))
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Takes apart `$iothub/twin/res/<status>/?$rid=<id>[&$version=<n>]` or
+    /// `$iothub/twin/PATCH/properties/desired/?$version=<n>`.
+    ///
+    /// # Errors
+    /// [`Error::BadTopic`] for any other topic.
+    pub fn parse(topic: &'a str, payload: &'a [u8]) -> Result<Self, Error> {
+        let version = |query| match topic::field(query, "$version")? {
+            Some(text) => topic::number(text).ok_or(Error::BadTopic("$version")).map(Some),
+            None => Ok(None),
+        };
+        if let Some(query) = topic.strip_prefix(DESIRED) {
+            let version = version(query)?.ok_or(Error::BadTopic("$version"))?;
+            return Ok(Self::Desired(Desired { version, payload }));
+        }
+        let rest = topic.strip_prefix(ANSWER).ok_or(Error::BadTopic("not about the twin"))?;
+        let (status, query) = rest.split_once("/?").ok_or(Error::BadTopic("status"))?;
+        let status = topic::number(status)
+            .and_then(|status| u16::try_from(status).ok())
+            .filter(|status| (100..600).contains(status))
+            .ok_or(Error::BadTopic("status"))?;
+        let request_id = topic::field(query, "$rid")?.ok_or(Error::BadTopic("$rid"))?;
+        let retry_after_s = match topic::field(query, "retry-after")? {
+            Some(text) => Some(
+                topic::number(text)
+                    .and_then(|seconds| u32::try_from(seconds).ok())
+                    .ok_or(Error::BadTopic("retry-after"))?,
+            ),
+            None => None,
+        };
+        let version = version(query)?;
+        Ok(Self::Answer(Answer { status, request_id, version, retry_after_s, payload }))
+    }
+}
+
+/// A whole twin, as the hub sends it: desired and reported properties.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a> {
+    desired: Object<'a>,
+    reported: Option<Object<'a>>,
+    version: u64,
+}
+
+impl<'a> Document<'a> {
+    /// Reads the twin in the answer to [`get_topic`].
+    ///
+    /// # Errors
+    /// [`Error::Json`]; [`Error::BadMember`] if `desired` is not an object with a `$version`.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Error> {
+        let document = json::parse(payload)?.as_object().ok_or(Error::BadMember("twin"))?;
+        let section = |name: &str| {
+            document.members().find(|(found, _)| *found == *name).and_then(|(_, value)| value.as_object())
+        };
+        let desired = section("desired").ok_or(Error::BadMember("desired"))?;
+        let version = version(&desired).ok_or(Error::BadMember("$version"))?;
+        Ok(Self { desired, reported: section("reported"), version })
+    }
+
+    /// The desired properties, with `$version`.
+    #[must_use]
+    pub fn desired(&self) -> Object<'a> {
+        self.desired
+    }
+
+    /// The reported properties, with `$version`.
+    #[must_use]
+    pub fn reported(&self) -> Option<Object<'a>> {
+        self.reported
+    }
+
+    /// The version of the desired properties.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// The `$version` of a section or of a change.
+#[must_use]
+pub fn version(object: &Object<'_>) -> Option<u64> {
+    object.members().find(|(name, _)| *name == "$version").and_then(|(_, value)| match value {
+        Value::Number(digits) => topic::number(digits),
+        _ => None,
+    })
+}

@@ -1,0 +1,283 @@
+//! The published vectors for direct methods, twin and Plug and Play, made with Microsoft's C library; see
+//! `vectors.rs` for how they are used.
+
+use dps_client::json::{self, Object, Value as Read};
+use iothub_mqtt::json::Value as Write;
+use iothub_mqtt::method::{MAX_RESPONSE_TOPIC, ReplyTo, Request};
+use iothub_mqtt::pnp::{Acknowledgement, Report, properties};
+use iothub_mqtt::twin::{self, Document, MAX_TOPIC, Message};
+use iothub_mqtt::{Error, method};
+use serde_json::Value;
+
+fn cases(file: &str, op: &str) -> Vec<Value> {
+    let document: Value = serde_json::from_str(file).unwrap();
+    let cases = document["cases"].as_array().unwrap();
+    let found: Vec<Value> = cases.iter().filter(|case| case["op"] == op).cloned().collect();
+    assert!(!found.is_empty());
+    found
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {value}"))
+}
+
+fn normative(case: &Value) -> bool {
+    case["class"] == "normative"
+}
+
+const METHODS: &str = include_str!("vectors/hub_methods.json");
+const TWIN: &str = include_str!("vectors/hub_twin.json");
+const PNP: &str = include_str!("vectors/hub_pnp.json");
+
+#[test]
+fn method_topics() {
+    let mut accepted = 0;
+    for case in cases(METHODS, "method_parse") {
+        match Request::parse(text(&case["in"], "topic"), b"{}") {
+            Ok(request) => {
+                accepted += 1;
+                assert_eq!(request.name, text(&case["out"], "name"), "{case}");
+                if normative(&case) {
+                    assert_eq!(request.request_id, text(&case["out"], "request_id"));
+                }
+                assert_eq!(ReplyTo::new(request.request_id), Ok(request.reply_to()));
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::BadTopic(_)));
+                assert!(!normative(&case), "{case}");
+            }
+        }
+    }
+    // Six normative; doubtful but harmless: `*cmd`, `comp*`, `na%20me`, and a second field in the query.
+    assert_eq!(accepted, 10);
+    let long = format!("$iothub/methods/POST/m/?$rid={}", "1".repeat(65));
+    assert!(Request::parse(&long, b"").is_err());
+    assert!(Request::parse(&long[..long.len() - 1], b"").is_ok());
+    assert!(Request::parse("$iothub/methods/POST/m/?$rid=1&$rid=1", b"").is_err());
+}
+
+#[test]
+fn commands() {
+    for case in cases(METHODS, "command_parse") {
+        let Ok(request) = Request::parse(text(&case["in"], "topic"), b"") else {
+            assert!(!normative(&case), "{case}");
+            continue;
+        };
+        let (component, command) = request.command();
+        assert_eq!(component.unwrap_or(""), text(&case["out"], "component"), "{case}");
+        assert_eq!(command, text(&case["out"], "command"), "{case}");
+    }
+}
+
+#[test]
+fn method_responses() {
+    for case in cases(METHODS, "method_response_topic") {
+        let to = ReplyTo::new(text(&case["in"], "request_id")).unwrap();
+        let status = case["in"]["status"].as_i64().unwrap().try_into().unwrap();
+        let mut buffer = [0; MAX_RESPONSE_TOPIC];
+        assert_eq!(to.topic(status, &mut buffer).unwrap(), text(&case["out"], "value"));
+    }
+    let longest = ReplyTo::new(&"i".repeat(method::MAX_REQUEST_ID)).unwrap();
+    let mut buffer = [0; MAX_RESPONSE_TOPIC];
+    assert_eq!(longest.topic(i32::MIN, &mut buffer).unwrap().len(), MAX_RESPONSE_TOPIC);
+    assert_eq!(
+        longest.topic(i32::MIN, &mut buffer[1..]),
+        Err(Error::BufferTooSmall { needed: MAX_RESPONSE_TOPIC })
+    );
+    assert!(ReplyTo::new("").is_err());
+    assert!(ReplyTo::new(&"i".repeat(method::MAX_REQUEST_ID + 1)).is_err());
+}
+
+#[test]
+fn twin_topics() {
+    type Topic = fn(&str, &mut [u8]) -> Result<usize, Error>;
+    let get: Topic = |id, out| twin::get_topic(id, out).map(str::len);
+    let report: Topic = |id, out| twin::report_topic(id, out).map(str::len);
+    for (op, topic) in [("twin_get_topic", get), ("twin_patch_topic", report)] {
+        for case in cases(TWIN, op) {
+            let id = text(&case["in"], "request_id");
+            let mut buffer = [0; MAX_TOPIC];
+            match topic(id, &mut buffer) {
+                Ok(length) => assert_eq!(&buffer[..length], text(&case["out"], "value").as_bytes()),
+                // One vector has an id of 100 characters; ours are counters.
+                Err(error) => assert!(matches!(error, Error::Invalid { at: 65.., .. }), "{error}"),
+            }
+        }
+    }
+    let mut buffer = [0; MAX_TOPIC];
+    assert_eq!(
+        twin::report_topic(&"i".repeat(twin::MAX_REQUEST_ID), &mut buffer).map(str::len),
+        Ok(MAX_TOPIC)
+    );
+}
+
+#[test]
+fn twin_messages() {
+    for case in cases(TWIN, "twin_parse") {
+        let out = &case["out"];
+        let parsed = Message::parse(text(&case["in"], "topic"), b"");
+        if !normative(&case) {
+            // One of these is well-formed: the fields of a query in another order.
+            let fine = text(&case["in"], "topic").contains("?a=b&$rid=1")
+                || text(&case["in"], "topic").ends_with("res/100/?$rid=1")
+                || text(&case["in"], "topic").ends_with("res/302/?$rid=1");
+            assert_eq!(parsed.is_ok(), fine, "{case}");
+            continue;
+        }
+        match parsed.unwrap() {
+            Message::Answer(answer) => {
+                assert_eq!(u64::from(answer.status), out["status"].as_u64().unwrap());
+                assert_eq!(answer.request_id, text(out, "request_id"));
+                let version = answer.version.map(|version| version.to_string()).unwrap_or_default();
+                assert_eq!(version, text(out, "version"));
+                assert_eq!(answer.is_success(), text(out, "type") != "error");
+                let retry = text(&case["in"], "topic").contains("retry-after=3").then_some(3);
+                assert_eq!(answer.retry_after_s, retry);
+            }
+            Message::Desired(desired) => {
+                assert_eq!(text(out, "type"), "desired");
+                assert_eq!(desired.version.to_string(), text(out, "version"));
+            }
+        }
+    }
+    for bad in [
+        "$iothub/twin/res/200/?$rid=1&$version=",
+        "$iothub/twin/res/200/?$rid=1&$version=x",
+        "$iothub/twin/res/200/?$rid=1&$version=1&$version=1",
+        "$iothub/twin/res/200/?$rid=1&$version=18446744073709551616",
+        "$iothub/twin/res/429/?$rid=1&retry-after=",
+        "$iothub/twin/res/429/?$rid=1&retry-after=4294967296",
+        "$iothub/twin/res/600/?$rid=1",
+        "$iothub/twin/res/65736/?$rid=1",
+        "$iothub/twin/PATCH/properties/desired/?$version=-1",
+        "$iothub/twin/PATCH/properties/desired/?$version=+1",
+    ] {
+        assert!(Message::parse(bad, b"").is_err(), "{bad}");
+    }
+}
+
+fn kind(value: &Read<'_>) -> (&'static str, String) {
+    match value {
+        Read::Null => ("null", "null".into()),
+        Read::Bool(true) => ("true", "true".into()),
+        Read::Bool(false) => ("false", "false".into()),
+        Read::Number(number) => ("number", (*number).into()),
+        Read::String(string) => ("string", string.raw().into()),
+        Read::Array(array) => ("array", array.raw().into()),
+        Read::Object(object) => ("object", object.raw().into()),
+    }
+}
+
+#[test]
+fn reading_properties() {
+    for case in cases(PNP, "pnp_read") {
+        let (input, out) = (&case["in"], &case["out"]);
+        let document = text(input, "json").as_bytes();
+        let whole = text(input, "message") == "get";
+        let reported = text(input, "section") == "reported";
+        let section: Option<(Object<'_>, Option<u64>)> = if whole {
+            Document::parse(document).ok().and_then(|document| {
+                let section = if reported { document.reported()? } else { document.desired() };
+                Some((section, Some(document.version())))
+            })
+        } else {
+            json::parse(document).ok().and_then(|value| value.as_object()).map(|o| (o, twin::version(&o)))
+        };
+        let Some((section, version)) = section else {
+            assert!(!normative(&case), "{case}");
+            continue;
+        };
+        if normative(&case) {
+            assert_eq!(version, out["version"].as_u64(), "{case}");
+        }
+        let components: Vec<&str> =
+            input["components"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+        let found: Vec<Value> = properties(&section, &components)
+            .map(|property| {
+                let (kind, raw) = kind(&property.value);
+                serde_json::json!({
+                    "component": property.component.map(|c| c.to_string()).unwrap_or_default(),
+                    "name": property.name.to_string(),
+                    "kind": kind,
+                    "raw": raw,
+                })
+            })
+            .collect();
+        // The library stops at a component without properties and at one that is no object.
+        if out["complete"] == true {
+            assert_eq!(found, *out["props"].as_array().unwrap(), "{case}");
+        } else {
+            assert!(!normative(&case), "{case}");
+        }
+    }
+    // A component that is set to null, or replaced, is a property like any other.
+    let value = json::parse(br#"{"c":null,"d":{},"$version":4}"#).unwrap().as_object().unwrap();
+    let found: Vec<_> = properties(&value, &["c", "d"]).collect();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].component.is_none() && found[0].name == "c" && found[0].value == Read::Null);
+    assert_eq!(twin::version(&value), Some(4));
+}
+
+#[test]
+fn writing_properties() {
+    for case in cases(PNP, "pnp_write") {
+        let input = &case["in"];
+        let mut buffer = [0; 256];
+        let mut report = Report::new(&mut buffer);
+        if !text(input, "component").is_empty() {
+            report.begin_component(text(input, "component")).unwrap();
+        }
+        let value = Write::Raw(text(input, "value_json"));
+        if text(input, "kind") == "ack" {
+            let acknowledgement = Acknowledgement {
+                status: input["ac"].as_i64().unwrap().try_into().unwrap(),
+                version: input["av"].as_i64().unwrap(),
+                description: text(input, "ad"),
+            };
+            report.acknowledge(text(input, "property"), value, acknowledgement).unwrap();
+        } else {
+            report.property(text(input, "property"), value).unwrap();
+        }
+        let made: Value = serde_json::from_str(report.finish().unwrap()).unwrap();
+        let wanted: Value = serde_json::from_str(text(&case["out"], "value")).unwrap();
+        assert_eq!(made, wanted);
+    }
+}
+
+#[test]
+fn a_report_of_everything() {
+    let write = |out: &mut [u8]| -> Result<String, Error> {
+        let mut report = Report::new(out);
+        report.property("null", Write::Null)?;
+        report.property("yes", true)?;
+        report.property("no", false)?;
+        report.property("min", i64::MIN)?;
+        report.property("text", "a\"b\\c\n\r\t\u{1}\u{1f}ü€😀\u{7f}")?;
+        report.property("list", Write::Raw("[1, 2.5e3]"))?;
+        report.begin_component("a")?;
+        report.begin_component("b")?;
+        report.property("n", 7)?;
+        report.finish().map(String::from)
+    };
+    let mut buffer = [0; 512];
+    let made: Value = serde_json::from_str(&write(&mut buffer).unwrap()).unwrap();
+    let wanted = serde_json::json!({
+        "null": null, "yes": true, "no": false, "min": i64::MIN,
+        "text": "a\"b\\c\n\r\t\u{1}\u{1f}ü€😀\u{7f}", "list": [1, 2.5e3],
+        "a": {"__t": "c"}, "b": {"__t": "c", "n": 7},
+    });
+    assert_eq!(made, wanted);
+    let needed = write(&mut buffer).unwrap().len();
+    for size in 0..needed {
+        assert_eq!(write(&mut buffer[..size]), Err(Error::BufferTooSmall { needed }));
+    }
+    let mut report = Report::new(&mut buffer);
+    for bad in ["", "a.b", "a$", "a b", "a\n", &"n".repeat(1025)] {
+        assert!(matches!(report.property(bad, 1), Err(Error::Invalid { what: "property name", .. })));
+        assert!(report.begin_component(bad).is_err());
+    }
+    for bad in ["", "1,", "{", "nul", "1}", "\"a\":1"] {
+        let mut report = Report::new(&mut buffer);
+        assert!(matches!(report.property("p", Write::Raw(bad)), Err(Error::Json(_))), "{bad}");
+    }
+}
