@@ -1,3 +1,4 @@
 //! Host side of the examples: what the programs share.
 
 pub mod cert_gen;
+pub mod cloud;

@@ -1,0 +1,405 @@
+//! The provisioning service itself, apart from how requests reach it: who may register, what is assigned, and the answers.
+
+pub(super) mod mqtt;
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use super::cert::{ClientCertificate, find_anchor};
+use super::clock;
+use super::enrollment::{Attestation, Enrollment};
+use super::event::Event;
+use super::fault::{DpsFault, Endpoint};
+use super::hub::Credential;
+use super::sas::{Token, derive_key};
+use super::shared::Shared;
+use super::tls::algorithms;
+
+/// A device that talks to the service, with what it has shown of itself.
+pub(super) struct Peer {
+    pub(super) registration_id: String,
+    pub(super) api_version: String,
+    pub(super) chain: Vec<ClientCertificate>,
+    pub(super) token: Option<Token>,
+}
+
+/// An answer, for MQTT or HTTPS.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Seconds.
+    pub(super) retry_after: Option<u32>,
+    pub(super) body: Value,
+}
+
+impl Answer {
+    fn error(code: u32, message: &str) -> Self {
+        Self {
+            status: u16::try_from(code / 1000).unwrap_or(500),
+            retry_after: None,
+            body: json!({
+                "errorCode": code,
+                "trackingId": tracking_id(),
+                "message": message,
+                "timestampUtc": clock::now(),
+            }),
+        }
+    }
+
+    fn fault(fault: DpsFault) -> Self {
+        Self { retry_after: fault.retry_after, ..Self::error(fault.error_code, "Fault on request.") }
+    }
+}
+
+/// Why a device is not let in: the service's code and message.
+type Refusal = (u32, &'static str);
+
+/// What the service remembers.
+#[derive(Default)]
+pub(super) struct Registrations {
+    /// By registration id in lower case.
+    states: HashMap<String, Value>,
+    operations: HashMap<String, Operation>,
+}
+
+struct Operation {
+    /// In lower case.
+    registration: String,
+    polls_left: u32,
+    api_version: String,
+}
+
+/// An enrolment that a device has proven to be its own.
+struct Admission {
+    device_id: String,
+    enabled: bool,
+    /// The member of `registrationState` that tells the kind of attestation.
+    attestation: (&'static str, Value),
+    credential: Credential,
+}
+
+pub(super) fn tracking_id() -> String {
+    let mut hex = hex::encode(rand::random::<[u8; 16]>());
+    for at in [20, 16, 12, 8] {
+        hex.insert(at, '-');
+    }
+    hex
+}
+
+fn valid_registration_id(id: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    (1..=128).contains(&id.len())
+        && id.chars().all(allowed)
+        && id.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-')
+}
+
+/// Splits `<idScope>/registrations/<id>/api-version=<v>[&...]`; the error says what is wrong.
+pub(super) fn parse_user_name(user_name: &str) -> Result<(&str, &str, &str), &'static str> {
+    let mut parts = user_name.splitn(4, '/');
+    let mut next = || parts.next().filter(|part| !part.is_empty());
+    let scope = next().ok_or("no id scope in the user name")?;
+    if next() != Some("registrations") {
+        return Err("user name is not <idScope>/registrations/<registrationId>/api-version=..");
+    }
+    let id = next().ok_or("no registration id in the user name")?;
+    let version = next()
+        .and_then(|query| query.strip_prefix("api-version="))
+        .map(|rest| rest.split('&').next().unwrap_or_default())
+        .ok_or("no api-version after the registration id")?;
+    if !valid_api_version(version) {
+        return Err("api-version is not a date");
+    }
+    Ok((scope, id, version))
+}
+
+/// `YYYY-MM-DD` or `YYYY-MM-DD-preview`.
+pub(super) fn valid_api_version(version: &str) -> bool {
+    let date = version.strip_suffix("-preview").unwrap_or(version);
+    date.len() == 10
+        && date
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
+}
+
+impl Shared {
+    /// Register: the answer is an operation to poll, or already the end.
+    pub(super) fn register(&self, peer: &Peer, body: &[u8]) -> Answer {
+        if let Some(fault) = self.faults.take_dps_answer() {
+            return Answer::fault(fault);
+        }
+        if let Err(message) = check_body(&peer.registration_id, body) {
+            return Answer::error(400_004, message);
+        }
+        let admission = match self.admit(peer) {
+            Ok(admission) => admission,
+            Err((code, message)) => {
+                self.refused(Endpoint::Dps, &peer.registration_id, format!("{code} {message}"));
+                return Answer::error(code, message);
+            }
+        };
+        let key = peer.registration_id.to_lowercase();
+        let operation_id = format!("5.{}.{}", hex::encode(rand::random::<[u8; 8]>()), tracking_id());
+        let enabled = admission.enabled;
+        let state = self.registration_state(peer, admission);
+        let mut registrations = self.registrations();
+        registrations.states.insert(key.clone(), state);
+        let polls_left = if enabled { self.config.assigning_polls } else { 0 };
+        let operation = Operation { registration: key, polls_left, api_version: peer.api_version.clone() };
+        registrations.operations.insert(operation_id.clone(), operation);
+        drop(registrations);
+        self.answer_operation(&operation_id, peer)
+    }
+
+    /// Status of an operation.
+    pub(super) fn operation_status(&self, peer: &Peer, operation_id: &str) -> Answer {
+        if let Some(fault) = self.faults.take_dps_answer() {
+            return Answer::fault(fault);
+        }
+        if let Err((code, message)) = self.admit(peer) {
+            self.refused(Endpoint::Dps, &peer.registration_id, format!("{code} {message}"));
+            return Answer::error(code, message);
+        }
+        self.answer_operation(operation_id, peer)
+    }
+
+    fn answer_operation(&self, operation_id: &str, peer: &Peer) -> Answer {
+        let key = peer.registration_id.to_lowercase();
+        let mut registrations = self.registrations();
+        let found = registrations.operations.get_mut(operation_id).filter(|o| o.registration == key);
+        let Some(operation) = found else {
+            return Answer::error(404_208, "OperationStatusNotFound");
+        };
+        if operation.polls_left > 0 {
+            operation.polls_left -= 1;
+            let body = json!({ "operationId": operation_id, "status": "assigning" });
+            return Answer { status: 202, retry_after: self.config.retry_after, body };
+        }
+        let profile = operation.api_version.as_str() >= "2026-11-02";
+        let Some(mut state) = registrations.states.get(&key).cloned() else {
+            return Answer::error(404_201, "Registration not found");
+        };
+        drop(registrations);
+        if let (true, Some(state)) = (profile, state.as_object_mut()) {
+            state.insert("connectionProfile".to_owned(), json!("classic"));
+        }
+        let status = state.get("status").cloned().unwrap_or_default();
+        if status == "assigned" {
+            self.events.emit(&Event::Registered {
+                registration_id: peer.registration_id.clone(),
+                device: state.get("deviceId").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                hub: self.config.hub_name.clone(),
+            });
+        } else {
+            self.refused(Endpoint::Dps, &peer.registration_id, "enrolment is disabled".to_owned());
+        }
+        let body = json!({ "operationId": operation_id, "status": status, "registrationState": state });
+        Answer { status: 200, retry_after: None, body }
+    }
+
+    /// Makes the device known to the hub and gives the `registrationState`.
+    fn registration_state(&self, peer: &Peer, admission: Admission) -> Value {
+        let now = clock::now();
+        let key = peer.registration_id.to_lowercase();
+        let created = self
+            .registrations()
+            .states
+            .get(&key)
+            .and_then(|state| state.get("createdDateTimeUtc").cloned())
+            .unwrap_or_else(|| json!(now));
+        let mut state = Map::new();
+        let mut set = |name: &str, value: Value| state.insert(name.to_owned(), value);
+        set("registrationId", json!(peer.registration_id));
+        set("createdDateTimeUtc", created);
+        set("lastUpdatedDateTimeUtc", json!(now));
+        set("etag", json!(format!("\"{}\"", tracking_id())));
+        set(admission.attestation.0, admission.attestation.1);
+        if admission.enabled {
+            set("status", json!("assigned"));
+            set("substatus", json!("initialAssignment"));
+            set("assignedHub", json!(self.config.hub_name));
+            set("deviceId", json!(admission.device_id));
+            self.hub().provision(&admission.device_id, admission.credential);
+        } else {
+            set("status", json!("disabled"));
+            set("errorCode", json!(403_001));
+            set("errorMessage", json!("Enrollment is disabled."));
+        }
+        Value::Object(state)
+    }
+
+    /// Finds the enrolment that lets this device in.
+    fn admit(&self, peer: &Peer) -> Result<Admission, Refusal> {
+        if !valid_registration_id(&peer.registration_id) {
+            return Err((400_004, "Invalid registration id."));
+        }
+        match (peer.chain.first(), &peer.token) {
+            // As the service: a certificate goes before a token.
+            (Some(leaf), _) => self.admit_certificate(peer, leaf),
+            (None, Some(token)) => self.admit_token(peer, token),
+            (None, None) => Err((401_000, "Unauthorized")),
+        }
+    }
+
+    fn admit_certificate(&self, peer: &Peer, leaf: &ClientCertificate) -> Result<Admission, Refusal> {
+        const INVALID: Refusal = (401_002, "Invalid certificate.");
+        let now = SystemTime::now();
+        if !leaf.common_name().is_some_and(|cn| cn.eq_ignore_ascii_case(&peer.registration_id)) {
+            return Err((401_002, "The certificate's common name is not the registration id."));
+        }
+        leaf.check_validity(now).map_err(|_| (401_002, "The certificate is not valid at this time."))?;
+        let credential = Credential::Thumbprints(vec![leaf.thumbprints().1]);
+        let info = json!({ "certificateInfo": leaf.describe() });
+        if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
+            let Attestation::X509 { primary, secondary } = &enrollment.attestation else {
+                return Err((401_000, "Unauthorized"));
+            };
+            if leaf.der() != primary.as_slice() && Some(leaf.der()) != secondary.as_deref() {
+                return Err(INVALID);
+            }
+            return Ok(Admission::individual(enrollment, ("x509", info), credential));
+        }
+        let (groups, anchors): (Vec<Enrollment>, Vec<ClientCertificate>) = self
+            .enrollments
+            .groups()
+            .into_iter()
+            .filter_map(|group| match &group.attestation {
+                Attestation::X509 { primary, .. } => {
+                    let anchor = ClientCertificate::from_der(primary).ok()?;
+                    Some((group, anchor))
+                }
+                Attestation::SymmetricKey { .. } => None,
+            })
+            .unzip();
+        let anchor = find_anchor(&peer.chain, &anchors, now, &algorithms()).map_err(|_| INVALID)?;
+        let group = anchor
+            .and_then(|index| groups.get(index))
+            .filter(|_| !leaf.is_authority())
+            .ok_or((401_002, "CA certificate not found."))?;
+        let mut info = info;
+        info["enrollmentGroupId"] = json!(group.id);
+        Ok(Admission {
+            device_id: leaf.common_name().unwrap_or_default().to_owned(),
+            enabled: group.enabled,
+            attestation: ("x509", info),
+            credential,
+        })
+    }
+
+    fn admit_token(&self, peer: &Peer, token: &Token) -> Result<Admission, Refusal> {
+        const UNAUTHORIZED: Refusal = (401_000, "Unauthorized");
+        let resource = format!("{}/registrations/{}", self.config.id_scope, peer.registration_id);
+        if token.is_expired() || !token.is_for(&resource) {
+            return Err(UNAUTHORIZED);
+        }
+        if token.policy.as_deref().is_some_and(|policy| policy != "registration") {
+            return Err(UNAUTHORIZED);
+        }
+        if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
+            let Attestation::SymmetricKey { primary, secondary } = enrollment.attestation.clone() else {
+                return Err(UNAUTHORIZED);
+            };
+            let keys: Vec<_> = std::iter::once(primary).chain(secondary).collect();
+            if !keys.iter().any(|key| token.is_signed_with(key)) {
+                return Err(UNAUTHORIZED);
+            }
+            return Ok(Admission::individual(
+                enrollment,
+                ("symmetricKey", json!({})),
+                Credential::Keys(keys),
+            ));
+        }
+        let mut any_group = false;
+        for group in self.enrollments.groups() {
+            let Attestation::SymmetricKey { primary, secondary } = group.attestation else {
+                continue;
+            };
+            any_group = true;
+            let keys: Vec<_> = std::iter::once(primary)
+                .chain(secondary)
+                .map(|key| derive_key(&key, &peer.registration_id))
+                .collect();
+            if keys.iter().any(|key| token.is_signed_with(key)) {
+                return Ok(Admission {
+                    device_id: peer.registration_id.clone(),
+                    enabled: group.enabled,
+                    attestation: ("symmetricKey", json!({ "enrollmentGroupId": group.id })),
+                    credential: Credential::Keys(keys),
+                });
+            }
+        }
+        Err(if any_group { UNAUTHORIZED } else { (404_201, "Enrollment not found.") })
+    }
+}
+
+impl Admission {
+    fn individual(e: Enrollment, attestation: (&'static str, Value), credential: Credential) -> Self {
+        Self { device_id: e.device_id.unwrap_or(e.id), enabled: e.enabled, attestation, credential }
+    }
+}
+
+/// The register body: a JSON object whose registration id, if there, is the connection's, and whose payload is an object.
+fn check_body(registration_id: &str, body: &[u8]) -> Result<(), &'static str> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| "The body is not JSON.")?;
+    let body = body.as_object().ok_or("The body is not a JSON object.")?;
+    match body.get("registrationId") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(id)) if id.eq_ignore_ascii_case(registration_id) => {}
+        Some(_) => return Err("The registration id is not the connection's."),
+    }
+    match body.get("payload") {
+        None | Some(Value::Null | Value::Object(_)) => Ok(()),
+        Some(_) => Err("The payload is not a JSON object."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_names() {
+        assert_eq!(
+            parse_user_name("0ne1/registrations/dev-1/api-version=2019-03-31&ClientVersion=a%2Fb"),
+            Ok(("0ne1", "dev-1", "2019-03-31"))
+        );
+        assert_eq!(
+            parse_user_name("0ne1/registrations/dev-1/api-version=2026-11-02-preview"),
+            Ok(("0ne1", "dev-1", "2026-11-02-preview"))
+        );
+        for bad in [
+            "",
+            "0ne1",
+            "/registrations/dev/api-version=2019-03-31",
+            "0ne1/registrations//api-version=2019-03-31",
+            "0ne1/registrations/dev",
+            "0ne1/registrations/dev/",
+            "0ne1/registrations/dev/?api-version=2019-03-31",
+            "0ne1/registrations/dev/api-version=",
+            "0ne1/registrations/dev/api-version=2019-3-31",
+            "0ne1/devices/dev/api-version=2019-03-31",
+        ] {
+            assert!(parse_user_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bodies() {
+        assert_eq!(check_body("a", br#"{"registrationId":"A","payload":{},"extra":1}"#), Ok(()));
+        assert_eq!(check_body("a", b"{}"), Ok(()));
+        for bad in ["", "[]", "{", r#"{"registrationId":"b"}"#, r#"{"payload":"text"}"#] {
+            assert!(check_body("a", bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn registration_ids() {
+        assert!(valid_registration_id("az-c89346f8a1b2v2v0v0"));
+        assert!(valid_registration_id("A.b_c:d-"));
+        for bad in ["", "a b", "a/b", "a.", "a_"] {
+            assert!(!valid_registration_id(bad), "{bad}");
+        }
+        assert!(!valid_registration_id(&"a".repeat(129)));
+    }
+}

@@ -1,0 +1,206 @@
+//! What the cloud tells its user: one stream of events, and their form on a console.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::clock;
+use super::fault::Endpoint;
+use super::properties::Properties;
+
+/// A message from a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Telemetry {
+    /// `deviceId` or `deviceId/moduleId`.
+    pub device: String,
+    /// The property bag, percent-decoded, system properties (`$.ct`, ...) included.
+    pub properties: Properties,
+    /// The payload.
+    pub body: Vec<u8>,
+    /// Quality of service it came with.
+    pub qos: u8,
+}
+
+/// Something that happened in the cloud.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The provisioning service assigned a device to the hub.
+    Registered {
+        /// As the device gave it.
+        registration_id: String,
+        /// Its name at the hub.
+        device: String,
+        /// The hub's host name.
+        hub: String,
+    },
+    /// A connection, registration or packet was refused.
+    Refused {
+        /// By which service.
+        endpoint: Endpoint,
+        /// Client id or registration id, or the peer's address if it did not get that far.
+        id: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A device's MQTT session with the hub began.
+    Connected {
+        /// `deviceId` or `deviceId/moduleId`.
+        device: String,
+    },
+    /// A device's MQTT session with the hub ended.
+    Disconnected {
+        /// `deviceId` or `deviceId/moduleId`.
+        device: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A device sent a message.
+    Telemetry(Telemetry),
+    /// A device took a cloud-to-device message (PUBACK, or delivery with QoS 0).
+    C2dCompleted {
+        /// `deviceId`.
+        device: String,
+        /// As [`Handle::send_c2d`](super::Handle::send_c2d) returned it.
+        message_id: String,
+    },
+    /// A cloud-to-device message was delivered too often without an acknowledgement and is given up.
+    C2dDeadLettered {
+        /// `deviceId`.
+        device: String,
+        /// As [`Handle::send_c2d`](super::Handle::send_c2d) returned it.
+        message_id: String,
+    },
+    /// A device answered a direct method.
+    MethodAnswered {
+        /// `deviceId` or `deviceId/moduleId`.
+        device: String,
+        /// The method's name.
+        method: String,
+        /// The device's status.
+        status: i32,
+        /// The device's answer.
+        body: Vec<u8>,
+    },
+    /// A device changed its reported properties.
+    TwinReported {
+        /// `deviceId` or `deviceId/moduleId`.
+        device: String,
+        /// The patch as sent.
+        patch: Value,
+        /// The new version of the reported section.
+        version: u64,
+    },
+}
+
+impl Event {
+    /// The device concerned, if a hub device is.
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
+        match self {
+            Self::Refused { .. } => None,
+            Self::Telemetry(telemetry) => Some(&telemetry.device),
+            Self::Registered { device, .. }
+            | Self::Connected { device }
+            | Self::Disconnected { device, .. }
+            | Self::C2dCompleted { device, .. }
+            | Self::C2dDeadLettered { device, .. }
+            | Self::MethodAnswered { device, .. }
+            | Self::TwinReported { device, .. } => Some(device),
+        }
+    }
+}
+
+/// Text if it is printable UTF-8, else hexadecimal.
+fn body_text(body: &[u8]) -> String {
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.to_owned(),
+        _ => format!("0x{}", hex::encode(body)),
+    }
+}
+
+/// One line as the Device Explorer would show it.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered { registration_id, device, hub } => {
+                write!(f, "DPS: {registration_id} assigned to {hub} as device [{device}]")
+            }
+            Self::Refused { endpoint, id, reason } => write!(f, "{endpoint}: {id} refused: {reason}"),
+            Self::Connected { device } => write!(f, "Device [{device}] connected"),
+            Self::Disconnected { device, reason } => write!(f, "Device [{device}] disconnected: {reason}"),
+            Self::Telemetry(t) => {
+                let now = clock::now();
+                write!(f, "{now}> Device: [{}], Data:[{}]", t.device, body_text(&t.body))?;
+                if !t.properties.is_empty() {
+                    f.write_str(", Properties:")?;
+                    for (name, value) in t.properties.iter() {
+                        write!(f, " '{name}': '{}'", value.unwrap_or_default())?;
+                    }
+                }
+                Ok(())
+            }
+            Self::C2dCompleted { device, message_id } => {
+                write!(f, "Device [{device}] completed message {message_id}")
+            }
+            Self::C2dDeadLettered { device, message_id } => {
+                write!(f, "Device [{device}] never completed message {message_id}: dead-lettered")
+            }
+            Self::MethodAnswered { device, method, status, body } => {
+                write!(f, "Device [{device}] answered method {method} with {status}: {}", body_text(body))
+            }
+            Self::TwinReported { device, patch, version } => {
+                write!(f, "Device [{device}] reported (version {version}): {patch}")
+            }
+        }
+    }
+}
+
+/// Receives every event from its making on. Nothing is dropped: whoever keeps one must read it.
+#[derive(Debug)]
+pub struct Events {
+    receiver: UnboundedReceiver<Event>,
+}
+
+impl Events {
+    /// The next event; `None` when the cloud is gone for good.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.receiver.recv().await
+    }
+
+    /// Skips to the first event that `wanted` turns into something.
+    pub async fn find<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> Option<T> {
+        loop {
+            if let Some(found) = wanted(self.next().await?) {
+                return Some(found);
+            }
+        }
+    }
+
+    /// Skips to the next telemetry message.
+    pub async fn telemetry(&mut self) -> Option<Telemetry> {
+        self.find(|event| if let Event::Telemetry(telemetry) = event { Some(telemetry) } else { None }).await
+    }
+}
+
+/// Where events go out.
+#[derive(Debug, Default)]
+pub(super) struct Publisher {
+    receivers: Mutex<Vec<UnboundedSender<Event>>>,
+}
+
+impl Publisher {
+    pub(super) fn subscribe(&self) -> Events {
+        let (sender, receiver) = unbounded_channel();
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        Events { receiver }
+    }
+
+    pub(super) fn emit(&self, event: &Event) {
+        let mut receivers = self.receivers.lock().unwrap_or_else(PoisonError::into_inner);
+        receivers.retain(|receiver| receiver.send(event.clone()).is_ok());
+    }
+}

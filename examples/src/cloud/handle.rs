@@ -1,0 +1,413 @@
+//! Starting and stopping a local cloud, and the back end's side of the hub.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::config::Config;
+use super::dps::tracking_id;
+use super::enrollment::Enrollments;
+use super::event::Events;
+use super::fault::{Endpoint, Faults};
+use super::hub::c2d::MAX_SIZE;
+use super::hub::topic::{Subscription, module_input};
+use super::hub::twin::with_version;
+use super::hub::{Credential, Device, MethodResponse, PendingMethod, ToSession};
+use super::percent;
+use super::pki::{Authority, DPS_HOST};
+use super::properties::Properties;
+use super::shared::Shared;
+use super::{server, tls};
+
+/// Where a local cloud begins.
+#[derive(Debug)]
+pub struct LocalCloud;
+
+impl LocalCloud {
+    /// Starts both services on 127.0.0.1, within the present tokio runtime.
+    ///
+    /// # Errors
+    /// A port that cannot be listened on, or no randomness for keys.
+    pub async fn start(config: Config) -> io::Result<Handle> {
+        let authority = match &config.authority {
+            Some(authority) => authority.clone(),
+            None => Authority::generate().map_err(io::Error::other)?,
+        };
+        start(Arc::new(Shared::new(config, authority))).await
+    }
+}
+
+/// A stopped cloud: ports, authority, devices, twins and waiting messages are kept.
+pub struct Paused {
+    shared: Arc<Shared>,
+    dps: SocketAddr,
+    hub: SocketAddr,
+}
+
+impl std::fmt::Debug for Paused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Paused").field("dps", &self.dps).field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+impl Paused {
+    /// Starts again on the same ports.
+    ///
+    /// # Errors
+    /// A port that somebody else has taken meanwhile.
+    pub async fn resume(self) -> io::Result<Handle> {
+        start_on(self.shared, self.dps, self.hub).await
+    }
+}
+
+async fn start(shared: Arc<Shared>) -> io::Result<Handle> {
+    let dps = (Ipv4Addr::LOCALHOST, shared.config.dps_port).into();
+    let hub = (Ipv4Addr::LOCALHOST, shared.config.hub_port).into();
+    start_on(shared, dps, hub).await
+}
+
+async fn start_on(shared: Arc<Shared>, dps: SocketAddr, hub: SocketAddr) -> io::Result<Handle> {
+    let names = [DPS_HOST, &shared.config.hub_name, "localhost", "127.0.0.1"].map(str::to_owned);
+    let identity = shared.authority.server(&names, shared.config.certificate).map_err(io::Error::other)?;
+    let config = tls::server_config(identity, shared.config.tls).map_err(io::Error::other)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (drops, receiver) = watch::channel(0);
+    let mut tasks = Vec::new();
+    let mut addresses = Vec::new();
+    for (endpoint, address) in [(Endpoint::Dps, dps), (Endpoint::Hub, hub)] {
+        let listener = TcpListener::bind(address).await?;
+        addresses.push(listener.local_addr()?);
+        let accept = server::accept(shared.clone(), endpoint, listener, acceptor.clone(), receiver.clone());
+        tasks.push(tokio::spawn(accept));
+    }
+    let (dps, hub) = (addresses.first().copied().unwrap_or(dps), addresses.last().copied().unwrap_or(hub));
+    Ok(Handle { shared, dps, hub, tasks, drops })
+}
+
+/// Why a command to a device failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The hub has no such device.
+    UnknownDevice,
+    /// The device is not connected or has not subscribed to this (the service's 404).
+    NotListening,
+    /// No answer in time (the service's 504).
+    TimedOut,
+    /// Fifty messages are waiting for this device already.
+    QueueFull,
+    /// Larger than the service takes: 64 KB for a message, 128 KB for a method's payload.
+    TooLarge,
+    /// The service would not take these properties; the text says why.
+    Refused(&'static str),
+}
+
+impl std::fmt::Display for CommandError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::UnknownDevice => "the hub has no such device",
+            Self::NotListening => "the device is not connected or has not subscribed",
+            Self::TimedOut => "the device did not answer in time",
+            Self::QueueFull => "fifty messages are waiting already",
+            Self::TooLarge => "the payload is too large",
+            Self::Refused(why) => why,
+        })
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// A running local cloud. Dropping it closes all connections and ports.
+pub struct Handle {
+    shared: Arc<Shared>,
+    dps: SocketAddr,
+    hub: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+    drops: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("dps", &self.dps).field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Handle {
+    /// Where DPS listens for MQTT.
+    #[must_use]
+    pub fn dps_address(&self) -> SocketAddr {
+        self.dps
+    }
+
+    /// Where the hub listens for MQTT.
+    #[must_use]
+    pub fn hub_address(&self) -> SocketAddr {
+        self.hub
+    }
+
+    /// The settings it was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The authority that issued the server certificate; give it to another [`Config`] to start a cloud that the
+    /// same devices trust.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.shared.authority
+    }
+
+    /// The root certificate that devices have to trust, in PEM.
+    #[must_use]
+    pub fn root_pem(&self) -> String {
+        self.shared.authority.root_pem()
+    }
+
+    /// The root certificate that devices have to trust, in DER.
+    #[must_use]
+    pub fn root_der(&self) -> &[u8] {
+        self.shared.authority.root_der()
+    }
+
+    /// The enrolment list.
+    #[must_use]
+    pub fn enrollments(&self) -> &Enrollments {
+        &self.shared.enrollments
+    }
+
+    /// Everything that happens from now on.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.shared.events.subscribe()
+    }
+
+    /// Faults to be played to devices.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Closes every open connection without ceremony; new ones are taken.
+    pub fn drop_connections(&self) {
+        self.drops.send_modify(|n| *n += 1);
+    }
+
+    /// Closes ports and connections, and waits until that is done.
+    pub async fn stop(mut self) -> Paused {
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            // Cancelled, as it should be.
+            let _ = task.await;
+        }
+        Paused { shared: self.shared.clone(), dps: self.dps, hub: self.hub }
+    }
+
+    /// Creates a device (`deviceId`) or module (`deviceId/moduleId`) at the hub without DPS, or gives it a new credential.
+    pub fn add_device(&self, id: &str, credential: Credential) {
+        self.shared.hub().provision(id, credential);
+    }
+
+    /// Deletes a device and ends its session.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`].
+    pub fn remove_device(&self, id: &str) -> Result<(), CommandError> {
+        if self.shared.hub().remove(id) { Ok(()) } else { Err(CommandError::UnknownDevice) }
+    }
+
+    /// The ids of all devices and modules at the hub, sorted.
+    #[must_use]
+    pub fn devices(&self) -> Vec<String> {
+        self.shared.hub().ids()
+    }
+
+    /// Whether the device has a session now.
+    #[must_use]
+    pub fn is_connected(&self, id: &str) -> bool {
+        self.shared.hub().device(id).is_some_and(|device| device.session.is_some())
+    }
+
+    /// Lets a device in again, or shuts it out and ends its session.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`].
+    pub fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), CommandError> {
+        self.with_device(id, |device| {
+            device.enabled = enabled;
+            if !enabled {
+                device.tell(ToSession::Close("device disabled".to_owned()));
+            }
+        })
+    }
+
+    fn with_device<T>(&self, id: &str, f: impl FnOnce(&mut Device) -> T) -> Result<T, CommandError> {
+        self.shared.hub().device(id).map(f).ok_or(CommandError::UnknownDevice)
+    }
+
+    /// Queues a cloud-to-device message and returns its message id: `$.mid` of `properties`, or a new one.
+    ///
+    /// It is delivered when the device is connected and subscribed, and completed by the device's PUBACK.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`] (modules have no queue either), `TooLarge`, `QueueFull`.
+    pub fn send_c2d(
+        &self,
+        device: &str,
+        body: impl Into<Vec<u8>>,
+        properties: &Properties,
+    ) -> Result<String, CommandError> {
+        let body = body.into();
+        if device.contains('/') {
+            return Err(CommandError::UnknownDevice);
+        }
+        if body.len() + properties.billed_size() > MAX_SIZE {
+            return Err(CommandError::TooLarge);
+        }
+        let id = properties.get("$.mid").map_or_else(tracking_id, str::to_owned);
+        let mut stamped = Properties::new();
+        if !properties.contains("$.mid") {
+            stamped.push("$.mid", Some(id.clone()));
+        }
+        if !properties.contains("$.to") {
+            stamped.push("$.to", Some(format!("/devices/{device}/messages/devicebound")));
+        }
+        for (name, value) in properties.iter() {
+            stamped.push(name, value.map(str::to_owned));
+        }
+        let queued = self.with_device(device, |device| {
+            let queued = device.c2d.push(id.clone(), body, stamped);
+            device.tell(ToSession::Wake);
+            queued
+        })?;
+        if queued { Ok(id) } else { Err(CommandError::QueueFull) }
+    }
+
+    /// How many cloud-to-device messages wait for a device, delivered but not completed ones included.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`].
+    pub fn waiting_c2d(&self, device: &str) -> Result<usize, CommandError> {
+        self.with_device(device, |device| device.c2d.len())
+    }
+
+    /// Sends a message to an input of a module (`deviceId/moduleId`), with QoS 0.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`], `NotListening`.
+    pub fn send_to_input(
+        &self,
+        module: &str,
+        input: &str,
+        body: impl Into<Vec<u8>>,
+        properties: &Properties,
+    ) -> Result<(), CommandError> {
+        let topic = module_input(module, &percent::encode(input), properties);
+        self.publish(module, Subscription::ModuleInputs, topic, body.into())
+    }
+
+    fn publish(
+        &self,
+        id: &str,
+        subscription: Subscription,
+        topic: String,
+        payload: Vec<u8>,
+    ) -> Result<(), CommandError> {
+        self.with_device(id, |device| {
+            if device.listens(subscription) {
+                device.tell(ToSession::Publish { topic, payload });
+                Ok(())
+            } else {
+                Err(CommandError::NotListening)
+            }
+        })?
+    }
+
+    /// Calls a direct method and waits up to `response_timeout` for the answer.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`], `NotListening`, `TimedOut`, `TooLarge`.
+    pub async fn invoke_method(
+        &self,
+        id: &str,
+        name: &str,
+        payload: impl Into<Vec<u8>>,
+        response_timeout: Duration,
+    ) -> Result<MethodResponse, CommandError> {
+        let payload = payload.into();
+        if payload.len() > 131_072 {
+            return Err(CommandError::TooLarge);
+        }
+        let rid = hex::encode(rand::random::<[u8; 4]>());
+        let (answer, response) = oneshot::channel();
+        let pending = PendingMethod { name: name.to_owned(), answer };
+        self.with_device(id, |device| device.methods.insert(rid.clone(), pending))?;
+        let topic = format!("$iothub/methods/POST/{}/?$rid={rid}", percent_method(name));
+        let sent = self.publish(id, Subscription::Methods, topic, payload);
+        let result = match sent {
+            Ok(()) => match timeout(response_timeout, response).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(_)) => Err(CommandError::UnknownDevice),
+                Err(_) => Err(CommandError::TimedOut),
+            },
+            Err(e) => Err(e),
+        };
+        // Deleted meanwhile: then there is nothing to forget.
+        let _ = self.with_device(id, |device| device.methods.remove(&rid));
+        result
+    }
+
+    /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`], or `Refused` if the patch breaks the service's rules.
+    pub fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
+        self.with_device(id, |device| {
+            let version = device.twin.desired.patch(patch).map_err(CommandError::Refused)?;
+            if device.listens(Subscription::DesiredProperties) {
+                device.tell(ToSession::Publish {
+                    topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
+                    payload: with_version(patch, version).to_string().into_bytes(),
+                });
+            }
+            Ok(version)
+        })?
+    }
+
+    /// The twin as the device would get it: `desired` and `reported`, each with `$version`.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`].
+    pub fn twin(&self, id: &str) -> Result<Value, CommandError> {
+        self.with_device(id, |device| device.twin.document())
+    }
+}
+
+/// A method's name stands in the topic as it is, except for what a topic or its query cannot carry.
+fn percent_method(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if "%/?&#+ ".contains(c) || c.is_control() {
+                percent::encode(&c.to_string())
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! The cloud's own certificates: a root, an issuing authority below it, and the server certificate, all made at
+//! start, so that a client has to verify a real chain. Variants that a client must refuse are made here too.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The name of the public provisioning endpoint, in every server certificate of the local cloud.
+pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A certification authority: root, one issuing authority below it, and their keys.
+///
+/// Cheap to clone; every clone is the same authority.
+#[derive(Clone)]
+pub struct Authority {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    root: CertifiedIssuer<'static, KeyPair>,
+    issuing: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+/// Which certificate the servers present: the good one, or one that a client must refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ServerCertificate {
+    /// Chain of leaf and issuing authority below [`Authority::root_der`], for all names of the cloud.
+    #[default]
+    Good,
+    /// As `Good`, but below another root of the same name.
+    OtherAuthority,
+    /// As `Good`, but for the name `wrong.example` only.
+    WrongHost,
+    /// As `Good`, but its last day was yesterday.
+    Expired,
+    /// As `Good`, but its first day is the day after tomorrow.
+    NotYetValid,
+    /// As `Good`, but the issuing authority is left out of the chain.
+    MissingIssuer,
+}
+
+/// A server's certificate chain and key.
+pub(super) struct ServerIdentity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+fn authority_params(common_name: &str, path_length: u8, days: u32) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let now = SystemTime::now();
+    params.not_before = (now - DAY).into();
+    params.not_after = (now + DAY * days).into();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "Local Cloud");
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+impl Authority {
+    /// Makes new P-256 keys and certificates. The root is valid for ten years from yesterday.
+    ///
+    /// # Errors
+    /// Only if the system's random source fails.
+    pub fn generate() -> Result<Self, rcgen::Error> {
+        let root = CertifiedIssuer::self_signed(
+            authority_params("Local Cloud Root", 1, 3650),
+            KeyPair::generate()?,
+        )?;
+        let issuing = CertifiedIssuer::signed_by(
+            authority_params("Local Cloud Issuing 01", 0, 365),
+            KeyPair::generate()?,
+            &root,
+        )?;
+        Ok(Self { inner: Arc::new(Inner { root, issuing }) })
+    }
+
+    /// The root certificate in DER: what a device has to trust.
+    #[must_use]
+    pub fn root_der(&self) -> &[u8] {
+        self.inner.root.der()
+    }
+
+    /// The root certificate in PEM.
+    #[must_use]
+    pub fn root_pem(&self) -> String {
+        self.inner.root.pem()
+    }
+
+    /// A server certificate for `names` (DNS names or IP addresses).
+    pub(super) fn server(
+        &self,
+        names: &[String],
+        kind: ServerCertificate,
+    ) -> Result<ServerIdentity, rcgen::Error> {
+        let other;
+        let authority = if kind == ServerCertificate::OtherAuthority {
+            other = Self::generate()?;
+            &other
+        } else {
+            self
+        };
+        let names = if kind == ServerCertificate::WrongHost {
+            vec!["wrong.example".to_owned()]
+        } else {
+            names.to_vec()
+        };
+        let common_name = names.first().cloned().unwrap_or_default();
+        let mut params = CertificateParams::new(names)?;
+        let now = SystemTime::now();
+        let (from, to) = match kind {
+            ServerCertificate::Expired => (now - 30 * DAY, now - DAY),
+            ServerCertificate::NotYetValid => (now + 2 * DAY, now + 30 * DAY),
+            _ => (now - DAY, now + 90 * DAY),
+        };
+        params.not_before = from.into();
+        params.not_after = to.into();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let leaf = params.signed_by(&key, &authority.inner.issuing)?;
+        let mut chain = vec![leaf.der().clone()];
+        if kind != ServerCertificate::MissingIssuer {
+            chain.push(authority.inner.issuing.der().clone());
+        }
+        Ok(ServerIdentity { chain, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) })
+    }
+}

@@ -1,0 +1,116 @@
+//! Listening sockets, TLS handshakes and what both services do alike with a connection.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::cert::ClientCertificate;
+use super::fault::Endpoint;
+use super::mqtt::{Link, LinkError, Packet};
+use super::shared::Shared;
+use super::{dps, hub};
+
+pub(super) type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// How long a client may take for the TLS handshake, and then for its CONNECT.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest silence the service bears, whatever keep-alive a client asks for.
+const MAX_SILENCE: Duration = Duration::from_secs(1767);
+
+/// Accepts connections until dropped. A change of `drops` ends the connections that are open then.
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    endpoint: Endpoint,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    drops: watch::Receiver<u64>,
+) {
+    // Dropping the set with this future ends all connections.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    let (shared, tls, mut drops) = (shared.clone(), tls.clone(), drops.clone());
+                    drops.mark_unchanged();
+                    let address = address.to_string();
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = serve(&shared, endpoint, stream, &address, tls) => {}
+                            _ = drops.changed() => {}
+                        }
+                    });
+                }
+                // Out of file descriptors, or a connection that was gone before it was taken.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, endpoint: Endpoint, stream: TcpStream, address: &str, tls: TlsAcceptor) {
+    if let Some(delay) = shared.faults.connect_delay() {
+        tokio::time::sleep(delay).await;
+    }
+    // Small packets must not wait for each other; a socket that refuses the option still works.
+    let _ = stream.set_nodelay(true);
+    let stream = match timeout(PATIENCE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(e)) => return shared.refused(endpoint, address, format!("TLS: {e}")),
+        Err(_) => return shared.refused(endpoint, address, "TLS: handshake took too long".to_owned()),
+    };
+    let chain = match peer_chain(&stream) {
+        Ok(chain) => chain,
+        Err(e) => return shared.refused(endpoint, address, format!("TLS: {e}")),
+    };
+    let link = Link::new(stream, endpoint, shared.faults.clone());
+    match endpoint {
+        Endpoint::Dps => dps::mqtt::serve(shared, link, chain, address).await,
+        Endpoint::Hub => hub::session::serve(shared, link, &chain, address).await,
+    }
+}
+
+/// The client's certificates, leaf first; empty if it sent none.
+pub(super) fn peer_chain(stream: &Stream) -> io::Result<Vec<ClientCertificate>> {
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    certificates.iter().map(|der| ClientCertificate::from_der(der).map_err(io::Error::other)).collect()
+}
+
+/// Waits for CONNECT. A wrong protocol level is answered as the standard wants.
+pub(super) async fn first_packet(link: &mut Link<Stream>) -> Result<Connect, LinkError> {
+    match timeout(PATIENCE, link.recv()).await {
+        Ok(Ok(Packet::Connect(connect))) => Ok(connect),
+        Ok(Ok(_)) => Err(LinkError::Malformed("the first packet is not CONNECT".to_owned())),
+        Ok(Err(LinkError::ProtocolLevel)) => {
+            link.connack(false, 1).await?;
+            Err(LinkError::ProtocolLevel)
+        }
+        Ok(Err(e)) => Err(e),
+        Err(_) => Err(LinkError::Malformed("no CONNECT".to_owned())),
+    }
+}
+
+/// The silence after which a connection with this keep-alive (seconds) is closed.
+pub(super) fn patience(keep_alive: u16) -> Duration {
+    if keep_alive == 0 {
+        MAX_SILENCE
+    } else {
+        (Duration::from_secs(keep_alive.into()) * 3 / 2).min(MAX_SILENCE)
+    }
+}
+
+/// The next packet, or an error when the client was silent for longer than its keep-alive allows.
+pub(super) async fn next_packet(link: &mut Link<Stream>, keep_alive: u16) -> Result<Packet, LinkError> {
+    match timeout(patience(keep_alive), link.recv()).await {
+        Ok(result) => result,
+        Err(_) => Err(LinkError::Malformed("nothing within 1.5 times the keep-alive".to_owned())),
+    }
+}

@@ -1,0 +1,6 @@
+//! The local cloud, driven by a client of its own kind and by clients that break the rules.
+
+mod client;
+mod dps;
+mod flow;
+mod hub;
