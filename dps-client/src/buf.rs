@@ -31,12 +31,12 @@ impl<'b> Writer<'b> {
     }
 
     pub(crate) fn decimal(&mut self, value: u32) {
-        self.text(Decimal::new(value).as_str());
+        self.bytes(Decimal::new(value).as_bytes());
     }
 
     /// Apart from [`Writer::decimal`], because dividing 64-bit numbers takes a kilobyte of flash on a 32-bit chip.
     pub(crate) fn decimal_u64(&mut self, value: u64) {
-        self.text(Decimal::new_u64(value).as_str());
+        self.bytes(Decimal::new_u64(value).as_bytes());
     }
 
     /// Everything written, or the number of bytes that would have been needed.
@@ -99,8 +99,8 @@ impl Decimal {
         Self { digits, start }
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        self.digits.get(self.start..).and_then(|digits| core::str::from_utf8(digits).ok()).unwrap_or("")
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.start..).unwrap_or(&[])
     }
 }
 

@@ -115,7 +115,7 @@ impl Assignment {
             ConnectionProfile::Classic => 0,
             ConnectionProfile::MqttV5 => 1,
         };
-        // Both lengths are at most 128.
+        #[allow(clippy::cast_possible_truncation, reason = "both texts have at most 128 bytes")]
         let lengths = [self.hub().len() as u8, self.device_id().len() as u8];
         let mut digest = CRC.digest();
         let mut form = Writer::new(out);

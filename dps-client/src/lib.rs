@@ -1,56 +1,4 @@
-//! Sans-IO client for the Azure Device Provisioning Service: a transport-agnostic registration state machine.
-//!
-//! ```
-//! use dps_client::{Action, Config, Event, Registration, mqtt};
-//!
-//! // A stand-in for the MQTT client of the device: what the service would do.
-//! fn service(topic: &str, answers: &mut u32) -> (String, &'static str) {
-//!     let rid = topic.split("$rid=").nth(1).unwrap().split('&').next().unwrap();
-//!     *answers += 1;
-//!     match *answers {
-//!         1 => (
-//!             format!("$dps/registrations/res/202/?$rid={rid}&retry-after=3"),
-//!             r#"{"operationId":"5.a1.b2","status":"assigning"}"#,
-//!         ),
-//!         _ => (
-//!             format!("$dps/registrations/res/200/?$rid={rid}"),
-//!             r#"{"operationId":"5.a1.b2","status":"assigned","registrationState":
-//!                 {"assignedHub":"contoso.azure-devices.net","deviceId":"my-device"}}"#,
-//!         ),
-//!     }
-//! }
-//!
-//! let config = Config::new("0ne00000001", "my-device")?;
-//! let mut registration = Registration::new(config, 42);
-//! let (mut now, mut answers) = (0, 0);
-//! let (mut topic, mut body) = ([0; mqtt::MAX_TOPIC], [0; 256]);
-//! loop {
-//!     match registration.next(now) {
-//!         Action::Connect { .. } => {
-//!             registration.handle(Event::Connected, now);
-//!         }
-//!         Action::Subscribe => {
-//!             registration.handle(Event::Subscribed, now);
-//!         }
-//!         Action::Send(request) => {
-//!             let topic = mqtt::topic(&request, &mut topic)?;
-//!             let _body = request.body(&mut body)?;
-//!             let (topic, body) = service(topic, &mut answers);
-//!             let answer = mqtt::parse_answer(&topic, body.as_bytes())?;
-//!             registration.handle(Event::Answer(answer), now);
-//!         }
-//!         Action::Wait { until_ms } => now = until_ms,
-//!         Action::Disconnect { .. } => {}
-//!         Action::Finished(assignment) => {
-//!             assert_eq!(assignment.hub(), "contoso.azure-devices.net");
-//!             assert_eq!(now, 3000);
-//!             break;
-//!         }
-//!         Action::Failed(error) => panic!("{error}"),
-//!     }
-//! }
-//! # Ok::<(), dps_client::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -63,7 +11,6 @@
         clippy::indexing_slicing
     )
 )]
-#![allow(clippy::cast_possible_truncation)]
 
 mod assignment;
 pub mod auth;

@@ -100,9 +100,8 @@ pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Er
     let rest = topic.strip_prefix(ANSWER_PREFIX).ok_or(Error::NotAnAnswer)?;
     let (status, rest) = cut(rest, b'/');
     let fields = rest.and_then(|rest| rest.strip_prefix("?")).ok_or(Error::BadTopic("query"))?;
-    let status = match parse_u32(status) {
-        // Between these bounds the number fits 16 bits.
-        Some(number @ 100..=599) if status.len() == 3 => number as u16,
+    let status = match parse_u32(status).map(u16::try_from) {
+        Some(Ok(number @ 100..=599)) if status.len() == 3 => number,
         _ => return Err(Error::BadTopic("status")),
     };
     let (mut rid, mut retry_after, mut fields) = (None, None, Some(fields));

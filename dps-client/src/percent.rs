@@ -61,8 +61,7 @@ pub fn decode<'b>(text: &str, out: &'b mut [u8]) -> Result<&'b [u8], Error> {
             else {
                 return Err(bad);
             };
-            // Two digits of four bits.
-            writer.byte((high << 4 | low) as u8);
+            writer.byte(u8::try_from(high << 4 | low).map_err(|_| bad)?);
             rest = tail;
         } else {
             writer.byte(byte);

@@ -105,6 +105,8 @@ fn an_answer_without_a_length_ends_with_the_connection() {
     assert_eq!(read(&[answer], false, 64), Ok(None));
     let (found, _) = read(&[answer], true, 64).unwrap().unwrap();
     assert_eq!(found, Read { keep_alive: false, ..plain(503, "sorry") });
+    let (found, _) = read(&[b"HTTP/1.1 503 Unavailable\r\n\r\nsorry"], true, 64).unwrap().unwrap();
+    assert_eq!(found, Read { keep_alive: false, ..plain(503, "sorry") });
 }
 
 #[test]

@@ -276,6 +276,21 @@ fn back_off() {
 }
 
 #[test]
+fn the_ladder_never_comes_down_again() {
+    let backoff = Backoff { min_ms: 1, max_ms: u32::MAX, jitter_ms: 10 };
+    let mut last = 0;
+    for attempt in (0..100).chain([1000, u32::MAX - 1, u32::MAX]) {
+        let base = backoff.base_ms(attempt);
+        assert!(base >= last && base >= 1, "{attempt}");
+        assert!((base..=base.saturating_add(10)).contains(&backoff.delay_ms(attempt, attempt)));
+        last = base;
+    }
+    assert_eq!(last, u32::MAX);
+    let spread = Backoff { min_ms: 0, max_ms: 0, jitter_ms: 10 };
+    assert_eq!((spread.delay_ms(0, 0), spread.delay_ms(0, u32::MAX)), (0, 10));
+}
+
+#[test]
 fn status_classes() {
     let cases = cases("retry");
     expect_count(&cases, "status_class", 31);

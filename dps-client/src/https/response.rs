@@ -47,7 +47,7 @@ impl core::error::Error for HttpError {}
 enum State {
     Head,
     /// Bytes left of the body.
-    Length(u32),
+    Length(usize),
     Chunked(Chunked),
     UntilClose,
     Done,
@@ -109,9 +109,8 @@ impl<'b> ResponseReader<'b> {
         let taken = match &mut self.state {
             State::Head | State::Done => 0,
             State::Length(left) => {
-                let taken = rest.len().min(*left as usize);
-                // `taken` is not above `left`.
-                *left -= taken as u32;
+                let taken = rest.len().min(*left);
+                *left -= taken;
                 if *left == 0 {
                     self.state = State::Done;
                 }
@@ -230,7 +229,7 @@ fn parse_head(bytes: &[u8]) -> Result<(Head, State), HttpError> {
         _ if matches!(status, 204 | 304) => State::Done,
         (true, None) => State::Chunked(Chunked::new()),
         (false, Some(0)) => State::Done,
-        (false, Some(length)) => State::Length(length),
+        (false, Some(length)) => State::Length(usize::try_from(length).map_err(|_| HttpError::BodyTooLarge)?),
         (false, None) => {
             head.keep_alive = false;
             State::UntilClose

@@ -251,7 +251,7 @@ impl<'a> Registration<'a> {
     /// Whether an answer belongs to the request that is under way.
     fn is_expected(&self, rid: Option<&str>) -> bool {
         match rid {
-            Some(rid) => rid == Decimal::new(self.rid).as_str(),
+            Some(rid) => rid.as_bytes() == Decimal::new(self.rid).as_bytes(),
             None => self.config.transport() == Transport::Https,
         }
     }
@@ -260,11 +260,12 @@ impl<'a> Registration<'a> {
     /// time that the service set earlier.
     fn fault<'e>(&mut self, fault: Fault, link: Link, floor_s: Option<u32>) -> Progress<'e> {
         let timing = self.config.timing();
-        let delay = u64::from(timing.backoff.delay_ms(self.attempts, self.jitter.next()));
+        let base = u64::from(timing.backoff.base_ms(self.attempts));
         let floor = u64::from(floor_s.unwrap_or(0)) * 1000;
-        let floor = floor + u64::from(scale(self.jitter.next(), timing.backoff.jitter_ms));
+        // The jitter comes on top of both, or a fleet that was told the same time would come back at once.
+        let delay = base.max(floor) + u64::from(scale(self.jitter.next(), timing.backoff.jitter_ms));
         self.attempts = self.attempts.saturating_add(1);
-        self.due = self.due.max(self.now.saturating_add(delay.max(floor)));
+        self.due = self.due.max(self.now.saturating_add(delay));
         self.link = link;
         if timing.max_attempts != 0 && self.attempts >= timing.max_attempts {
             self.phase = Phase::Failed(Error::GaveUp { attempts: self.attempts, last: fault });
