@@ -7,6 +7,8 @@ use crate::Result;
 // Labels (RFC 8392 §4; Open Profile for DICE, "CBOR CDI Certificates").
 const ISS: i64 = 1;
 const SUB: i64 = 2;
+const EXP: i64 = 4;
+const NBF: i64 = 5;
 const CODE_HASH: i64 = -4_670_545;
 const CODE_DESCRIPTOR: i64 = -4_670_546;
 const CONFIGURATION_HASH: i64 = -4_670_547;
@@ -113,8 +115,8 @@ impl<'a> Claims<'a> {
     ///
     /// Every label occurs once. Issuer, subject, key and key usage are required, and the key usage has to be exactly
     /// keyCertSign. The measurements come together or not at all, and the configuration hash has to be the digest of
-    /// the configuration descriptor (SHA-256, SHA-384 or SHA-512, told by its length). Labels that the profile does not
-    /// define are read over.
+    /// the configuration descriptor (SHA-256, SHA-384 or SHA-512, told by its length). Limits in time (`exp`, `nbf`) are
+    /// refused, as there is no clock here to hold them against. Labels that the profile does not define are read over.
     ///
     /// # Errors
     /// [`Error::Cbor`](crate::Error::Cbor) with the position of what is wrong, and the errors of [`PublicKey::read_cose`].
@@ -205,6 +207,7 @@ impl<'a> Found<'a> {
                     key.finish()?;
                 }
                 KEY_USAGE => found.key_usage = Some(read_key_usage(reader)?),
+                EXP | NBF => return Err(label_at.problem(CborProblem::Value)),
                 PROFILE_NAME => found.profile_name = Some(reader.text()?),
                 _ => {
                     reader.skip()?;

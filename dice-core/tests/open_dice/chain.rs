@@ -202,7 +202,7 @@ fn claims_are_read_strictly() {
     }
     for (number, id) in [(1, 1), (2, 2)] {
         let changed = resigned(first, &authority, |payload| {
-            replace(payload, &[number, 0x78, 40], &[5, 0x78, 40]);
+            replace(payload, &[number, 0x78, 40], &[7, 0x78, 40]);
         });
         assert_eq!(problem_of(&changed), CborProblem::MissingLabel { label: id });
     }
@@ -241,6 +241,25 @@ fn the_configuration_hash_is_that_of_the_descriptor() {
         replace(payload, &[0x44, 0x53, 0x41, 0xa0], &[0x44, 0x53, 0x41, 0xa1]);
     });
     assert!(matches!(CborCertificate::parse(&other), Err(Error::Cbor { problem: CborProblem::Value, .. })));
+}
+
+#[test]
+fn limits_in_time_are_not_overlooked() {
+    let (_, certificates) = chain(&[Algorithm::P256; 2]);
+    let authority = KeyPair::from_cdi(&uds().attest, Algorithm::P256).expect("derives");
+    for (label, refused) in [(3, false), (4, true), (5, true), (6, false), (7, false)] {
+        let with_claim = resigned(&certificates[0], &authority, |payload| {
+            payload[0] += 1;
+            payload.extend([label, 0x1a, 0x7f, 0xff, 0xff, 0xff]);
+        });
+        let parsed = CborCertificate::parse(&with_claim).map(|_| ());
+        assert_eq!(
+            matches!(parsed, Err(Error::Cbor { problem: CborProblem::Value, .. })),
+            refused,
+            "{label}"
+        );
+        assert_eq!(parsed.is_ok(), !refused, "{label}");
+    }
 }
 
 #[test]
