@@ -262,6 +262,8 @@ pub enum InputError {
     Value,
     /// There is no session to sign: start it first.
     NoSignatureSession,
+    /// The chip is busy with another call of the same key.
+    Busy,
 }
 
 impl fmt::Display for InputError {
@@ -274,6 +276,7 @@ impl fmt::Display for InputError {
             Self::CurveMismatch => f.write_str("key, signature and digest are not of one curve"),
             Self::Value => f.write_str("a value is out of range"),
             Self::NoSignatureSession => f.write_str("no signature session was started"),
+            Self::Busy => f.write_str("another call is under way"),
         }
     }
 }

@@ -8,10 +8,14 @@ mod port;
 mod provision;
 #[cfg(feature = "signature-session")]
 mod signed;
+#[cfg(feature = "ecdsa")]
+mod slot_key;
 mod zones;
 
 #[cfg(feature = "signature-session")]
 pub use signed::SessionSignature;
+#[cfg(feature = "ecdsa")]
+pub use slot_key::SlotKey;
 
 use super::{DelayNs, I2c, front};
 use crate::channel::{Channel, Plain};
@@ -19,6 +23,7 @@ use crate::codec::Writer;
 use crate::command::{Code, Command, Query};
 use crate::config::Config;
 use crate::error::Error;
+use crate::fmt::trace;
 use crate::response::HostKeySlot;
 use port::Port;
 
@@ -95,6 +100,7 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
         self.channel.sent(self.port.frame(len - crc.len()));
         let total = self.port.read(code).await?;
         let (header, data) = self.port.response(total)?;
+        trace!("{:?} answered: header {}, {} bytes", code, header, data.len());
         self.channel.received(header, data);
         let len = self.channel.open(pending, code, self.port.frame_mut(total), crc)?;
         Ok(self.port.data(len))

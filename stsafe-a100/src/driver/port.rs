@@ -8,6 +8,7 @@ use crate::codec::len16;
 use crate::command::Code;
 use crate::config::Config;
 use crate::error::{Error, Phase, ProtocolError};
+use crate::fmt::trace;
 use crate::frame::{MAX_RESPONSE, RESPONSE_PREFIX, ResponseFrame};
 use crate::timing::Polls;
 
@@ -99,6 +100,7 @@ impl<I2C: I2c, D: DelayNs> Port<I2C, D> {
                 Err(error @ Error::Timeout { .. }) => return Err(error),
                 Err(error) => error,
             };
+            trace!("answer to {:?} read again", code);
             self.wipe();
             rereads = rereads.checked_sub(1).ok_or(error)?;
         }

@@ -2,6 +2,7 @@
 //! counter, makes R-MACs and encrypts; what it answers means nothing.
 
 use embedded_hal::i2c::{ErrorKind, ErrorType, NoAcknowledgeSource, Operation};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
 use stsafe_a100::codec::Writer;
 use stsafe_a100::command::{Command, Query};
 use stsafe_a100::crypto::SoftCrypto;
@@ -44,6 +45,11 @@ pub struct Fake {
     pub answer: Vec<u8>,
     /// Every answer, before any fault.
     pub answers: Vec<Vec<u8>>,
+}
+
+/// The key in every slot.
+pub fn signing_key() -> p256::ecdsa::SigningKey {
+    p256::ecdsa::SigningKey::from_slice(&[0x11; 32]).unwrap()
 }
 
 pub fn keys() -> HostKeys {
@@ -182,9 +188,12 @@ fn respond(command: &Command<'_>, counter: u32) -> Vec<u8> {
         Command::WrapLocalEnvelope { data, .. } => w.bytes(data).and_then(|()| w.bytes(&[3; 8])),
         Command::UnwrapLocalEnvelope { envelope, .. } => w.bytes(&envelope[8..]),
         Command::GenerateKeyPair { .. } => emit_point(&point, &mut w),
-        Command::GenerateSignature { .. } | Command::GetSignature { .. } => {
-            w.lv2(&[4; 32]).and_then(|()| w.lv2(&[5; 32]))
+        Command::GenerateSignature { digest, .. } => {
+            let signature: p256::ecdsa::Signature = signing_key().sign_prehash(digest).unwrap();
+            let (r, s) = signature.split_bytes();
+            w.lv2(&r).and_then(|()| w.lv2(&s))
         }
+        Command::GetSignature { .. } => w.lv2(&[4; 32]).and_then(|()| w.lv2(&[5; 32])),
         Command::VerifySignature { .. } | Command::VerifyEntitySignature(_) => w.u8(1),
         Command::EstablishKey { .. } => w.lv2(&[6; 32]),
         Command::VerifyPassword(_) => w.bytes(&[1, 3]),
