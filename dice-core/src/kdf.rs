@@ -116,49 +116,61 @@ pub fn counter_kdf<H: Hash>(
 
 /// HMAC_DRBG (NIST SP 800-90A §10.1.2) without reseeding, as RFC 6979 uses it: a deterministic stream from a seed.
 pub struct HmacDrbg<H: Hash> {
-    key: H::Output,
+    /// HMAC under the generator's key, before any message.
+    keyed: Hmac<H>,
     value: H::Output,
+    /// Whether the state has to move on before the next output. Most seeds are used for one output only.
+    used: bool,
 }
 
 impl<H: Hash> HmacDrbg<H> {
     /// Seeds the generator with the concatenation of `seed`.
     #[must_use]
     pub fn new(seed: &[&[u8]]) -> Self {
-        let mut drbg = Self { key: H::ZERO, value: H::ZERO };
+        let mut drbg = Self { keyed: Hmac::new(H::ZERO.as_ref()), value: H::ZERO, used: false };
         drbg.value.as_mut().fill(0x01);
-        drbg.update(seed);
+        drbg.update(0x00, seed);
+        if seed.iter().any(|part| !part.is_empty()) {
+            drbg.update(0x01, seed);
+        }
         drbg
     }
 
-    /// One generate call: fills `out`, then moves the state on.
+    /// One generate call: fills `out`.
     pub fn generate(&mut self, out: &mut [u8]) {
+        if self.used {
+            self.update(0x00, &[]);
+        }
         for chunk in out.chunks_mut(H::OUTPUT_LEN) {
-            self.value = Hmac::<H>::mac(self.key.as_ref(), &[self.value.as_ref()]);
+            self.next_value();
             copy_prefix(chunk, self.value.as_ref());
         }
-        self.update(&[]);
+        self.used = true;
     }
 
-    fn update(&mut self, seed: &[&[u8]]) {
-        for round in [0x00, 0x01] {
-            let mut mac = Hmac::<H>::new(self.key.as_ref());
-            mac.update(self.value.as_ref());
-            mac.update(&[round]);
-            for part in seed {
-                mac.update(part);
-            }
-            self.key = mac.finalize();
-            self.value = Hmac::<H>::mac(self.key.as_ref(), &[self.value.as_ref()]);
-            if seed.iter().all(|part| part.is_empty()) {
-                break;
-            }
+    /// One round of the update function.
+    fn update(&mut self, round: u8, seed: &[&[u8]]) {
+        let mut mac = self.keyed.clone();
+        mac.update(self.value.as_ref());
+        mac.update(&[round]);
+        for part in seed {
+            mac.update(part);
         }
+        let mut key = mac.finalize();
+        self.keyed = Hmac::new(key.as_ref());
+        key.zeroize();
+        self.next_value();
+    }
+
+    fn next_value(&mut self) {
+        let mut mac = self.keyed.clone();
+        mac.update(self.value.as_ref());
+        self.value = mac.finalize();
     }
 }
 
 impl<H: Hash> Drop for HmacDrbg<H> {
     fn drop(&mut self) {
-        self.key.zeroize();
         self.value.zeroize();
     }
 }

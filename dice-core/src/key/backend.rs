@@ -1,15 +1,14 @@
 //! The curve arithmetic behind the keys: who multiplies the base point, and ECDSA signing on top of it.
 
-use super::SCALAR_LEN;
 use super::signature::Signature;
+use super::{SCALAR_LEN, comb};
 use crate::hash::Hash;
 use crate::kdf::HmacDrbg;
 use crate::secret::Secret;
 use crate::{Error, Result};
-use p256::elliptic_curve::group::Group;
 use p256::elliptic_curve::ops::{Invert, Reduce};
 use p256::elliptic_curve::point::AffineCoordinates;
-use p256::{FieldBytes, NonZeroScalar, ProjectivePoint, Scalar, U256};
+use p256::{FieldBytes, NonZeroScalar, Scalar, U256};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The part of P-256 that decides the speed of key derivation and signing: base-point multiplication.
@@ -23,16 +22,21 @@ pub trait P256: 'static {
     fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]);
 }
 
-/// The backend used where none is named.
+/// The backend used where none is named: [`Portable`], or the assembly if the feature `p256-cm4` is on and the target is
+/// an ARM core.
+#[cfg(not(all(feature = "p256-cm4", target_arch = "arm")))]
 pub type DefaultBackend = Portable;
+/// The backend used where none is named: the assembly, because the feature `p256-cm4` is on.
+#[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
+pub type DefaultBackend = super::CortexM4;
 
-/// Curve arithmetic of the `p256` crate: constant time, no assembly, runs everywhere.
+/// Curve arithmetic of the `p256` crate with a comb of this crate: constant time, no assembly, runs everywhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Portable;
 
 impl P256 for Portable {
     fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]) {
-        let point = ProjectivePoint::mul_by_generator(scalar).to_affine();
+        let point = comb::mul_base(scalar).to_affine();
         (point.x().into(), point.y().into())
     }
 }

@@ -1,10 +1,16 @@
 //! P-256 keys and ECDSA signatures (FIPS 186-5, RFC 6979), independent of who does the curve arithmetic.
 
 mod backend;
+#[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
+mod cm4;
+mod comb;
+mod comb_table;
 mod encode;
 mod signature;
 
 pub use backend::{DefaultBackend, P256, Portable};
+#[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
+pub use cm4::CortexM4;
 pub use signature::Signature;
 
 use crate::hash::{Hash, Sha256};

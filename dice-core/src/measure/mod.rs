@@ -1,5 +1,11 @@
 //! Measuring firmware: a digest of the whole image, taken piece by piece.
 
+#[cfg(any(feature = "embedded-io", feature = "embedded-io-async", feature = "embedded-storage"))]
+mod source;
+
+#[cfg(any(feature = "embedded-io", feature = "embedded-io-async", feature = "embedded-storage"))]
+pub use source::SourceError;
+
 use crate::hash::{Hash, HashAlgorithm, Sha256};
 use crate::tcg::Fwid;
 use crate::{Error, Result};
