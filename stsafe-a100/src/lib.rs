@@ -12,7 +12,7 @@
     )
 )]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 extern crate std;
 
 pub mod asynch;
@@ -33,6 +33,8 @@ pub mod mac;
 pub mod pairing;
 pub mod response;
 mod secret;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod status;
 pub mod timing;
 pub mod zone;
