@@ -55,6 +55,11 @@ fn run(chip: &VirtualChip, command: &Command<'_>) -> (Status, Vec<u8>) {
     answer(chip).unwrap()
 }
 
+/// How many bytes have this value.
+fn count(bytes: &[u8], value: u8) -> usize {
+    bytes.iter().map(|byte| usize::from(*byte == value)).sum()
+}
+
 fn update(zone: u8, offset: u16, data: &[u8]) -> Command<'_> {
     Command::Update { options: ZoneOptions::NONE, zone, offset, data }
 }
@@ -303,7 +308,7 @@ fn an_outage_leaves_a_prefix() {
                 chip.outage_after(steps, outage);
                 let written = chip.bus().write(ADDRESS, &plain(&update(2, 20, &new)));
                 let zone = chip.zone(2).unwrap();
-                let changed = zone.iter().filter(|byte| **byte == 0xEE).count();
+                let changed = count(&zone, 0xEE);
                 if outage == Outage::PowerCut && !chip.is_powered() {
                     assert!(chip.bus().write(ADDRESS, &[0]).is_err());
                     chip.power_on();
@@ -321,7 +326,7 @@ fn an_outage_leaves_a_prefix() {
                         assert!(odd <= 1);
                     }
                     Torn::Page(_) => {
-                        let erased = zone.iter().filter(|byte| **byte == 0xFF).count();
+                        let erased = count(&zone, 0xFF);
                         assert!(erased == 0 || erased == 16);
                     }
                 }
@@ -371,7 +376,8 @@ fn access_rights_only_get_stricter() {
     assert!(run(&chip, &read(change(AccessCondition::Always, true))).0.is_ok());
     assert!(run(&chip, &read(change(AccessCondition::Host, true))).0.is_ok());
     assert_eq!(run(&chip, &read(ZoneOptions::NONE)).0, Status::AccessCondition);
-    let update = Command::Update { options: change(AccessCondition::Host, false), zone: 2, offset: 0, data: &[1] };
+    let update =
+        Command::Update { options: change(AccessCondition::Host, false), zone: 2, offset: 0, data: &[1] };
     assert_eq!(run(&chip, &update).0, Status::AccessCondition, "the update right is not changeable");
     assert_eq!(chip.zone(2).unwrap()[0], 0);
 }
@@ -418,7 +424,7 @@ fn a_torn_write_is_torn_in_the_file_too() {
     chip.bus().write(ADDRESS, &frame).unwrap();
     assert!(!chip.is_powered());
     let chip = VirtualChip::open(&path, Profile::az3166(), [1; 32]).unwrap();
-    assert_eq!(chip.zone(2).unwrap().iter().filter(|byte| **byte == 7).count(), 50);
+    assert_eq!(count(&chip.zone(2).unwrap(), 7), 50);
 }
 
 #[test]
@@ -477,7 +483,9 @@ fn the_line_protocol_speaks_for_the_chip() {
     assert_eq!(say(&echo), "A");
     assert_eq!(say("FAULT power-cut:3"), "A");
     assert_eq!(say(&echo), "N");
-    for bad in ["", "X", "W", "W 0", "W zz", "R", "R -1", "R 4097", "POWER", "FAULT", "FAULT stuck:1", "RESET now"] {
+    for bad in
+        ["", "X", "W", "W 0", "W zz", "R", "R -1", "R 4097", "POWER", "FAULT", "FAULT stuck:1", "RESET now"]
+    {
         let said = say(bad);
         assert!(said.starts_with("E ") || (bad == "W" && said == "N"), "{bad}: {said}");
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384};
 use stsafe_a100::codec::{Reader, Writer};
 use stsafe_a100::command::{Code, Command};
-use stsafe_a100::crc::{Crc, crc16};
+use stsafe_a100::crc::Crc;
 use stsafe_a100::curve::{Curve, Point};
 use stsafe_a100::frame::{CommandFrame, CrcMode, Header};
 use stsafe_a100::response::{parse_point, parse_signature};
@@ -28,7 +28,8 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     /// The whole recorded answer: the longest read, cut to the length it names.
     fn answer(&self) -> Vec<u8> {
-        let longest = self.reads.iter().filter(|read| read.get("hex").is_some()).map(|read| hex(&read["hex"]));
+        let longest =
+            self.reads.iter().filter(|read| read.get("hex").is_some()).map(|read| hex(&read["hex"]));
         let mut answer = longest.max_by_key(Vec::len).unwrap_or_default();
         answer.truncate(3 + usize::from(u16::from_be_bytes([answer[1], answer[2]])));
         answer
@@ -43,7 +44,11 @@ fn exchanges(case: &Value) -> Vec<Exchange<'_>> {
             "write" if transaction["ack"] == false => nacked_writes += 1,
             "write" => {
                 let write = hex(&transaction["hex"]);
-                found.push(Exchange { reads: vec![], write, nacked_writes: std::mem::take(&mut nacked_writes) });
+                found.push(Exchange {
+                    reads: vec![],
+                    write,
+                    nacked_writes: std::mem::take(&mut nacked_writes),
+                });
             }
             "read" => found.last_mut().unwrap().reads.push(transaction),
             _ => {}
@@ -69,13 +74,16 @@ impl Session {
     }
 }
 
+/// Curve, X and Y.
+type OwnedKey = (Curve, Vec<u8>, Vec<u8>);
+
 struct Replay {
     profile: Profile,
     chip: VirtualChip,
     envelope_keys: Vec<Vec<u8>>,
     crc: CrcMode,
     session: Session,
-    public_keys: [Option<(Curve, Vec<u8>, Vec<u8>)>; 2],
+    public_keys: [Option<OwnedKey>; 2],
     session_slot: usize,
     exact: usize,
     by_length: usize,
@@ -164,7 +172,9 @@ impl Replay {
             }
             // Random numbers come as recorded, so that the answers compare to the last byte.
             match code {
-                Code::GenerateRandom => self.chip.script_random(&answer[3..3 + usize::from(random_len(body))]),
+                Code::GenerateRandom => {
+                    self.chip.script_random(&answer[3..3 + usize::from(random_len(body))]);
+                }
                 Code::GenerateKey if body[0] == 0x07 => {
                     self.chip.script_random(&self.envelope_keys[usize::from(body[1])]);
                 }
@@ -227,7 +237,8 @@ impl Replay {
             Code::GenerateKey if frame.data[0] == 0x13 => {
                 let curve = Curve::from_oid(Reader::new(&frame.data[6..]).lv2().unwrap()).unwrap();
                 let point = parse_point(&data).unwrap();
-                self.public_keys[usize::from(frame.data[1])] = Some((curve, point.x.to_vec(), point.y.to_vec()));
+                self.public_keys[usize::from(frame.data[1])] =
+                    Some((curve, point.x.to_vec(), point.y.to_vec()));
             }
             Code::GenerateSignature => {
                 let digest = Reader::new(&frame.data[1..]).lv2().unwrap().to_vec();
