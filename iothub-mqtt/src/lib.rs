@@ -7,6 +7,7 @@
 //!   methods ([`method`]), the [`twin`], Plug and Play ([`pnp`]).
 //! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
 //! - `provision` (feature `dps`): registration at the Device Provisioning Service.
+//! - `runner` (feature `dps`): the whole life of a device: registration, hub, reconnecting, registering again.
 //!
 //! Nothing here opens connections or knows TLS: bring an established stream that implements the traits of
 //! `embedded-io-async`, whose reads, writes and flushes lose nothing when their futures are dropped.
@@ -77,6 +78,8 @@ pub mod pnp;
 pub mod property;
 #[cfg(feature = "dps")]
 pub mod provision;
+#[cfg(feature = "dps")]
+pub mod runner;
 pub mod session;
 pub mod telemetry;
 mod text;

@@ -1,10 +1,10 @@
 //! Registration at the Device Provisioning Service over a stream.
 
 use crate::clock::{left, now_ms};
-use crate::session::{Mqtt, Options, Progress, Session, Ticket};
+use crate::session::{self, Mqtt, Options, Session, Ticket};
 use crate::translate::Connect;
 use crate::{Error, Refusal};
-use dps_client::{Action, Assignment, Event, Registration, Transport, mqtt};
+use dps_client::{Action, Assignment, Event, Progress, Registration, Transport, mqtt};
 use embassy_time::{Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 
@@ -25,13 +25,47 @@ pub struct Buffers<'b> {
     pub body: &'b mut [u8],
 }
 
+/// What a registration wants before it goes on.
+pub(crate) enum Wanted {
+    /// A connection, with this one of the device's credentials.
+    Connection { credential: u8 },
+    /// Nothing: it has its assignment.
+    Nothing,
+}
+
+/// Waits until `registration` wants a connection, or is decided.
+pub(crate) async fn wanted(registration: &mut Registration<'_>) -> Result<Wanted, Error> {
+    loop {
+        match registration.next(now_ms()) {
+            Action::Connect { credential } => return Ok(Wanted::Connection { credential }),
+            Action::Wait { until_ms } => Timer::after(left(until_ms)).await,
+            Action::Finished(_) => return Ok(Wanted::Nothing),
+            Action::Failed(error) => return Err(Error::Registration(error.clone())),
+            // The end of an earlier connection; nothing else comes before a connection.
+            Action::Disconnect { .. } | Action::Subscribe | Action::Send(_) => {}
+        }
+    }
+}
+
+/// Waits until `registration` wants a connection: make it then, and give it to [`register_ready`]. If it cannot be made, tell
+/// the registration with [`Event::Disconnected`], so that it climbs its ladder, and call this again.
+///
+/// Gives the assignment if there is one already.
+///
+/// # Errors
+/// [`Error::Registration`] if the registration has failed for good.
+pub async fn ready(registration: &mut Registration<'_>) -> Result<Option<Assignment>, Error> {
+    wanted(registration).await?;
+    Ok(registration.assignment().cloned())
+}
+
 /// Runs `registration` over `stream`, a connection to the provisioning service, until it is decided or the
 /// connection ends.
 ///
 /// `password` is the SAS token, `None` with a certificate. The registration keeps its place and its ladder of
 /// waiting times: after [`Error::RegistrationInterrupted`], or another
 /// [retriable](Error::is_retriable) error, call this again with a new connection; it waits as long as it has to
-/// by itself.
+/// by itself. Where a connection should not stand idle meanwhile, use [`ready`] and [`register_ready`].
 ///
 /// # Errors
 /// [`Error::Registration`] if it failed for good; else those of the connection.
@@ -41,12 +75,25 @@ pub async fn register<S: Read + Write>(
     password: Option<&[u8]>,
     buffers: &mut Buffers<'_>,
 ) -> Result<Assignment, Error> {
+    match ready(registration).await? {
+        Some(assignment) => Ok(assignment),
+        None => register_ready(registration, stream, password, buffers).await,
+    }
+}
+
+/// [`register`] for a registration that is [`ready`], over the connection made since.
+///
+/// # Errors
+/// As [`register`].
+pub async fn register_ready<S: Read + Write>(
+    registration: &mut Registration<'_>,
+    stream: S,
+    password: Option<&[u8]>,
+    buffers: &mut Buffers<'_>,
+) -> Result<Assignment, Error> {
     let config = *registration.config();
     if config.transport() != Transport::Mqtt {
         return Err(Error::Invalid { what: "transport of the registration", at: 0 });
-    }
-    if let Some(assignment) = wait_to_connect(registration).await? {
-        return Ok(assignment);
     }
     let mut user_name = [0; mqtt::MAX_USER_NAME];
     let connect = Connect {
@@ -76,31 +123,23 @@ pub async fn register<S: Read + Write>(
     }
 }
 
-/// Waits until the registration wants to connect; gives the assignment if it has one already.
-async fn wait_to_connect(registration: &mut Registration<'_>) -> Result<Option<Assignment>, Error> {
-    loop {
-        match registration.next(now_ms()) {
-            Action::Connect { .. } => return Ok(None),
-            Action::Wait { until_ms } => Timer::after(left(until_ms)).await,
-            Action::Finished(assignment) => return Ok(Some(assignment.clone())),
-            Action::Failed(error) => return Err(Error::Registration(error.clone())),
-            // The end of an earlier connection; nothing else comes before a connection.
-            Action::Disconnect { .. } | Action::Subscribe | Action::Send(_) => {}
-        }
-    }
-}
-
 /// Tells the registration that there is no connection; gives the error that is left.
 fn connect_failed(registration: &mut Registration<'_>, error: Error) -> Error {
-    let event = match error {
-        Error::ConnectionRefused(Refusal::Other(_)) => Event::Disconnected,
-        Error::ConnectionRefused(refusal) => Event::ConnectionRefused { code: refusal.code() },
-        _ => Event::Disconnected,
+    let Error::ConnectionRefused(refusal) = error else {
+        registration.handle(Event::Disconnected, now_ms());
+        return error;
     };
-    registration.handle(event, now_ms());
+    let event = match refusal {
+        Refusal::Other(_) => Event::Disconnected,
+        refusal => Event::ConnectionRefused { code: refusal.code() },
+    };
+    if let Progress::Fault(fault) = registration.handle(event, now_ms()) {
+        // It goes on, perhaps with another credential.
+        return Error::RegistrationInterrupted(fault);
+    }
     match registration.next(now_ms()) {
         Action::Failed(error) => Error::Registration(error.clone()),
-        _ => error,
+        _ => Error::ConnectionRefused(refusal),
     }
 }
 
@@ -116,7 +155,7 @@ async fn drive<L: Mqtt>(
             Action::Send(request) => {
                 let mut topic = [0; mqtt::MAX_TOPIC];
                 let topic = mqtt::topic(&request, &mut topic)?;
-                link.publish(topic, request.body(body)?, crate::session::QoS::AtLeastOnce).await?;
+                link.publish(topic, request.body(body)?, session::QoS::AtLeastOnce).await?;
             }
             Action::Wait { until_ms } => {
                 listen(registration, link, &mut subscription, until_ms).await?;
@@ -153,7 +192,7 @@ async fn listen<L: Mqtt>(
         Ok(Err(error)) => return Err(error),
     }
     if let Some(ticket) = *subscription
-        && link.progress(ticket) == Progress::Done
+        && link.progress(ticket) == session::Progress::Done
     {
         *subscription = None;
         registration.handle(Event::Subscribed, now_ms());

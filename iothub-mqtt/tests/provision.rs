@@ -4,8 +4,8 @@
 mod support;
 
 use dps_client::{Backoff, Config, Fault, Registration, Timing, Transport};
+use iothub_mqtt::Error;
 use iothub_mqtt::provision::{Buffers, MIN_BODY, register};
-use iothub_mqtt::{Error, Refusal};
 use support::{Packet, Server, pair};
 
 const ASSIGNING: &[u8] = br#"{"operationId":"5.a1.b2","status":"assigning"}"#;
@@ -157,7 +157,7 @@ async fn refusals() {
         if finally {
             assert_eq!(error, Error::Registration(dps_client::Error::ConnectionRefused { code }));
         } else {
-            assert_eq!(error, Error::ConnectionRefused(Refusal::Unavailable));
+            assert_eq!(error, Error::RegistrationInterrupted(Fault::ConnectionRefused(3)));
         }
         assert_eq!(error.is_retriable(), !finally);
     }
