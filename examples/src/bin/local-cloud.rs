@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,9 @@ struct Options {
     /// Port of DPS; 0 lets the system choose.
     #[arg(long, value_name = "PORT", default_value_t = 8883)]
     dps_port: u16,
+    /// Port of DPS over HTTPS; 0 lets the system choose.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    https_port: u16,
     /// Port of the hub; 0 lets the system choose.
     #[arg(long, value_name = "PORT", default_value_t = 8884)]
     hub_port: u16,
@@ -71,6 +75,7 @@ async fn main() -> Result<()> {
     let cloud = LocalCloud::start(Config {
         dps_port: options.dps_port,
         hub_port: options.hub_port,
+        https_port: options.https_port,
         id_scope: options.id_scope,
         hub_name: options.hub_name,
         enrollments: Some(options.enrollments.clone()),
@@ -85,10 +90,12 @@ async fn main() -> Result<()> {
     })
     .await
     .context("starting")?;
+    let cloud = Arc::new(cloud);
     std::fs::write(&options.out_ca, cloud.root_pem())
         .with_context(|| format!("writing {}", options.out_ca.display()))?;
     let mut events = cloud.events();
     println!("DPS          {}  id scope {}", cloud.dps_address(), cloud.config().id_scope);
+    println!("DPS (HTTPS)  {}", cloud.https_address());
     println!("IoT Hub      {}  {}", cloud.hub_address(), cloud.config().hub_name);
     println!("Root         {}", options.out_ca.display());
     println!("Enrolments   {}", options.enrollments.display());
@@ -105,9 +112,13 @@ async fn main() -> Result<()> {
             line = input.next_line(), if input_open => match line? {
                 Some(line) if line.trim() == "quit" => break,
                 Some(line) => {
-                    if let Err(e) = command(&cloud, line.trim()).await {
-                        println!("error: {e:#}");
-                    }
+                    // Apart, because a device may take its time to answer a method.
+                    let cloud = cloud.clone();
+                    tokio::spawn(async move {
+                        if let Err(e) = command(&cloud, line.trim()).await {
+                            println!("error: {e:#}");
+                        }
+                    });
                 }
                 None => input_open = false,
             },
@@ -115,7 +126,6 @@ async fn main() -> Result<()> {
         }
         std::io::stdout().flush()?;
     }
-    cloud.stop().await;
     Ok(())
 }
 

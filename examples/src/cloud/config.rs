@@ -13,6 +13,8 @@ pub struct Config {
     pub dps_port: u16,
     /// TCP port of the hub over MQTT on 127.0.0.1; 0: chosen by the system.
     pub hub_port: u16,
+    /// TCP port of DPS over HTTPS on 127.0.0.1; 0: chosen by the system.
+    pub https_port: u16,
     /// The id scope that devices must name.
     pub id_scope: String,
     /// The hub's host name: what DPS assigns, what user names and tokens must name, and what its certificate is for.
@@ -23,6 +25,8 @@ pub struct Config {
     pub assigning_polls: u32,
     /// Seconds in `retry-after` of an `assigning` answer; `None`: no such field.
     pub retry_after: Option<u32>,
+    /// Whether HTTPS bodies come chunked, as the service sends them, or with their length.
+    pub https_chunked: bool,
     /// TLS versions taken.
     pub tls: TlsVersions,
     /// The certificate presented by both services.
@@ -40,11 +44,13 @@ impl Default for Config {
         Self {
             dps_port: 0,
             hub_port: 0,
+            https_port: 0,
             id_scope: "0ne00000000".to_owned(),
             hub_name: "local-hub.azure-devices.net".to_owned(),
             enrollments: None,
             assigning_polls: 1,
             retry_after: Some(3),
+            https_chunked: true,
             tls: TlsVersions::Both,
             certificate: ServerCertificate::Good,
             authority: None,

@@ -40,6 +40,12 @@ pub enum Attestation {
         /// A second one that counts as well.
         secondary: Option<Vec<u8>>,
     },
+    /// A TPM, over HTTPS only. The local cloud's challenge is a test form: the blob that the real service encrypts to the
+    /// TPM is here the bare HMAC key.
+    Tpm {
+        /// The TPM2B_PUBLIC area of the endorsement key, as the device sends it.
+        endorsement_key: Vec<u8>,
+    },
 }
 
 impl std::fmt::Debug for Attestation {
@@ -47,6 +53,7 @@ impl std::fmt::Debug for Attestation {
         f.write_str(match self {
             Self::X509 { .. } => "X509",
             Self::SymmetricKey { .. } => "SymmetricKey",
+            Self::Tpm { .. } => "Tpm",
         })
     }
 }

@@ -4,11 +4,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// One of the cloud's two MQTT services.
+/// One of the cloud's services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// Device Provisioning Service.
+    /// Device Provisioning Service over MQTT.
     Dps,
+    /// Device Provisioning Service over HTTPS.
+    DpsHttps,
     /// IoT Hub.
     Hub,
 }
@@ -17,6 +19,7 @@ impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Dps => "DPS",
+            Self::DpsHttps => "DPS (HTTPS)",
             Self::Hub => "hub",
         })
     }

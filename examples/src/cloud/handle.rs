@@ -41,20 +41,25 @@ impl LocalCloud {
             Some(authority) => authority.clone(),
             None => Authority::generate().map_err(io::Error::other)?,
         };
-        start(Arc::new(Shared::new(config, authority))).await
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let addresses = Addresses {
+            dps: local(config.dps_port),
+            https: local(config.https_port),
+            hub: local(config.hub_port),
+        };
+        start_on(Arc::new(Shared::new(config, authority)), addresses).await
     }
 }
 
 /// A stopped cloud: ports, authority, devices, twins and waiting messages are kept.
 pub struct Paused {
     shared: Arc<Shared>,
-    dps: SocketAddr,
-    hub: SocketAddr,
+    addresses: Addresses,
 }
 
 impl std::fmt::Debug for Paused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Paused").field("dps", &self.dps).field("hub", &self.hub).finish_non_exhaustive()
+        f.debug_struct("Paused").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -64,32 +69,36 @@ impl Paused {
     /// # Errors
     /// A port that somebody else has taken meanwhile.
     pub async fn resume(self) -> io::Result<Handle> {
-        start_on(self.shared, self.dps, self.hub).await
+        start_on(self.shared, self.addresses).await
     }
 }
 
-async fn start(shared: Arc<Shared>) -> io::Result<Handle> {
-    let dps = (Ipv4Addr::LOCALHOST, shared.config.dps_port).into();
-    let hub = (Ipv4Addr::LOCALHOST, shared.config.hub_port).into();
-    start_on(shared, dps, hub).await
+/// Where the services listen.
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    dps: SocketAddr,
+    https: SocketAddr,
+    hub: SocketAddr,
 }
 
-async fn start_on(shared: Arc<Shared>, dps: SocketAddr, hub: SocketAddr) -> io::Result<Handle> {
+async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> {
     let names = [DPS_HOST, &shared.config.hub_name, "localhost", "127.0.0.1"].map(str::to_owned);
     let identity = shared.authority.server(&names, shared.config.certificate).map_err(io::Error::other)?;
     let config = tls::server_config(identity, shared.config.tls).map_err(io::Error::other)?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (drops, receiver) = watch::channel(0);
-    let mut tasks = Vec::new();
-    let mut addresses = Vec::new();
-    for (endpoint, address) in [(Endpoint::Dps, dps), (Endpoint::Hub, hub)] {
-        let listener = TcpListener::bind(address).await?;
-        addresses.push(listener.local_addr()?);
-        let accept = server::accept(shared.clone(), endpoint, listener, acceptor.clone(), receiver.clone());
-        tasks.push(tokio::spawn(accept));
-    }
-    let (dps, hub) = (addresses.first().copied().unwrap_or(dps), addresses.last().copied().unwrap_or(hub));
-    Ok(Handle { shared, dps, hub, tasks, drops })
+    let (drops, _) = watch::channel(0);
+    let dps = TcpListener::bind(wanted.dps).await?;
+    let https = TcpListener::bind(wanted.https).await?;
+    let hub = TcpListener::bind(wanted.hub).await?;
+    let addresses = Addresses { dps: dps.local_addr()?, https: https.local_addr()?, hub: hub.local_addr()? };
+    let tasks = [(Endpoint::Dps, dps), (Endpoint::DpsHttps, https), (Endpoint::Hub, hub)]
+        .into_iter()
+        .map(|(endpoint, listener)| {
+            let drops = drops.subscribe();
+            tokio::spawn(server::accept(shared.clone(), endpoint, listener, acceptor.clone(), drops))
+        })
+        .collect();
+    Ok(Handle { shared, addresses, tasks, drops })
 }
 
 /// Why a command to a device failed.
@@ -128,15 +137,14 @@ impl std::error::Error for CommandError {}
 /// A running local cloud. Dropping it closes all connections and ports.
 pub struct Handle {
     shared: Arc<Shared>,
-    dps: SocketAddr,
-    hub: SocketAddr,
+    addresses: Addresses,
     tasks: Vec<JoinHandle<()>>,
     drops: watch::Sender<u64>,
 }
 
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").field("dps", &self.dps).field("hub", &self.hub).finish_non_exhaustive()
+        f.debug_struct("Handle").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -152,13 +160,19 @@ impl Handle {
     /// Where DPS listens for MQTT.
     #[must_use]
     pub fn dps_address(&self) -> SocketAddr {
-        self.dps
+        self.addresses.dps
+    }
+
+    /// Where DPS listens for HTTPS.
+    #[must_use]
+    pub fn https_address(&self) -> SocketAddr {
+        self.addresses.https
     }
 
     /// Where the hub listens for MQTT.
     #[must_use]
     pub fn hub_address(&self) -> SocketAddr {
-        self.hub
+        self.addresses.hub
     }
 
     /// The settings it was started with.
@@ -216,7 +230,7 @@ impl Handle {
             // Cancelled, as it should be.
             let _ = task.await;
         }
-        Paused { shared: self.shared.clone(), dps: self.dps, hub: self.hub }
+        Paused { shared: self.shared.clone(), addresses: self.addresses }
     }
 
     /// Creates a device (`deviceId`) or module (`deviceId/moduleId`) at the hub without DPS, or gives it a new credential.

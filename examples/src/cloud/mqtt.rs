@@ -163,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         };
         let mut due = Instant::now();
         let mut copies = 1;
+        let mut inject = None;
         match self.judge(Direction::FromDevice, packet.kind(), topic.as_deref()) {
             FaultAction::Pass => {}
             FaultAction::Swallow => return Ok(()),
@@ -174,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 }
                 return Ok(());
             }
-            FaultAction::Inject(bytes) => self.write(&bytes).await?,
+            FaultAction::Inject(bytes) => inject = Some(bytes),
             FaultAction::Close => return Err(LinkError::Closed),
             FaultAction::Freeze => {
                 self.frozen = true;
@@ -188,7 +189,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if let Some(earlier) = self.held_in.take() {
             self.inbox.push_back((due, earlier));
         }
-        Ok(())
+        // Last, because a caller that goes away while this waits must not lose the packet.
+        match inject {
+            Some(bytes) => self.write(&bytes).await,
+            None => Ok(()),
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), LinkError> {

@@ -71,10 +71,11 @@ async fn serve(shared: &Arc<Shared>, endpoint: Endpoint, stream: TcpStream, addr
         Ok(chain) => chain,
         Err(e) => return shared.refused(endpoint, address, format!("TLS: {e}")),
     };
-    let link = Link::new(stream, endpoint, shared.faults.clone());
+    let link = |stream| Link::new(stream, endpoint, shared.faults.clone());
     match endpoint {
-        Endpoint::Dps => dps::mqtt::serve(shared, link, chain, address).await,
-        Endpoint::Hub => hub::session::serve(shared, link, &chain, address).await,
+        Endpoint::Dps => dps::mqtt::serve(shared, link(stream), chain, address).await,
+        Endpoint::DpsHttps => dps::https::serve(shared, stream, chain).await,
+        Endpoint::Hub => hub::session::serve(shared, link(stream), &chain, address).await,
     }
 }
 

@@ -10,6 +10,7 @@ use mqtt_protocol_core::mqtt::packet::{Qos, SubEntry, SubOpts};
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,6 +55,12 @@ impl Identity {
     /// Also sends this authority's certificate.
     pub(crate) fn with_issuer(mut self, issuer: &CertifiedIssuer<'_, KeyPair>) -> Self {
         self.chain.push(issuer.der().clone());
+        self
+    }
+
+    /// Shows another's certificate, with its own key.
+    pub(crate) fn with_leaf(mut self, other: &Self) -> Self {
+        self.chain.clone_from(&other.chain);
         self
     }
 
@@ -104,7 +111,10 @@ pub(crate) async fn connect_tls(
         .with_root_certificates(roots);
     let config = match identity {
         Some(identity) => {
-            builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key()).unwrap()
+            // Without rustls' check that key and certificate belong together.
+            let key = rustls::crypto::ring::sign::any_supported_type(&identity.key).unwrap();
+            let certified = CertifiedKey::new(identity.chain.clone(), key);
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
         None => builder.with_no_client_auth(),
     };
@@ -193,12 +203,16 @@ impl Client {
 
     /// Sends CONNECT and gives CONNACK's return code, or `None` if the server just closes.
     pub(crate) async fn connect(&mut self, connect: &Connect) -> Option<u8> {
-        self.send_raw(&connect.packet()).await;
+        self.send_connect(connect).await;
         match self.recv().await {
             Received::Connack { code, .. } => Some(code),
             Received::Closed => None,
             other => panic!("{other:?} instead of CONNACK"),
         }
+    }
+
+    pub(crate) async fn send_connect(&mut self, connect: &Connect) {
+        self.send_raw(&connect.packet()).await;
     }
 
     /// Ignores errors: a server that has closed is seen by the next `recv`.

@@ -2,5 +2,8 @@
 
 mod client;
 mod dps;
+mod faults;
 mod flow;
+mod https;
 mod hub;
+mod program;

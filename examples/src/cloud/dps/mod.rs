@@ -1,10 +1,13 @@
 //! The provisioning service itself, apart from how requests reach it: who may register, what is assigned, and the answers.
 
+pub(super) mod https;
 pub(super) mod mqtt;
 
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::cert::{ClientCertificate, find_anchor};
@@ -19,6 +22,7 @@ use super::tls::algorithms;
 
 /// A device that talks to the service, with what it has shown of itself.
 pub(super) struct Peer {
+    pub(super) endpoint: Endpoint,
     pub(super) registration_id: String,
     pub(super) api_version: String,
     pub(super) chain: Vec<ClientCertificate>,
@@ -61,6 +65,8 @@ pub(super) struct Registrations {
     /// By registration id in lower case.
     states: HashMap<String, Value>,
     operations: HashMap<String, Operation>,
+    /// Keys that were sent to TPMs, by registration id in lower case.
+    challenges: HashMap<String, Vec<u8>>,
 }
 
 struct Operation {
@@ -129,15 +135,16 @@ impl Shared {
         if let Some(fault) = self.faults.take_dps_answer() {
             return Answer::fault(fault);
         }
-        if let Err(message) = check_body(&peer.registration_id, body) {
-            return Answer::error(400_004, message);
+        let body = match RegisterBody::parse(&peer.registration_id, body) {
+            Ok(body) => body,
+            Err(message) => return Answer::error(400_004, message),
+        };
+        if let Some(challenge) = self.tpm_challenge(peer, &body) {
+            return challenge;
         }
         let admission = match self.admit(peer) {
             Ok(admission) => admission,
-            Err((code, message)) => {
-                self.refused(Endpoint::Dps, &peer.registration_id, format!("{code} {message}"));
-                return Answer::error(code, message);
-            }
+            Err(refusal) => return self.refuse(peer, refusal),
         };
         let key = peer.registration_id.to_lowercase();
         let operation_id = format!("5.{}.{}", hex::encode(rand::random::<[u8; 8]>()), tracking_id());
@@ -157,11 +164,58 @@ impl Shared {
         if let Some(fault) = self.faults.take_dps_answer() {
             return Answer::fault(fault);
         }
-        if let Err((code, message)) = self.admit(peer) {
-            self.refused(Endpoint::Dps, &peer.registration_id, format!("{code} {message}"));
-            return Answer::error(code, message);
+        match self.admit(peer) {
+            Ok(_) => self.answer_operation(operation_id, peer),
+            Err(refusal) => self.refuse(peer, refusal),
         }
-        self.answer_operation(operation_id, peer)
+    }
+
+    /// What is known of this registration, without changing it.
+    pub(super) fn lookup(&self, peer: &Peer, body: &[u8]) -> Answer {
+        if let Some(fault) = self.faults.take_dps_answer() {
+            return Answer::fault(fault);
+        }
+        match RegisterBody::parse(&peer.registration_id, body) {
+            Ok(body) if body.csr.is_some() => {
+                return Answer::error(400_004, "A look-up takes no certificate signing request.");
+            }
+            Ok(_) => {}
+            Err(message) => return Answer::error(400_004, message),
+        }
+        if let Err(refusal) = self.admit(peer) {
+            return self.refuse(peer, refusal);
+        }
+        let state = self.registrations().states.get(&peer.registration_id.to_lowercase()).cloned();
+        match state {
+            Some(state) => Answer { status: 200, retry_after: None, body: state },
+            None => Answer::error(404_201, "Registration not found"),
+        }
+    }
+
+    fn refuse(&self, peer: &Peer, (code, message): Refusal) -> Answer {
+        self.refused(peer.endpoint, &peer.registration_id, format!("{code} {message}"));
+        Answer::error(code, message)
+    }
+
+    /// The first half of TPM attestation: a key that only the enrolled TPM could read, were it encrypted.
+    fn tpm_challenge(&self, peer: &Peer, body: &RegisterBody) -> Option<Answer> {
+        if !peer.chain.is_empty() || peer.token.is_some() {
+            return None;
+        }
+        let enrollment = self.enrollments.individual(&peer.registration_id)?;
+        let Attestation::Tpm { endorsement_key } = enrollment.attestation else {
+            return None;
+        };
+        if BASE64_STANDARD.decode(body.endorsement_key.as_ref()?).ok()? != endorsement_key {
+            return None;
+        }
+        let key = rand::random::<[u8; 32]>().to_vec();
+        let mut answer = Answer::error(401_000, "Authorization required.");
+        answer.body["authenticationKey"] = json!(BASE64_STANDARD.encode(&key));
+        answer.body["unencryptedAuthenticationKey"] = Value::Null;
+        answer.body["keyName"] = json!("registration");
+        self.registrations().challenges.insert(peer.registration_id.to_lowercase(), key);
+        Some(answer)
     }
 
     fn answer_operation(&self, operation_id: &str, peer: &Peer) -> Answer {
@@ -192,7 +246,7 @@ impl Shared {
                 hub: self.config.hub_name.clone(),
             });
         } else {
-            self.refused(Endpoint::Dps, &peer.registration_id, "enrolment is disabled".to_owned());
+            self.refused(peer.endpoint, &peer.registration_id, "enrolment is disabled".to_owned());
         }
         let body = json!({ "operationId": operation_id, "status": status, "registrationState": state });
         Answer { status: 200, retry_after: None, body }
@@ -269,7 +323,7 @@ impl Shared {
                     let anchor = ClientCertificate::from_der(primary).ok()?;
                     Some((group, anchor))
                 }
-                Attestation::SymmetricKey { .. } => None,
+                Attestation::SymmetricKey { .. } | Attestation::Tpm { .. } => None,
             })
             .unzip();
         let anchor = find_anchor(&peer.chain, &anchors, now, &algorithms()).map_err(|_| INVALID)?;
@@ -297,12 +351,29 @@ impl Shared {
             return Err(UNAUTHORIZED);
         }
         if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
-            let Attestation::SymmetricKey { primary, secondary } = enrollment.attestation.clone() else {
-                return Err(UNAUTHORIZED);
+            let attestation = enrollment.attestation.clone();
+            let keys: Vec<_> = match attestation {
+                Attestation::SymmetricKey { primary, secondary } => {
+                    std::iter::once(primary).chain(secondary).collect()
+                }
+                Attestation::Tpm { .. } => {
+                    let key =
+                        self.registrations().challenges.get(&peer.registration_id.to_lowercase()).cloned();
+                    key.into_iter().collect()
+                }
+                Attestation::X509 { .. } => return Err(UNAUTHORIZED),
             };
-            let keys: Vec<_> = std::iter::once(primary).chain(secondary).collect();
             if !keys.iter().any(|key| token.is_signed_with(key)) {
                 return Err(UNAUTHORIZED);
+            }
+            if matches!(enrollment.attestation, Attestation::Tpm { .. }) {
+                let identity = rand::random::<[u8; 32]>().to_vec();
+                let info = json!({ "authenticationKey": BASE64_STANDARD.encode(&identity) });
+                return Ok(Admission::individual(
+                    enrollment,
+                    ("tpm", info),
+                    Credential::Keys(vec![identity]),
+                ));
             }
             return Ok(Admission::individual(
                 enrollment,
@@ -339,18 +410,31 @@ impl Admission {
     }
 }
 
-/// The register body: a JSON object whose registration id, if there, is the connection's, and whose payload is an object.
-fn check_body(registration_id: &str, body: &[u8]) -> Result<(), &'static str> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| "The body is not JSON.")?;
-    let body = body.as_object().ok_or("The body is not a JSON object.")?;
-    match body.get("registrationId") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(id)) if id.eq_ignore_ascii_case(registration_id) => {}
-        Some(_) => return Err("The registration id is not the connection's."),
-    }
-    match body.get("payload") {
-        None | Some(Value::Null | Value::Object(_)) => Ok(()),
-        Some(_) => Err("The payload is not a JSON object."),
+/// The members of a register body that decide something.
+struct RegisterBody {
+    csr: Option<String>,
+    /// Base64.
+    endorsement_key: Option<String>,
+}
+
+impl RegisterBody {
+    /// A JSON object whose registration id, if there, is the connection's, and whose payload is an object.
+    fn parse(registration_id: &str, body: &[u8]) -> Result<Self, &'static str> {
+        let body: Value = serde_json::from_slice(body).map_err(|_| "The body is not JSON.")?;
+        let body = body.as_object().ok_or("The body is not a JSON object.")?;
+        match body.get("registrationId") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(id)) if id.eq_ignore_ascii_case(registration_id) => {}
+            Some(_) => return Err("The registration id is not the connection's."),
+        }
+        if !matches!(body.get("payload"), None | Some(Value::Null | Value::Object(_))) {
+            return Err("The payload is not a JSON object.");
+        }
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        Ok(Self {
+            csr: text(body.get("csr")),
+            endorsement_key: text(body.get("tpm").and_then(|tpm| tpm.get("endorsementKey"))),
+        })
     }
 }
 
@@ -386,10 +470,11 @@ mod tests {
 
     #[test]
     fn bodies() {
-        assert_eq!(check_body("a", br#"{"registrationId":"A","payload":{},"extra":1}"#), Ok(()));
-        assert_eq!(check_body("a", b"{}"), Ok(()));
+        assert!(RegisterBody::parse("a", br#"{"registrationId":"A","payload":{},"extra":1}"#).is_ok());
+        let body = RegisterBody::parse("a", br#"{"csr":"Y3Ny","tpm":{"endorsementKey":"ZWs="}}"#).unwrap();
+        assert_eq!((body.csr.as_deref(), body.endorsement_key.as_deref()), (Some("Y3Ny"), Some("ZWs=")));
         for bad in ["", "[]", "{", r#"{"registrationId":"b"}"#, r#"{"payload":"text"}"#] {
-            assert!(check_body("a", bad.as_bytes()).is_err(), "{bad}");
+            assert!(RegisterBody::parse("a", bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

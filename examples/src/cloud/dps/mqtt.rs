@@ -85,7 +85,13 @@ fn check_connect(
     if token.as_ref().is_some_and(Token::is_expired) {
         return Err(refuse("the token has expired"));
     }
-    Ok(Peer { registration_id: id.to_owned(), api_version: api_version.to_owned(), chain, token })
+    Ok(Peer {
+        endpoint: Endpoint::Dps,
+        registration_id: id.to_owned(),
+        api_version: api_version.to_owned(),
+        chain,
+        token,
+    })
 }
 
 async fn session(
