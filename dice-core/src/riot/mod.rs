@@ -178,6 +178,12 @@ impl<B: P256> Identity<B> {
         &self.alias
     }
 
+    /// Wipes everything but the alias key.
+    #[must_use]
+    pub fn into_alias_key(self) -> SecretKey<B> {
+        self.alias
+    }
+
     /// The firmware identifier written into the alias certificate.
     #[must_use]
     pub const fn fwid(&self) -> Fwid {
