@@ -12,4 +12,14 @@
     )
 )]
 
+pub mod board;
 pub mod console;
+pub mod device;
+pub mod event;
+pub mod identity;
+pub mod telemetry;
+
+pub use board::{Board, BoardError};
+pub use device::{Failure, Settings, run};
+pub use event::Event;
+pub use identity::{Identity, Profile};
