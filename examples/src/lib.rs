@@ -2,3 +2,4 @@
 
 pub mod cert_gen;
 pub mod cloud;
+pub mod zero_touch;

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::builder::ArgPredicate;
+use clap::{Parser, ValueEnum};
 
 /// Derives the X.509 identity that a DevKit derives at every boot, from its secret and its firmware image, and writes the
 /// certificate to enrol in the Azure Device Provisioning Service. Without any argument it asks for what it needs.
@@ -15,9 +16,13 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub bin: Option<PathBuf>,
 
-    /// Linker map of the image (GNU ld), which names the two ranges it measures
+    /// Linker map of a legacy image (GNU ld), which names the two ranges it measures; implies --profile riot
     #[arg(short, long, value_name = "FILE")]
     pub map: Option<PathBuf>,
+
+    /// How the device derives its identity
+    #[arg(long, value_enum, default_value_ifs = [("map", ArgPredicate::IsPresent, "riot")], default_value = "standard")]
+    pub profile: ProfileName,
 
     /// Unique Device Secret, 64 hexadecimal digits; `-` reads it from standard input
     ///
@@ -38,9 +43,21 @@ pub struct Args {
     #[arg(long, value_name = "HEX", conflicts_with = "id", requires = "firmware_version")]
     pub mac: Option<String>,
 
-    /// Firmware version, such as 2.0.0
+    /// Firmware version, such as 2.0.0: part of the default registration id and of a standard certificate
     #[arg(long, value_name = "X.Y.Z")]
     pub firmware_version: Option<String>,
+
+    /// Maker of the device, in a standard certificate
+    #[arg(long, value_name = "NAME", default_value = devkit_app::identity::VENDOR)]
+    pub vendor: String,
+
+    /// Model of the device, in a standard certificate
+    #[arg(long, value_name = "NAME", default_value = devkit_app::identity::MODEL)]
+    pub model: String,
+
+    /// Security version number of the firmware, in a standard certificate
+    #[arg(long, value_name = "NUMBER", default_value_t = devkit_app::identity::SECURITY_VERSION)]
+    pub svn: u64,
 
     /// Where to write the certificate; `-` is standard output [default: <ID>.pem in the current directory]
     #[arg(short, long, value_name = "FILE")]
@@ -62,6 +79,15 @@ pub struct Args {
     #[cfg(feature = "legacy-insecure-constant-nonce")]
     #[arg(long)]
     pub insecure_constant_nonce: bool,
+}
+
+/// How an identity is derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileName {
+    /// The whole image is measured; certificates say what runs
+    Standard,
+    /// As the original tool and firmware: two ranges of the image are measured
+    Riot,
 }
 
 const AFTER_HELP: &str = "The letters -b, -m, -u and -i may be upper-case, as the original tool allows.";

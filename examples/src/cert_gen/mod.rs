@@ -17,10 +17,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use dice_core::{RegistrationId, Uds, pem, riot};
+use dice_core::standard::{self, FirmwareInfo};
+use dice_core::{FirmwareDigest, RegistrationId, Uds, pem, riot};
 use zeroize::Zeroizing;
 
-use args::Args;
+use args::{Args, ProfileName};
 use map::MeasuredRanges;
 use report::Report;
 
@@ -56,7 +57,8 @@ impl Subject {
 /// What a run is about, whether from the command line or from answers.
 struct Request {
     bin: PathBuf,
-    map: PathBuf,
+    /// Of the `riot` profile.
+    map: Option<PathBuf>,
     uds: Zeroizing<String>,
     subject: Subject,
 }
@@ -70,23 +72,27 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     let args = Args::try_parse_from(args::fold_original_flags(args))?;
     let request = if interactive {
         let ask::Answers { bin, map, uds, subject } = ask::ask(stdin, stdout)?;
-        Request { bin, map, uds, subject }
+        Request { bin, map: Some(map), uds, subject }
     } else {
         from_command_line(&args, stdin)?
     };
     let image =
         std::fs::read(&request.bin).with_context(|| format!("cannot read {}", request.bin.display()))?;
-    let map =
-        std::fs::read(&request.map).with_context(|| format!("cannot read {}", request.map.display()))?;
 
     // The original's order of checks: secret, id, map.
     let uds = parse_uds(&request.uds)?;
     drop(request.uds);
     let id = request.subject.registration_id()?;
-    let ranges = MeasuredRanges::from_map(&String::from_utf8_lossy(&map))
-        .with_context(|| request.map.display().to_string())?;
-    let (core, firmware) = ranges.cut(&image).with_context(|| request.bin.display().to_string())?;
-    let mut report = riot_report(&uds, core, firmware, RegistrationId::new(&id)?, &args)?;
+    let mut report = match &request.map {
+        Some(map) => {
+            let text = std::fs::read(map).with_context(|| format!("cannot read {}", map.display()))?;
+            let text = String::from_utf8_lossy(&text);
+            let ranges = MeasuredRanges::from_map(&text).with_context(|| map.display().to_string())?;
+            let (core, firmware) = ranges.cut(&image).with_context(|| request.bin.display().to_string())?;
+            riot_report(&uds, core, firmware, RegistrationId::new(&id)?, &args)?
+        }
+        None => standard_report(&uds, &image, RegistrationId::new(&id)?, &args)?,
+    };
     drop(uds);
 
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.pem")));
@@ -131,8 +137,24 @@ fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
     let usage = |kind, message: String| Args::command().error(kind, message);
     let missing = |what: &str| usage(ErrorKind::MissingRequiredArgument, format!("{what} is needed"));
     let bin = args.bin.clone().ok_or_else(|| missing("the firmware image (-b, --bin)"))?;
-    let map = args.map.clone().ok_or_else(|| missing("the linker map (-m, --map)"))?;
-    for file in [&bin, &map] {
+    let map = match args.profile {
+        ProfileName::Riot => Some(args.map.clone().ok_or_else(|| missing("the linker map (-m, --map)"))?),
+        ProfileName::Standard if args.map.is_some() => {
+            return Err(usage(
+                ErrorKind::ArgumentConflict,
+                "--profile standard takes no linker map".to_owned(),
+            )
+            .into());
+        }
+        ProfileName::Standard if args.firmware_version.is_none() => {
+            return Err(missing(
+                "the firmware version (--firmware-version), or a linker map (-m) for a legacy image,",
+            )
+            .into());
+        }
+        ProfileName::Standard => None,
+    };
+    for file in std::iter::once(&bin).chain(&map) {
         std::fs::File::open(file).map_err(|error| {
             usage(ErrorKind::ValueValidation, format!("cannot open {}: {error}", file.display()))
         })?;
@@ -155,6 +177,20 @@ fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
 
 fn parse_uds(text: &str) -> Result<Uds> {
     Uds::from_hex(text).map_err(|error| anyhow!("UDS: {error}"))
+}
+
+/// The `standard` identity: the whole image is measured.
+fn standard_report(uds: &Uds, image: &[u8], id: RegistrationId<'_>, args: &Args) -> Result<Report> {
+    let version = args.firmware_version.as_deref().unwrap_or_default();
+    let info = FirmwareInfo::new(&args.vendor, &args.model, version, args.svn);
+    let firmware = FirmwareDigest::of(image).context("firmware image")?;
+    let identity = standard::Identity::derive(uds, &firmware, &info).context("profile standard")?;
+    let (mut alias, mut device_id) =
+        ([0; standard::ALIAS_CERTIFICATE_MAX_LEN], [0; standard::DEVICE_ID_CERTIFICATE_MAX_LEN]);
+    let alias =
+        identity.alias_certificate(id, &mut alias).map_err(|error| anyhow!("registration id: {error}"))?;
+    let certificates = [alias, identity.device_id_certificate(&mut device_id)?];
+    Report::new("standard", certificates, firmware.as_bytes(), pem::Lines::Wrapped)
 }
 
 /// The `riot` identity: the original's derivation, signed deterministically unless its own broken signature is asked for.

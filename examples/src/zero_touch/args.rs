@@ -1,0 +1,55 @@
+//! The command line of `zero-touch`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::cert_gen::args::ProfileName;
+
+/// The zero-touch provisioning tutorial from the first secret to the first message, narrated. By default everything runs on
+/// this machine against a local cloud; with --endpoint and --id-scope the device goes to that provisioning service.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "zero-touch", version, max_term_width = 110)]
+pub struct Args {
+    /// Break something, and see the step that fails
+    #[arg(long = "break", value_enum, value_name = "WHAT", conflicts_with = "endpoint")]
+    pub break_it: Option<Break>,
+
+    /// How the device derives its identity
+    #[arg(long, value_enum, default_value_t = ProfileName::Standard)]
+    pub profile: ProfileName,
+
+    /// Host name of a real provisioning service, such as global.azure-devices-provisioning.net
+    #[arg(long, value_name = "HOST", requires = "id_scope")]
+    pub endpoint: Option<String>,
+
+    /// Id scope of that provisioning service
+    #[arg(long, value_name = "SCOPE", requires = "endpoint")]
+    pub id_scope: Option<String>,
+
+    /// Folder that keeps the device (secret, image, certificate) between runs [default: a temporary one; zero-touch-device
+    /// with --endpoint]
+    #[arg(long, value_name = "DIR")]
+    pub device: Option<PathBuf>,
+
+    /// Give up when a step takes longer than this
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
+}
+
+/// What `--break` can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Break {
+    /// The device holds another secret than the one its certificate was enrolled with
+    WrongUds,
+    /// One bit of the firmware differs from the image that was enrolled
+    ChangedFirmware,
+    /// The enrolment is taken away before the device registers
+    NoEnrolment,
+    /// The device names another id scope
+    WrongIdScope,
+    /// The server's certificate comes from a CA that the device does not trust
+    ForeignServer,
+    /// The cloud goes down while the device works, and comes back: the device recovers
+    CloudRestart,
+}

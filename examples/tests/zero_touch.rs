@@ -1,0 +1,82 @@
+//! The tutorial, whole and broken: each way to break it is seen to fail at the step it should, and the restart to recover.
+
+use std::process::{Command, Output};
+
+fn zero_touch(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zero-touch")).args(args).output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(args: &[&str]) -> String {
+    let output = zero_touch(args);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[track_caller]
+fn fails(break_it: &str, step: &str, why: &str) {
+    let output = zero_touch(&["--break", break_it]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(step) && error.contains(why), "{error}");
+}
+
+#[test]
+fn the_whole_tutorial() {
+    for profile in ["standard", "riot"] {
+        let told = succeeds(&["--profile", profile]);
+        for words in
+            ["certificate: the enrolled one", "assigned to", "temperatureAlert", "Hello from the cloud"]
+        {
+            assert!(told.contains(words), "{profile}: {words} in {told}");
+        }
+    }
+}
+
+#[test]
+fn a_device_kept_in_a_folder_keeps_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("device");
+    let args = ["--device", path.to_str().unwrap()];
+    let made = succeeds(&args);
+    let certificate = std::fs::read(path.join("device.pem")).unwrap();
+    let taken = succeeds(&args);
+    assert!(made.contains("made in") && taken.contains("taken from"), "{made}{taken}");
+    assert_eq!(std::fs::read(path.join("device.pem")).unwrap(), certificate);
+    let secret = std::fs::read_to_string(path.join("uds")).unwrap();
+    assert!(!made.contains(&secret) && !taken.contains(&secret), "the secret was printed");
+}
+
+#[test]
+fn another_secret_is_refused() {
+    fails("wrong-uds", "step 6", "401002");
+}
+
+#[test]
+fn another_firmware_is_refused() {
+    fails("changed-firmware", "step 6", "401002");
+}
+
+#[test]
+fn a_device_that_is_not_enrolled_is_refused() {
+    fails("no-enrolment", "step 6", "registering");
+}
+
+#[test]
+fn another_id_scope_is_refused() {
+    fails("wrong-id-scope", "step 6", "CONNACK 5");
+}
+
+#[test]
+fn a_server_of_another_ca_is_refused_by_the_device() {
+    fails("foreign-server", "step 6", "invalid peer certificate");
+}
+
+#[test]
+fn the_device_recovers_when_the_cloud_is_back() {
+    let told = succeeds(&["--break", "cloud-restart"]);
+    let down = told.find("down; the device noticed").expect("a failure was noticed");
+    let back = told.rfind("messageId").expect("telemetry");
+    assert!(down < back, "telemetry after the restart: {told}");
+}
