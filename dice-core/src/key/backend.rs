@@ -6,9 +6,10 @@ use crate::hash::Hash;
 use crate::kdf::HmacDrbg;
 use crate::secret::Secret;
 use crate::{Error, Result};
-use p256::elliptic_curve::ops::{Invert, Reduce};
+use p256::elliptic_curve::ff::{Field, PrimeField};
+use p256::elliptic_curve::ops::Reduce;
 use p256::elliptic_curve::point::AffineCoordinates;
-use p256::{FieldBytes, NonZeroScalar, Scalar, U256};
+use p256::{FieldBytes, Scalar, U256};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The part of P-256 that decides the speed of key derivation and signing: base-point multiplication.
@@ -16,10 +17,16 @@ use zeroize::{Zeroize, Zeroizing};
 /// An implementation in assembly or on a hardware engine replaces the portable one by naming its type as the backend of
 /// a [`SecretKey`](super::SecretKey). Everything secret around it (nonces, scalar arithmetic) stays in this crate.
 pub trait P256: 'static {
-    /// Computes the affine coordinates x and y of `scalar · G`, big-endian.
+    /// Computes the affine coordinates x and y of `scalar · G`, all big-endian. The scalar is at least 1 and below the
+    /// group order.
     ///
     /// The time taken must not depend on the scalar, and whatever is left of it in memory must be wiped.
-    fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]);
+    fn mul_base(scalar: &Secret<SCALAR_LEN>) -> ([u8; 32], [u8; 32]);
+
+    /// Called with bytes that stop being secret: signatures, and whether a candidate for a scalar is in range.
+    ///
+    /// Does nothing. A test that follows secrets through the code overrides it.
+    fn publish(_bytes: &mut [u8]) {}
 }
 
 /// The backend used where none is named: [`Portable`], or the assembly if the feature `p256-cm4` is on and the target is
@@ -35,29 +42,35 @@ pub type DefaultBackend = super::CortexM4;
 pub struct Portable;
 
 impl P256 for Portable {
-    fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]) {
+    fn mul_base(scalar: &Secret<SCALAR_LEN>) -> ([u8; 32], [u8; 32]) {
         let point = comb::mul_base(scalar).to_affine();
         (point.x().into(), point.y().into())
     }
 }
 
-/// Checks the range of a private scalar. The parsed copy is wiped on drop.
-pub(super) fn parse_scalar(bytes: &Secret<SCALAR_LEN>) -> Result<Zeroizing<NonZeroScalar>> {
+/// Reads a private scalar, which has to be at least 1 and below the group order. The copy is wiped on drop.
+///
+/// Whether it is in range becomes known; nothing else does.
+pub(super) fn parse_scalar<B: P256>(bytes: &Secret<SCALAR_LEN>) -> Result<Zeroizing<Scalar>> {
     let mut encoded = FieldBytes::from(*bytes.expose());
-    let scalar = NonZeroScalar::from_repr(encoded).into_option().map(Zeroizing::new);
+    let parsed = Scalar::from_repr(encoded);
     encoded.zeroize();
-    scalar.ok_or(Error::ScalarOutOfRange)
+    let below_order = parsed.is_some();
+    let scalar = Zeroizing::new(parsed.unwrap_or(Scalar::ZERO));
+    let mut in_range = [(below_order & !scalar.is_zero()).unwrap_u8()];
+    B::publish(&mut in_range);
+    if in_range == [1] { Ok(scalar) } else { Err(Error::ScalarOutOfRange) }
 }
 
 /// Deterministic ECDSA (RFC 6979 §3.2) with the generator over `H`.
-pub(super) fn sign_rfc6979<B: P256, H: Hash>(scalar: &Secret<SCALAR_LEN>, digest: &[u8]) -> Signature {
+pub(super) fn sign_rfc6979<B: P256, H: Hash>(key: &Secret<SCALAR_LEN>, digest: &[u8]) -> Signature {
     let z = bits_to_scalar(digest);
     let reduced: [u8; SCALAR_LEN] = z.to_bytes().into();
-    let mut nonces = HmacDrbg::<H>::new(&[scalar.expose(), &reduced]);
+    let mut nonces = HmacDrbg::<H>::new(&[key.expose(), &reduced]);
     loop {
         let mut candidate = Secret::zeroed();
         nonces.generate(candidate.expose_mut());
-        let signature = parse_scalar(&candidate).and_then(|nonce| sign_with_nonce::<B>(scalar, &nonce, &z));
+        let signature = sign_with_nonce::<B>(key, &candidate, &z);
         // A candidate out of range has a chance of 2^-32, r or s of zero one of 2^-256: take the next, as the RFC says.
         if let Ok(signature) = signature {
             return signature;
@@ -67,17 +80,23 @@ pub(super) fn sign_rfc6979<B: P256, H: Hash>(scalar: &Secret<SCALAR_LEN>, digest
 
 /// The ECDSA equation: r = (k·G).x mod n, s = k⁻¹ (z + r·d) mod n.
 pub(super) fn sign_with_nonce<B: P256>(
-    scalar: &Secret<SCALAR_LEN>,
-    nonce: &NonZeroScalar,
+    key: &Secret<SCALAR_LEN>,
+    nonce: &Secret<SCALAR_LEN>,
     z: &Scalar,
 ) -> Result<Signature> {
-    let key = parse_scalar(scalar)?;
+    let key = parse_scalar::<B>(key)?;
+    let inverse = {
+        let nonce = parse_scalar::<B>(nonce)?;
+        Zeroizing::new(nonce.invert().unwrap_or(Scalar::ZERO))
+    };
     let (x, _) = B::mul_base(nonce);
     let r = bits_to_scalar(&x);
-    let inverse = Zeroizing::new(nonce.invert());
-    let product = Zeroizing::new(r * **key);
-    let s = **inverse * (*z + *product);
-    Signature::from_scalars(&r.to_bytes().into(), &s.to_bytes().into())
+    let product = Zeroizing::new(r * *key);
+    let s = *inverse * (*z + *product);
+    let (mut r, mut s): ([u8; 32], [u8; 32]) = (r.to_bytes().into(), s.to_bytes().into());
+    B::publish(&mut r);
+    B::publish(&mut s);
+    Signature::from_scalars(&r, &s)
 }
 
 /// The leftmost 256 bits as an integer modulo n (FIPS 186-5 §6.4.1; bits2int and its reduction in RFC 6979 §2.3).

@@ -1,9 +1,9 @@
 //! Base-point multiplication in Cortex-M4 assembly, from the `p256-cm4` crate.
 
+use super::SCALAR_LEN;
 use super::backend::P256;
-use p256::NonZeroScalar;
-use p256::elliptic_curve::PrimeField;
-use zeroize::{Zeroize, Zeroizing};
+use crate::secret::Secret;
+use zeroize::Zeroize;
 
 /// The assembly of `p256-cm4` for cores with the DSP instructions: Cortex-M4, M7, M33 and the like.
 ///
@@ -15,11 +15,10 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct CortexM4;
 
 impl P256 for CortexM4 {
-    fn mul_base(scalar: &NonZeroScalar) -> ([u8; 32], [u8; 32]) {
-        let encoded: Zeroizing<[u8; 32]> = Zeroizing::new(scalar.to_repr().into());
-        let mut words = to_words(&encoded);
+    fn mul_base(scalar: &Secret<SCALAR_LEN>) -> ([u8; 32], [u8; 32]) {
+        let mut words = to_words(scalar.expose());
         let (mut x, mut y) = ([0; 8], [0; 8]);
-        // It refuses scalars out of range only, which the type rules out.
+        // It refuses scalars out of range only, and these do not come here.
         let _in_range = p256_cm4::scalarmult_base(&mut x, &mut y, &words);
         words.zeroize();
         (to_bytes(&x), to_bytes(&y))

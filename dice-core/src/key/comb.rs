@@ -5,26 +5,27 @@
 //! algorithm needs 252 and 64, for 2 KB of constants and no state in RAM. Every step does the same work: the multiple
 //! is selected by reading the whole table.
 
+use super::SCALAR_LEN;
 use super::comb_table::TABLES;
-use p256::elliptic_curve::PrimeField;
+use crate::secret::Secret;
 use p256::elliptic_curve::group::Group;
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::subtle::{ConditionallySelectable, ConstantTimeEq};
-use p256::{AffinePoint, NonZeroScalar, ProjectivePoint};
-use zeroize::{Zeroize, Zeroizing};
+use p256::{AffinePoint, ProjectivePoint};
+use zeroize::Zeroize;
 
 const ROW_BITS: usize = 64;
 const HALF_BITS: usize = ROW_BITS / 2;
 
 /// `scalar · G`.
-pub(super) fn mul_base(scalar: &NonZeroScalar) -> ProjectivePoint {
-    let scalar: Zeroizing<[u8; 32]> = Zeroizing::new(scalar.to_repr().into());
+pub(super) fn mul_base(scalar: &Secret<SCALAR_LEN>) -> ProjectivePoint {
+    let scalar = scalar.expose();
     let [low, high] = tables();
     let mut sum = ProjectivePoint::IDENTITY;
     for column in (0..HALF_BITS).rev() {
         sum = sum.double();
-        sum += select(&high, column_bits(&scalar, column + HALF_BITS));
-        sum += select(&low, column_bits(&scalar, column));
+        sum += select(&high, column_bits(scalar, column + HALF_BITS));
+        sum += select(&low, column_bits(scalar, column));
     }
     let result = sum;
     sum.zeroize();
@@ -81,12 +82,13 @@ mod tests {
     }
 
     fn check(scalar: Scalar) {
-        let scalar = NonZeroScalar::new(scalar).expect("not zero");
-        assert_eq!(mul_base(&scalar), ProjectivePoint::mul_by_generator(&scalar));
+        let bytes = Secret::new(scalar.to_bytes().into());
+        assert_eq!(mul_base(&bytes), ProjectivePoint::mul_by_generator(&scalar));
     }
 
     #[test]
     fn special_scalars() {
+        check(Scalar::ZERO);
         for bit in 0..256_u32 {
             let power = (0..bit).fold(Scalar::ONE, |power, _| power.double());
             check(power);
