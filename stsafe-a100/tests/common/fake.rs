@@ -39,7 +39,7 @@ pub struct Fake {
     pub commands: usize,
     /// MACed commands accepted so far.
     pub accepted: usize,
-    /// Answers instead of what the command asks for.
+    /// What it answers instead of executing anything.
     pub answer_with: Option<Vec<u8>>,
     /// The answer being read.
     pub answer: Vec<u8>,
@@ -136,10 +136,11 @@ impl Fake {
         }
         match operations {
             [Operation::Write(frame)] => {
-                self.answer = self.execute(frame);
-                self.answers.push(self.answer.clone());
                 if let Some(answer) = &self.answer_with {
                     self.answer.clone_from(answer);
+                } else {
+                    self.answer = self.execute(frame);
+                    self.answers.push(self.answer.clone());
                 }
                 self.spoil();
                 self.commands += 1;
