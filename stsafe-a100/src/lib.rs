@@ -1,4 +1,4 @@
-//! Driver for the STSAFE-A100 secure element, async and blocking from one source, with a virtual chip to test against.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -291,6 +291,7 @@ fn a_future_dropped_at_any_transfer_leaves_a_session_that_goes_on() {
     }
 }
 
+#[cfg(feature = "signature-session")]
 #[test]
 fn a_signature_session_broken_by_a_fault_is_not_finished() {
     // Transfers: start, its answer, echo, its answer (two reads), get signature.

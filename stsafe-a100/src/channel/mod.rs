@@ -1,6 +1,6 @@
 //! What lies between a command's data field and its frame: nothing, or the host session's MACs and encryption.
 //!
-//! The driver is generic over its channel; [`Plain`], [`Host`] and [`Signed`] are the states it can be in.
+//! The driver is generic over its channel; [`Plain`], [`Host`] and (with signature sessions) `Signed` are the states it can be in.
 
 mod host;
 #[cfg(feature = "signature-session")]
