@@ -206,12 +206,12 @@ pub(super) fn find_anchor(
     for (depth, subject) in chain.iter().enumerate() {
         subject.check_validity(now)?;
         if depth > 0 {
-            if let Some(found) = anchors.iter().position(|anchor| anchor.der == subject.der) {
-                return Ok(Some(found));
-            }
             // `depth - 1` authorities stand between this one and the leaf.
             if subject.path_limit().is_none_or(|limit| usize::from(limit) + 1 < depth) {
                 return Ok(None);
+            }
+            if let Some(found) = anchors.iter().position(|anchor| anchor.der == subject.der) {
+                return Ok(Some(found));
             }
         }
         for (index, anchor) in anchors.iter().enumerate() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -101,6 +101,40 @@ impl Authority {
     #[must_use]
     pub fn root_pem(&self) -> String {
         self.inner.root.pem()
+    }
+
+    /// Signs a certificate for the key in a certificate signing request (PKCS#10, DER) and gives the chain, leaf first.
+    ///
+    /// As the service: the key must be on P-384, and the subject's CN be `common_name`. The certificate is valid for 30 days.
+    /// Extensions asked for are not taken over.
+    pub(super) fn issue_client(
+        &self,
+        csr: &[u8],
+        common_name: &str,
+    ) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+        let request = CertificateSigningRequestParams::from_der(&csr.into())
+            .map_err(|_| "The certificate signing request cannot be read, or its signature is wrong.")?;
+        if *request.public_key.algorithm() != rcgen::PKCS_ECDSA_P384_SHA384 {
+            return Err("The key of the certificate signing request is not on P-384.");
+        }
+        match request.params.distinguished_name.get(&DnType::CommonName) {
+            Some(DnValue::Utf8String(name)) if name == common_name => {}
+            Some(DnValue::PrintableString(name)) if name.as_str() == common_name => {}
+            _ => return Err("The subject of the certificate signing request is not the registration id."),
+        }
+        let mut params = CertificateParams::default();
+        let now = SystemTime::now();
+        params.not_before = (now - DAY).into();
+        params.not_after = (now + 30 * DAY).into();
+        params.distinguished_name = request.params.distinguished_name;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let leaf = params
+            .signed_by(&request.public_key, &self.inner.issuing)
+            .map_err(|_| "The certificate cannot be issued.")?;
+        Ok(vec![leaf.der().clone(), self.inner.issuing.der().clone()])
     }
 
     /// A server certificate for `names` (DNS names or IP addresses).

@@ -331,6 +331,10 @@ async fn groups() {
             "path too long",
             Identity::issued(&leaf_params("d"), &below).with_issuer(&below).with_issuer(&middle),
         ),
+        ("path too long, with the root", {
+            let leaf = Identity::issued(&leaf_params("d"), &below);
+            leaf.with_issuer(&below).with_issuer(&middle).with_issuer(&root)
+        }),
         ("issuer is no authority", Identity::issued(&leaf_params("d"), &not_ca).with_issuer(&not_ca)),
         ("leaf is an authority", {
             let key = KeyPair::generate().unwrap();

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use examples::cloud::{Attestation, Config, DpsFault, Endpoint, Enrollment, Handle};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{Connect, Identity, connect_tls};
+use crate::client::{Connect, Identity, connect_tls, leaf_params};
 use crate::dps::token;
 use crate::flow::{open, start};
 
@@ -201,4 +202,41 @@ async fn tpm_and_token() {
         client.connect(&Connect { password: Some(password), ..Connect::hub(hub, "t") }).await,
         Some(0)
     );
+}
+
+#[tokio::test]
+async fn issued_certificate() {
+    let cloud = start(Config { assigning_polls: 0, ..Config::default() }).await;
+    let bootstrap = Identity::self_signed("d");
+    cloud.enrollments().put_individual(Enrollment::new("d", Attestation::certificate(bootstrap.leaf())));
+    let request = |key: &KeyPair, name: &str| {
+        let csr = leaf_params(name).serialize_request(key).unwrap();
+        json!({ "registrationId": "d", "csr": BASE64_STANDARD.encode(csr.der()) }).to_string()
+    };
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let newer = format!("/{SCOPE}/registrations/d/register?api-version=2026-11-01");
+    let refused = [
+        request(&KeyPair::generate().unwrap(), "d"),
+        request(&key, "e"),
+        json!({ "csr": "AAAA" }).to_string(),
+        json!({ "csr": "!" }).to_string(),
+    ];
+    for body in &refused {
+        let answer = ask(&cloud, Some(&bootstrap), ("PUT", &newer), None, body).await;
+        assert_eq!((answer.status, &answer.body["errorCode"]), (400, &json!(400_040)), "{body}");
+    }
+    let older =
+        ask(&cloud, Some(&bootstrap), ("PUT", &path("d", "/register")), None, &request(&key, "d")).await;
+    assert_eq!(older.body["registrationState"]["issuedCertificateChain"], Value::Null);
+
+    let answer = ask(&cloud, Some(&bootstrap), ("PUT", &newer), None, &request(&key, "d")).await;
+    assert_eq!(answer.status, 200);
+    let chain = answer.body["registrationState"]["issuedCertificateChain"].as_array().unwrap();
+    let chain: Vec<_> =
+        chain.iter().map(|der| BASE64_STANDARD.decode(der.as_str().unwrap()).unwrap().into()).collect();
+    assert_eq!(chain.len(), 2);
+    let hub = Connect::hub("local-hub.azure-devices.net", "d");
+    let issued = Identity::new(chain, &key);
+    assert_eq!(open(&cloud, Endpoint::Hub, Some(&issued)).await.connect(&hub).await, Some(0));
+    assert_eq!(open(&cloud, Endpoint::Hub, Some(&bootstrap)).await.connect(&hub).await, Some(5));
 }

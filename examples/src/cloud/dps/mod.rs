@@ -1,24 +1,25 @@
 //! The provisioning service itself, apart from how requests reach it: who may register, what is assigned, and the answers.
 
+mod admission;
 pub(super) mod https;
 pub(super) mod mqtt;
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use super::cert::{ClientCertificate, find_anchor};
+use self::admission::{Admission, Refusal};
+use super::cert::ClientCertificate;
 use super::clock;
-use super::enrollment::{Attestation, Enrollment};
 use super::event::Event;
 use super::fault::{DpsFault, Endpoint};
 use super::hub::Credential;
-use super::sas::{Token, derive_key};
+use super::sas::Token;
 use super::shared::Shared;
-use super::tls::algorithms;
 
 /// A device that talks to the service, with what it has shown of itself.
 pub(super) struct Peer {
@@ -56,8 +57,8 @@ impl Answer {
     }
 }
 
-/// Why a device is not let in: the service's code and message.
-type Refusal = (u32, &'static str);
+/// A certificate made for a device, leaf first.
+type IssuedChain = Vec<CertificateDer<'static>>;
 
 /// What the service remembers.
 #[derive(Default)]
@@ -74,15 +75,8 @@ struct Operation {
     registration: String,
     polls_left: u32,
     api_version: String,
-}
-
-/// An enrolment that a device has proven to be its own.
-struct Admission {
-    device_id: String,
-    enabled: bool,
-    /// The member of `registrationState` that tells the kind of attestation.
-    attestation: (&'static str, Value),
-    credential: Credential,
+    /// Whether the end was made known as an event.
+    announced: bool,
 }
 
 pub(super) fn tracking_id() -> String {
@@ -91,13 +85,6 @@ pub(super) fn tracking_id() -> String {
         hex.insert(at, '-');
     }
     hex
-}
-
-fn valid_registration_id(id: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-    (1..=128).contains(&id.len())
-        && id.chars().all(allowed)
-        && id.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// Splits `<idScope>/registrations/<id>/api-version=<v>[&...]`; the error says what is wrong.
@@ -146,14 +133,23 @@ impl Shared {
             Ok(admission) => admission,
             Err(refusal) => return self.refuse(peer, refusal),
         };
+        let issued = match self.issue(peer, &body) {
+            Ok(issued) => issued,
+            Err(refusal) => return self.refuse(peer, refusal),
+        };
         let key = peer.registration_id.to_lowercase();
         let operation_id = format!("5.{}.{}", hex::encode(rand::random::<[u8; 8]>()), tracking_id());
         let enabled = admission.enabled;
-        let state = self.registration_state(peer, admission);
+        let state = self.registration_state(peer, admission, issued);
         let mut registrations = self.registrations();
         registrations.states.insert(key.clone(), state);
         let polls_left = if enabled { self.config.assigning_polls } else { 0 };
-        let operation = Operation { registration: key, polls_left, api_version: peer.api_version.clone() };
+        let operation = Operation {
+            registration: key,
+            polls_left,
+            api_version: peer.api_version.clone(),
+            announced: false,
+        };
         registrations.operations.insert(operation_id.clone(), operation);
         drop(registrations);
         self.answer_operation(&operation_id, peer)
@@ -197,27 +193,6 @@ impl Shared {
         Answer::error(code, message)
     }
 
-    /// The first half of TPM attestation: a key that only the enrolled TPM could read, were it encrypted.
-    fn tpm_challenge(&self, peer: &Peer, body: &RegisterBody) -> Option<Answer> {
-        if !peer.chain.is_empty() || peer.token.is_some() {
-            return None;
-        }
-        let enrollment = self.enrollments.individual(&peer.registration_id)?;
-        let Attestation::Tpm { endorsement_key } = enrollment.attestation else {
-            return None;
-        };
-        if BASE64_STANDARD.decode(body.endorsement_key.as_ref()?).ok()? != endorsement_key {
-            return None;
-        }
-        let key = rand::random::<[u8; 32]>().to_vec();
-        let mut answer = Answer::error(401_000, "Authorization required.");
-        answer.body["authenticationKey"] = json!(BASE64_STANDARD.encode(&key));
-        answer.body["unencryptedAuthenticationKey"] = Value::Null;
-        answer.body["keyName"] = json!("registration");
-        self.registrations().challenges.insert(peer.registration_id.to_lowercase(), key);
-        Some(answer)
-    }
-
     fn answer_operation(&self, operation_id: &str, peer: &Peer) -> Answer {
         let key = peer.registration_id.to_lowercase();
         let mut registrations = self.registrations();
@@ -231,6 +206,7 @@ impl Shared {
             return Answer { status: 202, retry_after: self.config.retry_after, body };
         }
         let profile = operation.api_version.as_str() >= "2026-11-02";
+        let announced = std::mem::replace(&mut operation.announced, true);
         let Some(mut state) = registrations.states.get(&key).cloned() else {
             return Answer::error(404_201, "Registration not found");
         };
@@ -239,7 +215,9 @@ impl Shared {
             state.insert("connectionProfile".to_owned(), json!("classic"));
         }
         let status = state.get("status").cloned().unwrap_or_default();
-        if status == "assigned" {
+        if announced {
+            // A repeated poll.
+        } else if status == "assigned" {
             self.events.emit(&Event::Registered {
                 registration_id: peer.registration_id.clone(),
                 device: state.get("deviceId").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -252,8 +230,19 @@ impl Shared {
         Answer { status: 200, retry_after: None, body }
     }
 
+    /// The certificate that a device asks for in its registration, as versions that know of it issue one.
+    fn issue(&self, peer: &Peer, body: &RegisterBody) -> Result<Option<IssuedChain>, Refusal> {
+        let Some(csr) = body.csr.as_deref().filter(|_| peer.api_version.as_str() >= "2025-07-01") else {
+            return Ok(None);
+        };
+        let csr = BASE64_STANDARD.decode(csr).map_err(|_| (400_040, "The csr is not base64."))?;
+        let chain =
+            self.authority.issue_client(&csr, &peer.registration_id).map_err(|reason| (400_040, reason))?;
+        Ok(Some(chain))
+    }
+
     /// Makes the device known to the hub and gives the `registrationState`.
-    fn registration_state(&self, peer: &Peer, admission: Admission) -> Value {
+    fn registration_state(&self, peer: &Peer, admission: Admission, issued: Option<IssuedChain>) -> Value {
         let now = clock::now();
         let key = peer.registration_id.to_lowercase();
         let created = self
@@ -274,139 +263,21 @@ impl Shared {
             set("substatus", json!("initialAssignment"));
             set("assignedHub", json!(self.config.hub_name));
             set("deviceId", json!(admission.device_id));
-            self.hub().provision(&admission.device_id, admission.credential);
+            let mut credential = admission.credential;
+            if let Some(chain) = issued {
+                // From now on the device shows this one at the hub.
+                let thumbprint = chain.first().map(|leaf| hex::encode_upper(Sha256::digest(leaf)));
+                credential = Credential::Thumbprints(thumbprint.into_iter().collect());
+                let chain: Vec<String> = chain.iter().map(|der| BASE64_STANDARD.encode(der)).collect();
+                set("issuedCertificateChain", json!(chain));
+            }
+            self.hub().provision(&admission.device_id, credential);
         } else {
             set("status", json!("disabled"));
             set("errorCode", json!(403_001));
             set("errorMessage", json!("Enrollment is disabled."));
         }
         Value::Object(state)
-    }
-
-    /// Finds the enrolment that lets this device in.
-    fn admit(&self, peer: &Peer) -> Result<Admission, Refusal> {
-        if !valid_registration_id(&peer.registration_id) {
-            return Err((400_004, "Invalid registration id."));
-        }
-        match (peer.chain.first(), &peer.token) {
-            // As the service: a certificate goes before a token.
-            (Some(leaf), _) => self.admit_certificate(peer, leaf),
-            (None, Some(token)) => self.admit_token(peer, token),
-            (None, None) => Err((401_000, "Unauthorized")),
-        }
-    }
-
-    fn admit_certificate(&self, peer: &Peer, leaf: &ClientCertificate) -> Result<Admission, Refusal> {
-        const INVALID: Refusal = (401_002, "Invalid certificate.");
-        let now = SystemTime::now();
-        if !leaf.common_name().is_some_and(|cn| cn.eq_ignore_ascii_case(&peer.registration_id)) {
-            return Err((401_002, "The certificate's common name is not the registration id."));
-        }
-        leaf.check_validity(now).map_err(|_| (401_002, "The certificate is not valid at this time."))?;
-        let credential = Credential::Thumbprints(vec![leaf.thumbprints().1]);
-        let info = json!({ "certificateInfo": leaf.describe() });
-        if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
-            let Attestation::X509 { primary, secondary } = &enrollment.attestation else {
-                return Err((401_000, "Unauthorized"));
-            };
-            if leaf.der() != primary.as_slice() && Some(leaf.der()) != secondary.as_deref() {
-                return Err(INVALID);
-            }
-            return Ok(Admission::individual(enrollment, ("x509", info), credential));
-        }
-        let (groups, anchors): (Vec<Enrollment>, Vec<ClientCertificate>) = self
-            .enrollments
-            .groups()
-            .into_iter()
-            .filter_map(|group| match &group.attestation {
-                Attestation::X509 { primary, .. } => {
-                    let anchor = ClientCertificate::from_der(primary).ok()?;
-                    Some((group, anchor))
-                }
-                Attestation::SymmetricKey { .. } | Attestation::Tpm { .. } => None,
-            })
-            .unzip();
-        let anchor = find_anchor(&peer.chain, &anchors, now, &algorithms()).map_err(|_| INVALID)?;
-        let group = anchor
-            .and_then(|index| groups.get(index))
-            .filter(|_| !leaf.is_authority())
-            .ok_or((401_002, "CA certificate not found."))?;
-        let mut info = info;
-        info["enrollmentGroupId"] = json!(group.id);
-        Ok(Admission {
-            device_id: leaf.common_name().unwrap_or_default().to_owned(),
-            enabled: group.enabled,
-            attestation: ("x509", info),
-            credential,
-        })
-    }
-
-    fn admit_token(&self, peer: &Peer, token: &Token) -> Result<Admission, Refusal> {
-        const UNAUTHORIZED: Refusal = (401_000, "Unauthorized");
-        let resource = format!("{}/registrations/{}", self.config.id_scope, peer.registration_id);
-        if token.is_expired() || !token.is_for(&resource) {
-            return Err(UNAUTHORIZED);
-        }
-        if token.policy.as_deref().is_some_and(|policy| policy != "registration") {
-            return Err(UNAUTHORIZED);
-        }
-        if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
-            let attestation = enrollment.attestation.clone();
-            let keys: Vec<_> = match attestation {
-                Attestation::SymmetricKey { primary, secondary } => {
-                    std::iter::once(primary).chain(secondary).collect()
-                }
-                Attestation::Tpm { .. } => {
-                    let key =
-                        self.registrations().challenges.get(&peer.registration_id.to_lowercase()).cloned();
-                    key.into_iter().collect()
-                }
-                Attestation::X509 { .. } => return Err(UNAUTHORIZED),
-            };
-            if !keys.iter().any(|key| token.is_signed_with(key)) {
-                return Err(UNAUTHORIZED);
-            }
-            if matches!(enrollment.attestation, Attestation::Tpm { .. }) {
-                let identity = rand::random::<[u8; 32]>().to_vec();
-                let info = json!({ "authenticationKey": BASE64_STANDARD.encode(&identity) });
-                return Ok(Admission::individual(
-                    enrollment,
-                    ("tpm", info),
-                    Credential::Keys(vec![identity]),
-                ));
-            }
-            return Ok(Admission::individual(
-                enrollment,
-                ("symmetricKey", json!({})),
-                Credential::Keys(keys),
-            ));
-        }
-        let mut any_group = false;
-        for group in self.enrollments.groups() {
-            let Attestation::SymmetricKey { primary, secondary } = group.attestation else {
-                continue;
-            };
-            any_group = true;
-            let keys: Vec<_> = std::iter::once(primary)
-                .chain(secondary)
-                .map(|key| derive_key(&key, &peer.registration_id))
-                .collect();
-            if keys.iter().any(|key| token.is_signed_with(key)) {
-                return Ok(Admission {
-                    device_id: peer.registration_id.clone(),
-                    enabled: group.enabled,
-                    attestation: ("symmetricKey", json!({ "enrollmentGroupId": group.id })),
-                    credential: Credential::Keys(keys),
-                });
-            }
-        }
-        Err(if any_group { UNAUTHORIZED } else { (404_201, "Enrollment not found.") })
-    }
-}
-
-impl Admission {
-    fn individual(e: Enrollment, attestation: (&'static str, Value), credential: Credential) -> Self {
-        Self { device_id: e.device_id.unwrap_or(e.id), enabled: e.enabled, attestation, credential }
     }
 }
 
@@ -476,15 +347,5 @@ mod tests {
         for bad in ["", "[]", "{", r#"{"registrationId":"b"}"#, r#"{"payload":"text"}"#] {
             assert!(RegisterBody::parse("a", bad.as_bytes()).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn registration_ids() {
-        assert!(valid_registration_id("az-c89346f8a1b2v2v0v0"));
-        assert!(valid_registration_id("A.b_c:d-"));
-        for bad in ["", "a b", "a/b", "a.", "a_"] {
-            assert!(!valid_registration_id(bad), "{bad}");
-        }
-        assert!(!valid_registration_id(&"a".repeat(129)));
     }
 }
