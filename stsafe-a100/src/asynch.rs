@@ -6,4 +6,8 @@ use stsafe_a100_macros::keep as front;
 #[path = "driver/mod.rs"]
 mod driver;
 
+#[path = "vault/shell.rs"]
+mod vault;
+
 pub use driver::*;
+pub use vault::{Protection, Vault};

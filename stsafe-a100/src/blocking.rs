@@ -8,4 +8,9 @@ use stsafe_a100_macros::strip as front;
 #[path = "driver/mod.rs"]
 mod driver;
 
+#[allow(clippy::duplicate_mod)]
+#[path = "vault/shell.rs"]
+mod vault;
+
 pub use driver::*;
+pub use vault::{Protection, Vault};

@@ -37,6 +37,7 @@ mod secret;
 pub mod sim;
 pub mod status;
 pub mod timing;
+pub mod vault;
 pub mod zone;
 
 pub use error::Error;

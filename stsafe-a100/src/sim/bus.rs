@@ -113,6 +113,8 @@ pub(super) struct Chip {
     pub(super) fuse: Fuse,
     pub(super) busy: Busy,
     pub(super) faults: VecDeque<Fault>,
+    /// Faults to come, after so many transactions.
+    pub(super) scheduled: Vec<(u32, Fault)>,
     pub(super) now_ns: u64,
     pub(super) store: Option<PathBuf>,
     pub(super) store_error: Option<io::ErrorKind>,
@@ -135,6 +137,7 @@ impl Chip {
             fuse: Fuse::default(),
             busy: Busy::default(),
             faults: VecDeque::new(),
+            scheduled: Vec::new(),
             now_ns: 0,
             store,
             store_error: None,
@@ -213,6 +216,12 @@ impl Chip {
 
     /// START and address byte; whether the chip is there and awake.
     fn address(&mut self, address: u8) -> Result<(), BusError> {
+        let due = self.scheduled.iter().filter(|(after, _)| *after == 0).map(|(_, fault)| *fault);
+        self.faults.extend(due);
+        self.scheduled.retain(|(after, _)| *after > 0);
+        for (after, _) in &mut self.scheduled {
+            *after -= 1;
+        }
         if self.take_fault(|fault| (*fault == Fault::BusError).then_some(())).is_some() {
             return Err(BusError::Bus);
         }

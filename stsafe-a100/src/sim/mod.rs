@@ -121,10 +121,23 @@ impl VirtualChip {
         self.lock().faults.push_back(fault);
     }
 
+    /// Adds a fault when this many more transactions have begun.
+    pub fn inject_after(&self, transactions: u32, fault: Fault) {
+        self.lock().scheduled.push((transactions, fault));
+    }
+
+    /// Faults that have not acted yet.
+    #[must_use]
+    pub fn faults_waiting(&self) -> usize {
+        let chip = self.lock();
+        chip.faults.len() + chip.scheduled.len()
+    }
+
     /// Removes all waiting faults and any outage set by [`Self::outage_after`].
     pub fn clear_faults(&self) {
         let mut chip = self.lock();
         chip.faults.clear();
+        chip.scheduled.clear();
         chip.fuse.disarm();
     }
 

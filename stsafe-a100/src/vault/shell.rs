@@ -1,0 +1,685 @@
+//! The vault over a driver. This file is compiled twice, async and blocking: `super::front` keeps or strips `async`
+//! and `.await`.
+
+use zeroize::{Zeroize, Zeroizing};
+
+use super::driver::Stsafe;
+use super::{DelayNs, I2c, front};
+use crate::channel::{Channel, Host, Plain};
+use crate::codec::len16;
+use crate::command::{ENVELOPE_OVERHEAD, EnvelopeKeyKind};
+use crate::crypto::{HostCrypto, SoftCrypto};
+use crate::error::{CryptoError, Error};
+use crate::irreversible::Irreversible;
+use crate::mac::HostKeys;
+use crate::response::HostKeySlot;
+use crate::status::Status;
+use crate::vault::legacy::{self, Text};
+use crate::vault::record::{Form, HEADER_LEN, Header, MAX_PIECE, MAX_VALUE, PREFIX_LEN, pieces, text_len};
+use crate::vault::{Entry, Layout, LegacyPlace, Place, Setting, Stored, UDS_LEN, VaultError, is_uds};
+
+/// The slot of the local envelope key, the one the original uses.
+const ENVELOPE_SLOT: u8 = 0;
+
+/// The states of a driver a vault works in: plain, and with a host session. Only this crate implements it.
+#[front]
+#[allow(async_fn_in_trait)] // nobody else implements it, and nobody boxes its futures
+pub trait Protection: Channel + Sized {
+    /// Whether values are stored as envelopes.
+    const SEALED: bool;
+
+    /// Makes an envelope.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    async fn wrap<I2C: I2c, D: DelayNs>(
+        chip: &mut Stsafe<I2C, D, Self>,
+        data: &[u8],
+        envelope: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>>;
+
+    /// Opens an envelope.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    async fn unwrap<I2C: I2c, D: DelayNs>(
+        chip: &mut Stsafe<I2C, D, Self>,
+        envelope: &[u8],
+        data: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>>;
+}
+
+#[front]
+impl Protection for Plain {
+    const SEALED: bool = false;
+
+    async fn wrap<I2C: I2c, D: DelayNs>(
+        _: &mut Stsafe<I2C, D>,
+        _: &[u8],
+        _: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>> {
+        Err(CryptoError::NoHostKeys.into())
+    }
+
+    async fn unwrap<I2C: I2c, D: DelayNs>(
+        _: &mut Stsafe<I2C, D>,
+        _: &[u8],
+        _: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>> {
+        Err(CryptoError::NoHostKeys.into())
+    }
+}
+
+#[front]
+impl<C: HostCrypto> Protection for Host<C> {
+    const SEALED: bool = true;
+
+    async fn wrap<I2C: I2c, D: DelayNs>(
+        chip: &mut Stsafe<I2C, D, Self>,
+        data: &[u8],
+        envelope: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>> {
+        chip.wrap(ENVELOPE_SLOT, data, envelope).await
+    }
+
+    async fn unwrap<I2C: I2c, D: DelayNs>(
+        chip: &mut Stsafe<I2C, D, Self>,
+        envelope: &[u8],
+        data: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>> {
+        chip.unwrap(ENVELOPE_SLOT, envelope, data).await
+    }
+}
+
+/// Where a value was found; the value itself is in the buffer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// In a copy of the vault's own, with this header.
+    Copy(Header),
+    /// In the original's place, this many bytes, sealed or not.
+    Legacy { len: usize },
+    /// Nowhere.
+    Nothing,
+}
+
+impl Found {
+    /// The value's bytes; `None` if there is no value.
+    fn len(self) -> Option<usize> {
+        match self {
+            Self::Copy(Header { form: Form::Removed, .. }) | Self::Nothing => None,
+            Self::Copy(header) => Some(header.len.into()),
+            Self::Legacy { len } => Some(len),
+        }
+    }
+}
+
+/// A device's settings in the zones of a chip. See [`crate::vault`] for what it promises and how it stores.
+///
+/// It needs about 1.1 KiB besides its driver. Values in its buffers are wiped after every call.
+pub struct Vault<'l, I2C, D, S = Plain> {
+    chip: Stsafe<I2C, D, S>,
+    layout: &'l Layout,
+    /// Whether the chip has host keys.
+    paired: bool,
+    /// Prefix and value.
+    value: Zeroizing<[u8; MAX_VALUE]>,
+    piece: Zeroizing<[u8; MAX_PIECE]>,
+}
+
+impl<I2C, D, S> core::fmt::Debug for Vault<'_, I2C, D, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Vault").field("paired", &self.paired).finish_non_exhaustive()
+    }
+}
+
+impl<'l, I2C, D, S> Vault<'l, I2C, D, S> {
+    /// The driver, for everything else the chip can do.
+    pub fn chip(&mut self) -> &mut Stsafe<I2C, D, S> {
+        &mut self.chip
+    }
+
+    /// Gives the driver back.
+    pub fn release(self) -> Stsafe<I2C, D, S> {
+        self.chip
+    }
+
+    /// Whether the chip has host keys.
+    pub fn is_paired(&self) -> bool {
+        self.paired
+    }
+
+    fn over(chip: Stsafe<I2C, D, S>, layout: &'l Layout, paired: bool) -> Self {
+        Self {
+            chip,
+            layout,
+            paired,
+            value: Zeroizing::new([0; MAX_VALUE]),
+            piece: Zeroizing::new([0; MAX_PIECE]),
+        }
+    }
+
+    fn wipe(&mut self) {
+        self.value.zeroize();
+        self.piece.zeroize();
+    }
+}
+
+#[front]
+impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
+    /// A vault on this chip. Asks for the partition table and the host key slot; changes nothing.
+    ///
+    /// # Errors
+    /// [`VaultError::Layout`] if the layout does not fit the chip; [`VaultError::Chip`].
+    pub async fn open(
+        mut chip: Stsafe<I2C, D, S>,
+        layout: &'l Layout,
+    ) -> Result<Self, VaultError<I2C::Error>> {
+        layout.check(&chip.partition().await?, S::SEALED)?;
+        let paired = chip.host_key_slot().await? != HostKeySlot::Empty;
+        Ok(Self::over(chip, layout, paired))
+    }
+
+    /// Reads a setting into `out` and gives its length; `None` if it is not set.
+    ///
+    /// # Errors
+    /// [`VaultError::Buffer`] if `out` is too small; [`VaultError::Damaged`], [`VaultError::Sealed`] or
+    /// [`VaultError::NotSealed`] if there is a value that cannot be taken; [`VaultError::Chip`].
+    pub async fn get(
+        &mut self,
+        setting: Setting,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, VaultError<I2C::Error>> {
+        let found = self.find_acceptable(setting).await;
+        let copied = found.and_then(|found| {
+            let Some(len) = found.len() else { return Ok(None) };
+            let value = self.value.get(PREFIX_LEN..PREFIX_LEN + len).unwrap_or_default();
+            let out = out.get_mut(..len).ok_or(VaultError::Buffer { needed: len16(len) })?;
+            out.copy_from_slice(value);
+            Ok(Some(len))
+        });
+        self.wipe();
+        copied
+    }
+
+    /// The unique device secret, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn uds(&mut self) -> Result<Option<Zeroizing<[u8; UDS_LEN]>>, VaultError<I2C::Error>> {
+        let mut uds = Zeroizing::new([0; UDS_LEN]);
+        match self.get(Setting::Uds, &mut *uds).await? {
+            Some(UDS_LEN) => Ok(Some(uds)),
+            Some(_) => Err(VaultError::Damaged(Setting::Uds)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a setting has a value.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn contains(&mut self, setting: Setting) -> Result<bool, VaultError<I2C::Error>> {
+        let found = self.find_acceptable(setting).await;
+        self.wipe();
+        Ok(found?.len().is_some())
+    }
+
+    /// Stores a setting in both its copies and wipes what the original kept of it. A value that is there already is
+    /// not written again.
+    ///
+    /// # Errors
+    /// [`VaultError::Value`] for a value that is too long, or no UDS; [`VaultError::Sealed`] if the chip has host keys
+    /// and this vault no host session; [`VaultError::NotWritten`], [`VaultError::Chip`].
+    pub async fn set(&mut self, setting: Setting, value: &[u8]) -> Result<Stored, VaultError<I2C::Error>> {
+        let result = self.set_value(setting, value).await;
+        self.wipe();
+        result
+    }
+
+    /// Forgets a setting, in both copies and in the original's place.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub async fn remove(&mut self, setting: Setting) -> Result<(), VaultError<I2C::Error>> {
+        let result = self.remove_value(setting).await;
+        self.wipe();
+        result
+    }
+
+    /// Has the chip make a unique device secret from its random generator, and stores it.
+    ///
+    /// # Errors
+    /// [`VaultError::Exists`] if there is one and `replace` is false; otherwise as [`Self::set`].
+    pub async fn generate_uds(&mut self, replace: bool) -> Result<Stored, VaultError<I2C::Error>> {
+        let result = self.generate_uds_value(replace).await;
+        self.wipe();
+        result
+    }
+
+    /// Makes the two copies of every setting equal again where an interruption left them different. Every store does
+    /// that first, so that it is never needed; done at start-up, it restores the redundancy earlier.
+    ///
+    /// # Errors
+    /// [`VaultError::NotWritten`], [`VaultError::Chip`].
+    pub async fn repair(&mut self) -> Result<(), VaultError<I2C::Error>> {
+        let layout = self.layout;
+        let mut result = Ok(());
+        for entry in &layout.entries {
+            result = self.repair_copies(entry).await.map(|_| ());
+            if result.is_err() {
+                break;
+            }
+        }
+        self.wipe();
+        result
+    }
+
+    /// Brings every setting into the vault's own form: what the original stored is stored anew, and in a sealed vault
+    /// plain copies become sealed ones. Call it where whoever operates the device vouches for what is stored, such as
+    /// in the configuration console. Interrupted, it can be called again.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] or [`VaultError::Sealed`] at the first setting that cannot be read; nothing of it is
+    /// overwritten. Otherwise as [`Self::set`].
+    pub async fn adopt(&mut self) -> Result<(), VaultError<I2C::Error>> {
+        for setting in Setting::ALL {
+            let result = self.adopt_value(setting).await;
+            self.wipe();
+            result?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, setting: Setting) -> Result<&'l Entry, VaultError<I2C::Error>> {
+        // `open` has checked that every setting has one.
+        self.layout.entry(setting).ok_or(VaultError::Value(setting))
+    }
+
+    // Reading
+
+    /// Finds a value, and refuses a plain copy in a sealed vault.
+    async fn find_acceptable(&mut self, setting: Setting) -> Result<Found, VaultError<I2C::Error>> {
+        let found = self.find(setting).await?;
+        match found {
+            Found::Copy(Header { form: Form::Plain, .. }) if S::SEALED => Err(VaultError::NotSealed(setting)),
+            found => Ok(found),
+        }
+    }
+
+    /// Finds a value and leaves it in the buffer: in the newer copy, in the other, or in the original's place.
+    async fn find(&mut self, setting: Setting) -> Result<Found, VaultError<I2C::Error>> {
+        let entry = self.entry(setting)?;
+        let [a, b] = entry.copies;
+        let headers = [(a, self.header(setting, a).await?), (b, self.header(setting, b).await?)];
+        let [first, second] = match headers {
+            [(_, Some(one)), (_, Some(two))] if two.is_newer(one) => [headers[1], headers[0]],
+            _ => headers,
+        };
+        for (place, header) in [first, second] {
+            if let Some(header) = header
+                && self.is_whole(place, header).await?
+            {
+                self.load(place, header).await?;
+                return Ok(Found::Copy(header));
+            }
+        }
+        if let ((_, Some(_)), (_, Some(_))) = (first, second) {
+            return Err(VaultError::Damaged(setting));
+        }
+        // At most one header without its body: a first store was interrupted, what was before counts.
+        match entry.legacy {
+            None => Ok(Found::Nothing),
+            Some(place) => self.find_legacy(setting, place).await,
+        }
+    }
+
+    async fn header(&mut self, setting: Setting, place: Place) -> Result<Option<Header>, Error<I2C::Error>> {
+        let mut bytes = [0; HEADER_LEN];
+        self.chip.read(place.zone, place.offset, &mut bytes).await?;
+        Ok(Header::parse(setting, &bytes))
+    }
+
+    /// Whether the body in the zone is the header's.
+    async fn is_whole(&mut self, place: Place, header: Header) -> Result<bool, Error<I2C::Error>> {
+        let mut crc = header.start_crc();
+        for (offset, len) in steps(header.body_len()) {
+            let piece = self.piece.get_mut(..len).unwrap_or_default();
+            self.chip.read(place.zone, body_offset(place, offset), piece).await?;
+            crc = crc.update(piece);
+        }
+        Ok(crc.finish() == header.crc)
+    }
+
+    /// Reads the body into the buffer, opened if sealed.
+    async fn load(&mut self, place: Place, header: Header) -> Result<(), VaultError<I2C::Error>> {
+        match header.form {
+            Form::Removed => {}
+            Form::Plain => {
+                let value = PREFIX_LEN..PREFIX_LEN + header.body_len();
+                let value = self.value.get_mut(value).unwrap_or_default();
+                self.chip.read(place.zone, body_offset(place, 0), value).await?;
+            }
+            Form::Sealed if !S::SEALED => return Err(VaultError::Sealed(header.setting)),
+            Form::Sealed => {
+                for (start, offset, len) in pieces(text_len(header.len.into())) {
+                    let at = Place { zone: place.zone, offset: body_offset(place, offset) };
+                    if !self.open_envelope(at, start, len).await? {
+                        return Err(VaultError::Damaged(header.setting));
+                    }
+                }
+                if self.value.first_chunk() != Some(&header.prefix()) {
+                    return Err(VaultError::Damaged(header.setting));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the envelope at a place and puts its `len` bytes into the buffer; `false` if it is none of this chip's.
+    async fn open_envelope(
+        &mut self,
+        at: Place,
+        start: usize,
+        len: usize,
+    ) -> Result<bool, Error<I2C::Error>> {
+        let envelope = self.piece.get_mut(..len + ENVELOPE_OVERHEAD).unwrap_or_default();
+        match self.chip.read(at.zone, at.offset, envelope).await {
+            Err(Error::Device(Status::BoundaryExceeded)) => return Ok(false),
+            other => other?,
+        }
+        let text = self.value.get_mut(start..start + len).unwrap_or_default();
+        match S::unwrap(&mut self.chip, envelope, text).await {
+            Ok(_) => Ok(true),
+            // The chip itself says no. Anything else may be an accident on the way.
+            Err(Error::Device(status)) if !status.is_frame_refused() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn find_legacy(
+        &mut self,
+        setting: Setting,
+        place: LegacyPlace,
+    ) -> Result<Found, VaultError<I2C::Error>> {
+        let usable = usize::from(place.usable);
+        let window = legacy::window(setting).min(usable);
+        let value = PREFIX_LEN..PREFIX_LEN + window;
+        self.chip.read(place.zone, 0, self.value.get_mut(value.clone()).unwrap_or_default()).await?;
+        let raw = self.value.get_mut(value.clone()).unwrap_or_default();
+        let blank = raw.iter().all(|byte| Some(byte) == raw.first()) && matches!(raw.first(), Some(0 | 0xFF));
+        if blank {
+            return Ok(Found::Nothing);
+        }
+        if self.paired && !S::SEALED {
+            return Err(VaultError::Sealed(setting));
+        }
+        if S::SEALED {
+            for (start, offset, len) in legacy::envelopes(setting, usable) {
+                let at = Place { zone: place.zone, offset: len16(offset) };
+                if !self.open_envelope(at, PREFIX_LEN + start, len).await? {
+                    return Err(VaultError::Damaged(setting));
+                }
+            }
+        }
+        match legacy::take(setting, self.value.get_mut(value).unwrap_or_default()) {
+            Text::Value(len) => Ok(Found::Legacy { len }),
+            Text::Nothing => Ok(Found::Nothing),
+            Text::Strange => Err(VaultError::Damaged(setting)),
+        }
+    }
+
+    // Writing
+
+    async fn set_value(&mut self, setting: Setting, value: &[u8]) -> Result<Stored, VaultError<I2C::Error>> {
+        if value.len() > setting.max_len() || (setting == Setting::Uds && !is_uds(value)) {
+            return Err(VaultError::Value(setting));
+        }
+        let found = match self.find(setting).await {
+            Err(VaultError::Damaged(_)) => None,
+            other => Some(other?),
+        };
+        let old = found.and_then(Found::len);
+        let same = old.is_some_and(|len| self.value.get(PREFIX_LEN..PREFIX_LEN + len) == Some(value));
+        if let (true, Some(Found::Copy(header))) = (same, found)
+            && (header.form == Form::Sealed) == S::SEALED
+        {
+            self.settle(setting).await?;
+            return Ok(Stored::Unchanged);
+        }
+        if let Some(place) = self.value.get_mut(PREFIX_LEN..PREFIX_LEN + value.len()) {
+            place.copy_from_slice(value);
+        }
+        self.store(setting, own_form::<S>(), value.len()).await?;
+        Ok(match (found, old) {
+            _ if same => Stored::Unchanged,
+            (Some(_), None) => Stored::New,
+            _ => Stored::Replaced,
+        })
+    }
+
+    async fn remove_value(&mut self, setting: Setting) -> Result<(), VaultError<I2C::Error>> {
+        match self.find(setting).await {
+            Ok(Found::Nothing) => return Ok(()),
+            Ok(Found::Copy(Header { form: Form::Removed, .. })) => return self.settle(setting).await,
+            Ok(_) | Err(VaultError::Damaged(_) | VaultError::Sealed(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.store(setting, Form::Removed, 0).await
+    }
+
+    async fn generate_uds_value(&mut self, replace: bool) -> Result<Stored, VaultError<I2C::Error>> {
+        let setting = Setting::Uds;
+        let exists = match self.find(setting).await {
+            Ok(found) => found.len().is_some(),
+            Err(VaultError::Damaged(_)) => true,
+            Err(error) => return Err(error),
+        };
+        if exists && !replace {
+            return Err(VaultError::Exists(setting));
+        }
+        let uds = self.value.get_mut(PREFIX_LEN..PREFIX_LEN + UDS_LEN).unwrap_or_default();
+        self.chip.random(uds).await?;
+        if !is_uds(uds) {
+            return Err(VaultError::Value(setting));
+        }
+        self.store(setting, own_form::<S>(), UDS_LEN).await?;
+        Ok(if exists { Stored::Replaced } else { Stored::New })
+    }
+
+    async fn adopt_value(&mut self, setting: Setting) -> Result<(), VaultError<I2C::Error>> {
+        match self.find(setting).await? {
+            Found::Nothing => Ok(()),
+            Found::Copy(Header { form: Form::Plain, len, .. }) if S::SEALED => {
+                self.store(setting, Form::Sealed, len.into()).await
+            }
+            Found::Copy(_) => self.settle(setting).await,
+            Found::Legacy { len } => self.store(setting, own_form::<S>(), len).await,
+        }
+    }
+
+    /// Stores the value that stands in the buffer.
+    async fn store(
+        &mut self,
+        setting: Setting,
+        form: Form,
+        len: usize,
+    ) -> Result<(), VaultError<I2C::Error>> {
+        let entry = self.entry(setting)?;
+        let layout = self.layout;
+        if self.paired && !S::SEALED {
+            return Err(VaultError::Sealed(setting));
+        }
+        let mut sequence = 0;
+        // With every other setting whole on both sides, damage around what is written here takes nothing away.
+        for other in &layout.entries {
+            let newest = self.repair_copies(other).await?;
+            if other.setting == setting {
+                sequence = newest.map_or(0, |header| header.sequence);
+            }
+        }
+        let [a, b] = entry.copies;
+        let header = Header { setting, form, sequence: sequence.wrapping_add(1), len: len16(len), crc: 0 };
+        let header = self.write(a, header).await?;
+        self.mirror(a, b, header).await?;
+        self.wipe_legacy(entry).await
+    }
+
+    /// Ends what an interrupted store may have left to do.
+    async fn settle(&mut self, setting: Setting) -> Result<(), VaultError<I2C::Error>> {
+        let entry = self.entry(setting)?;
+        self.repair_copies(entry).await?;
+        self.wipe_legacy(entry).await
+    }
+
+    /// Makes both copies equal to the newer whole one and gives its header.
+    async fn repair_copies(&mut self, entry: &Entry) -> Result<Option<Header>, VaultError<I2C::Error>> {
+        let [a, b] = entry.copies;
+        let one = self.whole_header(entry.setting, a).await?;
+        let two = self.whole_header(entry.setting, b).await?;
+        let (from, to, header) = match (one, two) {
+            (None, None) => return Ok(None),
+            (Some(one), Some(two)) if one == two => return Ok(Some(one)),
+            (Some(one), Some(two)) if two.is_newer(one) => (b, a, two),
+            (Some(one), _) => (a, b, one),
+            (None, Some(two)) => (b, a, two),
+        };
+        self.mirror(from, to, header).await?;
+        Ok(Some(header))
+    }
+
+    async fn whole_header(
+        &mut self,
+        setting: Setting,
+        place: Place,
+    ) -> Result<Option<Header>, Error<I2C::Error>> {
+        let Some(header) = self.header(setting, place).await? else { return Ok(None) };
+        Ok(self.is_whole(place, header).await?.then_some(header))
+    }
+
+    /// Writes the value in the buffer as a copy, and gives the header with its checksum.
+    async fn write(&mut self, place: Place, header: Header) -> Result<Header, VaultError<I2C::Error>> {
+        self.invalidate(place).await?;
+        let mut crc = header.start_crc();
+        match header.form {
+            Form::Removed => {}
+            Form::Plain => {
+                let value = PREFIX_LEN..PREFIX_LEN + header.body_len();
+                let value = self.value.get(value).unwrap_or_default();
+                self.chip.update(place.zone, body_offset(place, 0), value).await?;
+                crc = crc.update(value);
+            }
+            Form::Sealed => {
+                let len = usize::from(header.len);
+                let text_len = text_len(len);
+                if let Some(prefix) = self.value.first_chunk_mut() {
+                    *prefix = header.prefix();
+                }
+                self.value.get_mut(PREFIX_LEN + len..text_len).unwrap_or_default().fill(0);
+                for (start, offset, len) in pieces(text_len) {
+                    let text = self.value.get(start..start + len).unwrap_or_default();
+                    let len = S::wrap(&mut self.chip, text, &mut *self.piece).await?;
+                    let envelope = self.piece.get(..len).unwrap_or_default();
+                    self.chip.update(place.zone, body_offset(place, offset), envelope).await?;
+                    crc = crc.update(envelope);
+                }
+            }
+        }
+        let header = Header { crc: crc.finish(), ..header };
+        self.commit(place, header).await?;
+        Ok(header)
+    }
+
+    /// Copies a whole copy to the other side.
+    async fn mirror(&mut self, from: Place, to: Place, header: Header) -> Result<(), VaultError<I2C::Error>> {
+        self.invalidate(to).await?;
+        for (offset, len) in steps(header.body_len()) {
+            let piece = self.piece.get_mut(..len).unwrap_or_default();
+            self.chip.read(from.zone, body_offset(from, offset), piece).await?;
+            self.chip.update(to.zone, body_offset(to, offset), piece).await?;
+        }
+        self.commit(to, header).await
+    }
+
+    /// Erases the header, so that the body can be overwritten.
+    async fn invalidate(&mut self, place: Place) -> Result<(), Error<I2C::Error>> {
+        self.chip.update_atomic(place.zone, place.offset, &[0; HEADER_LEN]).await
+    }
+
+    /// Makes a body that reads back as written count.
+    async fn commit(&mut self, place: Place, header: Header) -> Result<(), VaultError<I2C::Error>> {
+        if self.is_whole(place, header).await? {
+            self.chip.update_atomic(place.zone, place.offset, &header.to_bytes()).await?;
+            if self.header(header.setting, place).await? == Some(header) {
+                return Ok(());
+            }
+        }
+        Err(VaultError::NotWritten(header.setting))
+    }
+
+    /// Zeroes the original's place, if there is anything in it.
+    async fn wipe_legacy(&mut self, entry: &Entry) -> Result<(), VaultError<I2C::Error>> {
+        let Some(LegacyPlace { zone, usable }) = entry.legacy else { return Ok(()) };
+        for (offset, len) in steps(usable.into()) {
+            let piece = self.piece.get_mut(..len).unwrap_or_default();
+            self.chip.read(zone, len16(offset), piece).await?;
+            if piece.iter().any(|byte| *byte != 0) {
+                piece.fill(0);
+                self.chip.update(zone, len16(offset), piece).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[front]
+impl<'l, I2C: I2c, D: DelayNs> Vault<'l, I2C, D> {
+    /// Pairs the chip with this host: makes the local envelope key if there is none, and gives the chip the host keys.
+    /// Before that it adopts what the original stored in clear. Then go on with [`Self::into_sealed`] and
+    /// [`adopt`](Self::adopt), which seals what is stored.
+    ///
+    /// Store the keys in the host first: a chip whose host keys are lost keeps its sealed values to itself for good.
+    /// The keys travel in the clear.
+    ///
+    /// # Errors
+    /// Those of [`Self::adopt`]; [`VaultError::Chip`]. If the chip has host keys already, nothing is done and the
+    /// answer is `false`.
+    pub async fn pair(
+        &mut self,
+        keys: &HostKeys,
+        token: Irreversible,
+    ) -> Result<bool, VaultError<I2C::Error>> {
+        self.paired = self.chip.host_key_slot().await? != HostKeySlot::Empty;
+        if self.paired {
+            return Ok(false);
+        }
+        self.adopt().await?;
+        if self.chip.envelope_keys().await?.key(ENVELOPE_SLOT).is_none() {
+            let token = Irreversible::i_know_this_cannot_be_undone();
+            self.chip.generate_envelope_key(ENVELOPE_SLOT, EnvelopeKeyKind::Aes128, token).await?;
+        }
+        self.chip.put_host_keys(keys, token).await?;
+        self.paired = true;
+        Ok(true)
+    }
+
+    /// The same vault with a host session. Nothing is sent.
+    pub fn into_sealed(self, keys: HostKeys) -> Vault<'l, I2C, D, Host<SoftCrypto>> {
+        let Self { chip, layout, paired, .. } = self;
+        Vault::over(chip.host_session(keys), layout, paired)
+    }
+}
+
+/// The form values have in a vault in this state.
+fn own_form<S: Protection>() -> Form {
+    if S::SEALED { Form::Sealed } else { Form::Plain }
+}
+
+/// Where byte `offset` of a copy's body lies in its zone. Within 16 bits: the layout was checked.
+fn body_offset(place: Place, offset: usize) -> u16 {
+    place.offset.saturating_add(len16(HEADER_LEN + offset))
+}
+
+/// Cuts `len` bytes into steps the piece buffer can take: offset and length of each.
+fn steps(len: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len).step_by(MAX_PIECE).map(move |offset| (offset, MAX_PIECE.min(len - offset)))
+}
