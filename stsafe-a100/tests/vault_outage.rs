@@ -169,7 +169,7 @@ fn adopting_the_original_text() {
         .collect();
     for torn in TORN {
         interrupt(&base, false, torn, AnyVault::adopt, |after, step| {
-            assert_eq!(after, &expected, "step {step}")
+            assert_eq!(after, &expected, "step {step}");
         });
     }
 }

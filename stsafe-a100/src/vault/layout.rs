@@ -177,7 +177,7 @@ mod tests {
         [(0, 976), (2, 192), (3, 120), (5, 584), (6, 680), (7, 784), (8, 880), (10, 88)];
 
     fn table(change: impl Fn(&mut Zone)) -> Vec<u8> {
-        let mut buf = [0; 64];
+        let mut buf = [0; 128];
         let mut w = Writer::new(&mut buf);
         w.u8(8).unwrap();
         for (index, size) in SIZES {
