@@ -4,20 +4,20 @@
 //! The vault itself is [`asynch::Vault`](crate::asynch::Vault) or [`blocking::Vault`](crate::blocking::Vault).
 //!
 //! ```
-//! # #[cfg(feature = "sim")] {
+//! use embedded_hal::{delay::DelayNs, i2c::I2c};
 //! use stsafe_a100::blocking::{Stsafe, Vault};
-//! use stsafe_a100::sim::{Profile, VirtualChip};
-//! use stsafe_a100::vault::{Layout, Setting};
+//! use stsafe_a100::vault::{Layout, Setting, VaultError};
 //!
-//! let chip = VirtualChip::new(Profile::az3166(), [0; 32]);
-//! let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166)?;
-//! vault.generate_uds(false)?; // made in the chip, never typed
-//! vault.set(Setting::WifiSsid, b"HomeAP")?;
-//! let mut ssid = [0; Setting::WifiSsid.max_len()];
-//! let len = vault.get(Setting::WifiSsid, &mut ssid)?.unwrap();
-//! assert_eq!(&ssid[..len], b"HomeAP");
-//! # }
-//! # Ok::<(), stsafe_a100::vault::VaultError<stsafe_a100::sim::BusError>>(())
+//! fn first_start<I2C: I2c, D: DelayNs>(chip: Stsafe<I2C, D>) -> Result<(), VaultError<I2C::Error>> {
+//!     let mut vault = Vault::open(chip, &Layout::AZ3166)?;
+//!     vault.generate_uds(false)?; // made in the chip, never typed
+//!     vault.set(Setting::WifiSsid, b"HomeAP")?;
+//!     let mut ssid = [0; Setting::WifiSsid.max_len()];
+//!     if let Some(len) = vault.get(Setting::WifiSsid, &mut ssid)? {
+//!         assert_eq!(ssid.get(..len), Some(&b"HomeAP"[..]));
+//!     }
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # What is promised
