@@ -99,6 +99,16 @@ pub enum Error {
         /// The character itself.
         found: char,
     },
+    /// There is no complete PEM block with the label wanted.
+    PemMissing {
+        /// The label.
+        label: crate::pem::Label,
+    },
+    /// A PEM block contains something other than base64.
+    PemBase64 {
+        /// Position in the text, in bytes, of the group of four characters that is wrong.
+        offset: usize,
+    },
     /// A DER value could not be built or read.
     Der(der::Error),
     /// A key or signature algorithm that is not supported, or whose feature is off.
@@ -119,6 +129,14 @@ pub enum Error {
         layer: usize,
         /// What does not fit.
         problem: ChainProblem,
+    },
+    /// A certificate of a chain is refused.
+    #[cfg(feature = "verify")]
+    Refused {
+        /// The certificate at fault, counted from 0 below the trust anchor. An anchor at fault counts as 0 too.
+        certificate: usize,
+        /// Why.
+        reason: crate::verify::Reason,
     },
 }
 
@@ -176,9 +194,15 @@ impl fmt::Display for Error {
             Self::TextCharacter { text, index, found } => {
                 write!(f, "character {found:?} at position {index} (counted from 0) of {text} is not allowed")
             }
+            Self::PemMissing { label } => write!(f, "there is no complete PEM block \"{}\"", label.as_str()),
+            Self::PemBase64 { offset } => write!(f, "the PEM text is not base64 at byte {offset}"),
             Self::Der(ref cause) => write!(f, "DER: {cause}"),
             Self::Algorithm { cose_id } => write!(f, "COSE algorithm {cose_id} is not supported"),
             Self::Cbor { offset, problem } => write!(f, "CBOR at byte {offset}: {problem}"),
+            #[cfg(feature = "verify")]
+            Self::Refused { certificate, ref reason } => {
+                write!(f, "certificate {certificate} is refused: {reason}")
+            }
             Self::Chain { layer, problem } => write!(f, "certificate of layer {layer}: {problem}"),
         }
     }
@@ -188,6 +212,8 @@ impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Der(cause) => Some(cause),
+            #[cfg(feature = "verify")]
+            Self::Refused { reason: crate::verify::Reason::Malformed(cause), .. } => Some(cause),
             _ => None,
         }
     }

@@ -33,6 +33,8 @@ pub mod standard;
 pub mod tcg;
 mod uds;
 mod uds_source;
+#[cfg(feature = "verify")]
+pub mod verify;
 pub mod x509;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{hex, list, text, vectors};
-use dice_core::asn1::DerWriter;
+use dice_core::asn1::{DerReader, DerWriter};
 use dice_core::hash::{Hash, Sha256, Sha384, Sha512};
 use dice_core::tcg::{
     self, Fwid, IntegrityRegister, List, MultiTcbInfo, OperationalFlags, TcbFreshness, TcbInfo, Ueid,
@@ -144,6 +144,18 @@ fn identifiers_are_the_published_ones() {
     ] {
         assert_eq!(oid.to_string(), text(&file["eku_oids"][name]));
     }
+}
+
+/// Early RIoT certificates have another structure under the identifier of TcbInfo.
+#[test]
+fn the_structure_of_early_riot_is_not_taken_for_a_tcb_info() {
+    let file = vectors("dice/veraison_open_dice_chains.json");
+    let extension = hex(&file["tcg_riot_extension_der"]);
+    let mut reader = DerReader::new(&extension);
+    let mut fields = reader.sequence().unwrap().constructed(0).unwrap().unwrap();
+    assert_eq!(fields.oid().unwrap(), tcg::oid::TCB_INFO);
+    let value = fields.raw().unwrap();
+    assert!(TcbInfo::parse(value).is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Points in time as certificates write them.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "verify"))]
 use crate::asn1::DerReader;
 use crate::asn1::DerWriter;
 use crate::{Error, Result};
@@ -8,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 use der::DateTime;
 use der::asn1::{GeneralizedTime, UtcTime};
-#[cfg(test)]
+#[cfg(any(test, feature = "verify"))]
 use der::{Decode, ErrorKind};
 
 /// A point in time, UTC, to the second, from 1970 to 9999.
@@ -53,7 +53,7 @@ impl Time {
     }
 
     /// Reads `UTCTime` or `GeneralizedTime`.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "verify"))]
     pub(crate) fn read(reader: &mut DerReader<'_>) -> Result<Self> {
         let start = *reader;
         let der = reader.raw()?;
