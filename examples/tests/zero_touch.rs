@@ -60,7 +60,7 @@ fn another_firmware_is_refused() {
 
 #[test]
 fn a_device_that_is_not_enrolled_is_refused() {
-    fails("no-enrolment", "step 6", "registering");
+    fails("no-enrolment", "step 6", "401002");
 }
 
 #[test]

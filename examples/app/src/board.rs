@@ -14,12 +14,13 @@ use crate::telemetry::Reading;
 /// Futures run on one executor on one core, as firmware does, so none needs to be [`Send`].
 #[allow(async_fn_in_trait, reason = "used on single-core executors only")]
 pub trait Board {
-    /// What can go wrong on this board.
-    type Error: BoardError;
-    /// A TLS connection.
-    type Stream: Read + Write;
+    /// Why the secret cannot be read.
+    type Error: Debug + Display;
 
     /// Reads the Unique Device Secret from where the board keeps it.
+    ///
+    /// # Errors
+    /// The board's own.
     async fn uds(&mut self) -> Result<Uds, Self::Error>;
 
     /// The whole firmware image as it lies in flash: what is measured.
@@ -31,14 +32,6 @@ pub trait Board {
     /// The board's MAC address.
     fn mac(&self) -> [u8; 6];
 
-    /// Connects to a host with TLS, checks that it is that host, and offers `identity` as client certificate.
-    async fn connect(
-        &mut self,
-        host: &str,
-        port: u16,
-        identity: &Identity,
-    ) -> Result<Self::Stream, Self::Error>;
-
     /// A random number, to spread devices over time. Nothing secret comes of it.
     fn random(&mut self) -> u32;
 
@@ -49,8 +42,27 @@ pub trait Board {
     fn report(&mut self, event: &Event<'_>);
 }
 
-/// Errors of a board.
-pub trait BoardError: Debug + Display {
-    /// Whether the same call may succeed later without anybody changing something.
-    fn is_retriable(&self) -> bool;
+/// The board's way to the world.
+#[allow(async_fn_in_trait, reason = "used on single-core executors only")]
+pub trait Network {
+    /// A TLS connection. Dropping the futures of its reads, writes and flushes must lose nothing.
+    type Stream<'s>: Read + Write
+    where
+        Self: 's;
+    /// Why there is no connection.
+    type Error: Debug + Display;
+
+    /// Connects to a host with TLS, checks that it is that host, and offers `identity` as client certificate.
+    ///
+    /// # Errors
+    /// The network's own.
+    async fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        identity: &Identity,
+    ) -> Result<Self::Stream<'_>, Self::Error>;
+
+    /// Whether the same connection may succeed later without anybody changing something.
+    fn is_retriable(error: &Self::Error) -> bool;
 }

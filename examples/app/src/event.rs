@@ -47,8 +47,15 @@ pub enum Event<'a> {
         /// When it tries again, in milliseconds from now; `None` when the registration's own ladder decides.
         in_ms: Option<u32>,
     },
-    /// The hub no longer takes the device, so it asks the provisioning service again.
-    Reprovisioning,
+    /// The cloud called a method.
+    Method {
+        /// Which.
+        name: &'a str,
+        /// What it is answered with.
+        status: i32,
+    },
+    /// The provisioning service is asked: at first, or because the hub no longer takes the device.
+    Registering,
 }
 
 /// A cause: something that prints itself.

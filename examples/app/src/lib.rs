@@ -18,8 +18,9 @@ pub mod device;
 pub mod event;
 pub mod identity;
 pub mod telemetry;
+mod work;
 
-pub use board::{Board, BoardError};
+pub use board::{Board, Network};
 pub use device::{Failure, Settings, run};
 pub use event::Event;
 pub use identity::{Identity, Profile};

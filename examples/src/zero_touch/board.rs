@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use devkit_app::telemetry::Reading;
-use devkit_app::{Board, BoardError, Event, Identity};
+use devkit_app::{Board, Event, Identity, Network};
 use dice_core::Uds;
 use embedded_io_adapters::tokio_1::FromTokio;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -17,9 +16,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
-
-/// How long a connection may take before it counts as failed.
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// An [`Event`] of the device as the narrator gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +61,7 @@ impl From<&Event<'_>> for Told {
             Event::Message { payload, .. } => Self::Message(String::from_utf8_lossy(payload).into_owned()),
             Event::Retrying { cause, .. } => Self::Retrying(cause.to_string()),
             Event::Connecting { host } => Self::Other(format!("connecting to {host}")),
-            Event::Reprovisioning => Self::Other("asking the provisioning service again".to_owned()),
-            _ => Self::Other(String::new()),
+            _ => Self::Other(format!("{event:?}")),
         }
     }
 }
@@ -87,16 +82,7 @@ impl std::error::Error for ConnectError {
     }
 }
 
-impl BoardError for ConnectError {
-    /// The network may come back; a server that is not who it should be stays that.
-    fn is_retriable(&self) -> bool {
-        let cause = self.0.get_ref().and_then(|inner| inner.downcast_ref());
-        !matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
-            && self.0.kind() != io::ErrorKind::InvalidInput
-    }
-}
-
-/// A board made of this machine: a secret, an image and MAC address of its own, and this machine's network.
+/// A board made of this machine: a secret, an image and a MAC address of its own.
 #[derive(Debug)]
 pub struct HostBoard {
     /// The device secret, as its secure element would hold it.
@@ -107,20 +93,15 @@ pub struct HostBoard {
     pub version: String,
     /// The MAC address.
     pub mac: [u8; 6],
-    /// Hosts that are not looked up but found here.
-    pub hosts: HashMap<String, SocketAddr>,
-    /// Certificate authorities the device trusts.
-    pub roots: Arc<RootCertStore>,
     /// Where its events go.
     pub told: UnboundedSender<Told>,
 }
 
 impl Board for HostBoard {
-    type Error = ConnectError;
-    type Stream = FromTokio<TlsStream<TcpStream>>;
+    type Error = dice_core::Error;
 
-    async fn uds(&mut self) -> Result<Uds, ConnectError> {
-        Uds::from_bytes(*self.uds).map_err(|error| invalid(error.to_string()))
+    async fn uds(&mut self) -> Result<Uds, dice_core::Error> {
+        Uds::from_bytes(*self.uds)
     }
 
     fn image(&self) -> &[u8] {
@@ -135,26 +116,6 @@ impl Board for HostBoard {
         self.mac
     }
 
-    async fn connect(
-        &mut self,
-        host: &str,
-        port: u16,
-        identity: &Identity,
-    ) -> Result<Self::Stream, ConnectError> {
-        let config = client_config(self.roots.clone(), identity)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(error.to_string()))?;
-        let connection = async {
-            let tcp = match self.hosts.get(host) {
-                Some(address) => TcpStream::connect(address).await?,
-                None => TcpStream::connect((host, port)).await?,
-            };
-            tcp.set_nodelay(true)?;
-            TlsConnector::from(Arc::new(config)).connect(name, tcp).await
-        };
-        let stream = tokio::time::timeout(CONNECT_LIMIT, connection).await.map_err(io::Error::from);
-        stream.flatten().map(FromTokio::new).map_err(ConnectError)
-    }
-
     fn random(&mut self) -> u32 {
         rand::random()
     }
@@ -167,6 +128,46 @@ impl Board for HostBoard {
     fn report(&mut self, event: &Event<'_>) {
         // When nobody listens any more, the story is over.
         let _ = self.told.send(event.into());
+    }
+}
+
+/// This machine's network, with TLS.
+#[derive(Debug)]
+pub struct HostNetwork {
+    /// Hosts that are not looked up but found here.
+    pub hosts: HashMap<String, SocketAddr>,
+    /// Certificate authorities the device trusts.
+    pub roots: Arc<RootCertStore>,
+}
+
+impl Network for HostNetwork {
+    type Stream<'s> = FromTokio<TlsStream<TcpStream>>;
+    type Error = ConnectError;
+
+    async fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        identity: &Identity,
+    ) -> Result<Self::Stream<'_>, ConnectError> {
+        let config = client_config(self.roots.clone(), identity)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(error.to_string()))?;
+        let connection = async {
+            let tcp = match self.hosts.get(host) {
+                Some(address) => TcpStream::connect(address).await?,
+                None => TcpStream::connect((host, port)).await?,
+            };
+            tcp.set_nodelay(true)?;
+            TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+        };
+        connection.await.map(FromTokio::new).map_err(ConnectError)
+    }
+
+    /// The network may come back; a server that is not who it should be stays that.
+    fn is_retriable(error: &ConnectError) -> bool {
+        let cause = error.0.get_ref().and_then(|inner| inner.downcast_ref());
+        !matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+            && error.0.kind() != io::ErrorKind::InvalidInput
     }
 }
 

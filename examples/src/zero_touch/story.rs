@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::args::{Args, Break};
-use super::board::{ConnectError, HostBoard, Told};
+use super::board::{ConnectError, HostBoard, HostNetwork, Told};
 use super::device::{Device, FIRMWARE_VERSION};
 use crate::cert_gen::{self, args::ProfileName};
 use crate::cloud::{self, LocalCloud};
@@ -25,6 +24,8 @@ use crate::cloud::{self, LocalCloud};
 const BACKOFF: Backoff = Backoff { min_ms: 500, max_ms: 4000, jitter_ms: 250 };
 const ASSIGNING_POLLS: u32 = 1;
 const GREETING: &str = "Hello from the cloud";
+
+type DeviceFailure = Failure<dice_core::Error, ConnectError>;
 
 /// Tells the story with this device.
 pub(super) async fn tell(args: &Args, device: Device) -> Result<()> {
@@ -123,8 +124,9 @@ async fn at_home(
 
     narrator.step("The device boots: it reads its secret, measures its image, derives its identity");
     let settings = settings(args, dps_client::GLOBAL_ENDPOINT, &id_scope);
-    let (mut board, told) = board(device, board_roots, HashMap::from(hosts));
-    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &settings)) };
+    let (mut board, told) = board(device);
+    let mut network = HostNetwork { hosts: HashMap::from(hosts), roots: Arc::new(board_roots) };
+    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &mut network, &settings)) };
 
     let registration_id = derived(&mut narrator, &mut watch, certificate).await?;
 
@@ -175,8 +177,9 @@ async fn abroad(
     narrator.step("The device boots: it reads its secret, measures its image, derives its identity");
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let settings = settings(args, endpoint, id_scope);
-    let (mut board, told) = board(device, roots, HashMap::new());
-    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &settings)) };
+    let (mut board, told) = board(device);
+    let mut network = HostNetwork { hosts: HashMap::new(), roots: Arc::new(roots) };
+    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &mut network, &settings)) };
     derived(&mut narrator, &mut watch, &certificate).await?;
 
     narrator.step("It registers: the provisioning service answers with its hub");
@@ -196,15 +199,10 @@ fn settings<'a>(args: &Args, endpoint: &'a str, id_scope: &'a str) -> Settings<'
     }
 }
 
-fn board(
-    device: Device,
-    roots: RootCertStore,
-    hosts: HashMap<String, SocketAddr>,
-) -> (HostBoard, UnboundedReceiver<Told>) {
+fn board(device: Device) -> (HostBoard, UnboundedReceiver<Told>) {
     let (told, listener) = unbounded_channel();
     let Device { uds, image, mac, .. } = device;
-    let version = FIRMWARE_VERSION.to_owned();
-    (HostBoard { uds, image, version, mac, hosts, roots: Arc::new(roots), told }, listener)
+    (HostBoard { uds, image, version: FIRMWARE_VERSION.to_owned(), mac, told }, listener)
 }
 
 /// Waits for the device's own certificate and compares it with the enrolled one.
@@ -214,7 +212,7 @@ async fn derived<F>(
     enrolled: &CertificateDer<'_>,
 ) -> Result<String>
 where
-    F: Future<Output = Failure<ConnectError>> + Unpin,
+    F: Future<Output = DeviceFailure> + Unpin,
 {
     let (id, certificate) = narrator
         .until(watch, |told| match told {
@@ -229,7 +227,7 @@ where
 
 async fn assigned<F>(narrator: &mut Narrator, watch: &mut Watch<F>) -> Result<()>
 where
-    F: Future<Output = Failure<ConnectError>> + Unpin,
+    F: Future<Output = DeviceFailure> + Unpin,
 {
     let (hub, device_id) = narrator
         .until(watch, |told| match told {
@@ -244,7 +242,7 @@ where
 /// Waits until the cloud shows a telemetry message.
 async fn telemetry<F>(narrator: &mut Narrator, watch: &mut Watch<F>, events: &mut cloud::Events) -> Result<()>
 where
-    F: Future<Output = Failure<ConnectError>> + Unpin,
+    F: Future<Output = DeviceFailure> + Unpin,
 {
     let limit = narrator.limit;
     let arrival = async {
@@ -266,7 +264,7 @@ struct Watch<F> {
     device: F,
 }
 
-impl<F: Future<Output = Failure<ConnectError>> + Unpin> Watch<F> {
+impl<F: Future<Output = DeviceFailure> + Unpin> Watch<F> {
     async fn next(&mut self) -> Result<Told> {
         tokio::select! {
             biased;
@@ -305,7 +303,7 @@ impl Narrator {
     /// Waits until the device tells what `wanted` takes, and prints the retries in between.
     async fn until<T, F>(&self, watch: &mut Watch<F>, mut wanted: impl FnMut(Told) -> Option<T>) -> Result<T>
     where
-        F: Future<Output = Failure<ConnectError>> + Unpin,
+        F: Future<Output = DeviceFailure> + Unpin,
     {
         let story = async {
             loop {
