@@ -151,6 +151,51 @@ proptest! {
     }
 }
 
+/// A million frames: noise, and noise behind a right command code and checksum. Whatever comes, the chip answers in its
+/// form, and a paired chip's counter never moves.
+#[test]
+fn a_million_random_commands() {
+    let chip = full_chip();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut wire = [0; MAX_RESPONSE];
+    let (mut refused, mut hung, mut asleep) = (0, 0, 0);
+    for _ in 0..1_000_000 {
+        let mut frame: Vec<u8> = (0..=random() % 6).flat_map(|_| random().to_be_bytes()).collect();
+        frame.truncate(1 + usize::try_from(random() % 48).unwrap());
+        if random() % 8 != 0 {
+            frame[0] = Header { c_mac: false, ..Header::from_byte(frame[0]) }.to_byte();
+            // Small numbers, of which tags and slots are made.
+            for byte in frame.iter_mut().skip(1).take(4) {
+                *byte &= 0x1F;
+            }
+            frame.extend(crc16(&frame).to_be_bytes());
+        }
+        if chip.bus().write(ADDRESS, &frame).is_err() {
+            asleep += 1;
+            chip.reset();
+            continue;
+        }
+        if chip.bus().read(ADDRESS, &mut wire).is_err() {
+            hung += 1;
+            chip.reset();
+            continue;
+        }
+        let len = ResponseFrame::total_len(&wire, CrcMode::On).unwrap();
+        let answer = ResponseFrame::parse(&wire[..len], CrcMode::On).unwrap();
+        refused += u32::from(!answer.status.is_ok());
+    }
+    assert_eq!(chip.host_counter(), Some(0));
+    assert!(refused > 500_000 && refused < 1_000_000, "{refused} refused");
+    assert_eq!(hung, 0, "no all-zero digest among them");
+    assert!(asleep > 0, "some said to hibernate");
+}
+
 #[test]
 fn frames_of_every_length_are_answered() {
     let chip = new_chip();

@@ -551,7 +551,8 @@ impl Model {
 
 /// An all-zero digest hangs this chip family until it is reset.
 fn refuse_zero(digest: &[u8]) -> Result<(), Stop> {
-    if digest.iter().all(|byte| *byte == 0) { Err(Stop::Hang) } else { Ok(()) }
+    let zero = !digest.is_empty() && digest.iter().all(|byte| *byte == 0);
+    if zero { Err(Stop::Hang) } else { Ok(()) }
 }
 
 fn overwrite(zone: &mut ZoneProfile, start: usize, data: &[u8]) {
