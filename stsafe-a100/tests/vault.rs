@@ -75,6 +75,37 @@ fn values_return_sealed_and_do_not_show() {
 }
 
 #[test]
+fn nothing_of_a_longer_value_is_left() {
+    for seal in [false, true] {
+        let chip = az3166();
+        if seal {
+            pair(&chip);
+        }
+        let mut vault = AnyVault::open(&chip, seal).unwrap();
+        for setting in Setting::ALL {
+            vault.set(setting, &value(setting, 1)).unwrap();
+        }
+        let old = memory(&chip);
+        for setting in Setting::ALL {
+            vault.remove(setting).unwrap();
+            let slot_len = setting.slot_len() - 16;
+            let [a, b] = Layout::AZ3166.entries.iter().find(|entry| entry.setting == setting).unwrap().copies;
+            for place in [a, b] {
+                let body =
+                    chip.zone(place.zone).unwrap()[usize::from(place.offset) + 16..][..slot_len].to_vec();
+                assert_eq!(body, vec![0; slot_len], "{setting}");
+            }
+        }
+        assert_ne!(memory(&chip), old);
+    }
+    let chip = smallest();
+    let mut vault = plain(&chip);
+    vault.set(Setting::WifiPassword, b"a-rather-long-password").unwrap();
+    vault.set(Setting::WifiPassword, b"short").unwrap();
+    assert!(!contains(&chip, b"password"));
+}
+
+#[test]
 fn every_length_returns() {
     let chip = az3166();
     pair(&chip);

@@ -46,8 +46,8 @@
 //! length, sequence number, the value, and zeros up to a multiple of 8: pieces of 480 bytes become 488.
 //!
 //! To store, the vault first makes both sides equal if an earlier interruption left them different. Then, on one side
-//! after the other: the header is erased (one atomic update), the body written and read back, the header written (one
-//! atomic update) and read back. As long as one side is being written, the other is whole; the sides share no zone.
+//! after the other: the header is erased (one atomic update), the body written, what is left of a longer one zeroed, the body
+//! read back, the header written (one atomic update) and read back. As long as one side is being written, the other is whole; the sides share no zone.
 //!
 //! # The original AZ3166 layout
 //! A setting without a copy of its own is looked for where the original firmware keeps it, as NUL-terminated text in

@@ -585,7 +585,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
             }
         }
         let header = Header { crc: crc.finish(), ..header };
-        self.commit(place, header).await?;
+        self.finish(place, header).await?;
         Ok(header)
     }
 
@@ -597,7 +597,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
             self.chip.read(from.zone, body_offset(from, offset), piece).await?;
             self.chip.update(to.zone, body_offset(to, offset), piece).await?;
         }
-        self.commit(to, header).await
+        self.finish(to, header).await
     }
 
     /// Erases the header, so that the body can be overwritten.
@@ -605,8 +605,11 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         self.chip.update_atomic(place.zone, place.offset, &[0; HEADER_LEN]).await
     }
 
-    /// Makes a body that reads back as written count.
-    async fn commit(&mut self, place: Place, header: Header) -> Result<(), VaultError<I2C::Error>> {
+    /// Wipes what a longer value before left behind the body, and makes a body that reads back as written count.
+    async fn finish(&mut self, place: Place, header: Header) -> Result<(), VaultError<I2C::Error>> {
+        let end = header.body_len();
+        let rest = header.setting.slot_len() - HEADER_LEN - end;
+        self.zero(place.zone, body_offset(place, end), rest).await?;
         if self.is_whole(place, header).await? {
             self.chip.update_atomic(place.zone, place.offset, &header.to_bytes()).await?;
             if self.header(header.setting, place).await? == Some(header) {
@@ -616,15 +619,23 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         Err(VaultError::NotWritten(header.setting))
     }
 
-    /// Zeroes the original's place, if there is anything in it.
+    /// Zeroes the original's place.
     async fn wipe_legacy(&mut self, entry: &Entry) -> Result<(), VaultError<I2C::Error>> {
-        let Some(LegacyPlace { zone, usable }) = entry.legacy else { return Ok(()) };
-        for (offset, len) in steps(usable.into()) {
+        match entry.legacy {
+            None => Ok(()),
+            Some(LegacyPlace { zone, usable }) => Ok(self.zero(zone, 0, usable.into()).await?),
+        }
+    }
+
+    /// Zeroes a part of a zone, where it is not zero yet.
+    async fn zero(&mut self, zone: u8, offset: u16, len: usize) -> Result<(), Error<I2C::Error>> {
+        for (step, len) in steps(len) {
+            let offset = offset.saturating_add(len16(step));
             let piece = self.piece.get_mut(..len).unwrap_or_default();
-            self.chip.read(zone, len16(offset), piece).await?;
+            self.chip.read(zone, offset, piece).await?;
             if piece.iter().any(|byte| *byte != 0) {
                 piece.fill(0);
-                self.chip.update(zone, len16(offset), piece).await?;
+                self.chip.update(zone, offset, piece).await?;
             }
         }
         Ok(())

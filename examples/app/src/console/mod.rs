@@ -21,6 +21,8 @@
 //! assert!(terminal.ends_with(b"INFO: Set Wi-Fi SSID successfully.\r\n\r\n# "));
 //! ```
 //!
+//! [`SettingStore`] carries out the requests that concern storage on the vault in the secure element.
+//!
 //! # Behaviour
 //! Commands, editing keys, echo and texts are those of the original DevKit console: a line ends at CR, LF is
 //! ignored, a tab is a blank, backspace and delete erase, other control characters are dropped, `"..."` and `\ `
@@ -48,6 +50,7 @@
 mod command;
 mod line;
 mod report;
+mod store;
 mod words;
 
 use command::Action;
@@ -55,6 +58,7 @@ pub use command::UDS_LENGTH;
 use embedded_io::Write;
 use line::{Key, Line};
 pub use report::Settings;
+pub use store::{SettingStore, Shown};
 
 /// A setting that is stored as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

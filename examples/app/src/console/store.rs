@@ -1,0 +1,307 @@
+//! The console's requests carried out on the vault in the secure element.
+
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::i2c::I2c;
+use stsafe_a100::Irreversible;
+use stsafe_a100::asynch::{Stsafe, Vault};
+use stsafe_a100::channel::Host;
+use stsafe_a100::error::Error;
+use stsafe_a100::mac::HostKeys;
+use stsafe_a100::pairing::level1_keys;
+use stsafe_a100::response::HostKeySlot;
+use stsafe_a100::vault::{Layout, Setting as Kept, Stored, UDS_LEN, VaultError};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{Answer, Request, SecureLevel, Setting, Settings};
+
+/// The device's settings in its secure element, plain or sealed.
+///
+/// ```
+/// use devkit_app::console::{Answer, Request, SettingStore, Setting, Shown};
+/// use stsafe_a100::asynch::Stsafe;
+/// use stsafe_a100::sim::{Profile, VirtualChip};
+///
+/// # fn block_on<T>(work: impl Future<Output = T>) -> T {
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     match std::pin::pin!(work).poll(&mut context) {
+/// #         std::task::Poll::Ready(done) => done,
+/// #         std::task::Poll::Pending => unreachable!("the virtual chip never waits"),
+/// #     }
+/// # }
+/// # block_on(async {
+/// let chip = VirtualChip::new(Profile::az3166(), [0; 32]);
+/// let mut store = SettingStore::open(Stsafe::new(chip.bus(), chip.delay()), None).await?;
+/// let mut shown = Shown::new();
+/// let request = Request::GenerateUds { replace: false };
+/// let answer = store.carry_out(request, &mut shown, |_keys| false).await;
+/// assert!(matches!(answer, Some(Answer::Done)));
+/// assert!(store.uds().await?.is_some());
+/// # Ok::<(), stsafe_a100::vault::VaultError<stsafe_a100::sim::BusError>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct SettingStore<I2C, D> {
+    /// Taken out only while the chip is being paired.
+    state: Option<State<I2C, D>>,
+}
+
+#[derive(Debug)]
+enum State<I2C, D> {
+    Plain(Vault<'static, I2C, D>),
+    Sealed(Vault<'static, I2C, D, Host>),
+}
+
+/// The same call on a vault in either state.
+macro_rules! either {
+    ($state:expr, $vault:ident => $call:expr) => {
+        match $state {
+            State::Plain($vault) => $call,
+            State::Sealed($vault) => $call,
+        }
+    };
+}
+
+/// Room for the values `show` prints, about 830 bytes, wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Shown {
+    wifi_ssid: [u8; Kept::WifiSsid.max_len()],
+    connection: [u8; Kept::Connection.max_len()],
+    dps_endpoint: [u8; Kept::DpsEndpoint.max_len()],
+    dps_id_scope: [u8; Kept::DpsIdScope.max_len()],
+    registration_id: [u8; Kept::RegistrationId.max_len()],
+}
+
+impl Shown {
+    /// Empty.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            wifi_ssid: [0; _],
+            connection: [0; _],
+            dps_endpoint: [0; _],
+            dps_id_scope: [0; _],
+            registration_id: [0; _],
+        }
+    }
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl core::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shown").finish_non_exhaustive()
+    }
+}
+
+impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
+    /// The settings on this chip; with the host keys if the device has paired with it. Changes nothing.
+    ///
+    /// With keys only a chip is accepted that has them, too: a chip that says it has none may be another one.
+    ///
+    /// # Errors
+    /// [`VaultError`]; [`CryptoError::NoHostKeys`](stsafe_a100::error::CryptoError::NoHostKeys) in it if the device has
+    /// keys and the chip has none.
+    pub async fn open(chip: Stsafe<I2C, D>, keys: Option<HostKeys>) -> Result<Self, VaultError<I2C::Error>> {
+        let state = match keys {
+            None => State::Plain(Vault::open(chip, &Layout::AZ3166).await?),
+            Some(keys) => State::Sealed(Vault::open(chip.host_session(keys), &Layout::AZ3166).await?),
+        };
+        Ok(Self { state: Some(state) })
+    }
+
+    /// As [`Self::open`], for the console, where somebody stands beside the device: the keys of a pairing that was
+    /// interrupted before the chip had them are forgotten.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn open_for_setup(
+        mut chip: Stsafe<I2C, D>,
+        keys: Option<HostKeys>,
+    ) -> Result<Self, VaultError<I2C::Error>> {
+        let paired = chip.host_key_slot().await? != HostKeySlot::Empty;
+        Self::open(chip, keys.filter(|_| paired)).await
+    }
+
+    /// The unique device secret.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn uds(&mut self) -> Result<Option<Zeroizing<[u8; UDS_LEN]>>, VaultError<I2C::Error>> {
+        match &mut self.state {
+            None => Ok(None),
+            Some(state) => either!(state, vault => vault.uds().await),
+        }
+    }
+
+    /// Reads a setting into `out`.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn get<'o>(
+        &mut self,
+        setting: Kept,
+        out: &'o mut [u8],
+    ) -> Result<Option<&'o [u8]>, VaultError<I2C::Error>> {
+        let Some(state) = &mut self.state else { return Ok(None) };
+        let len = either!(state, vault => vault.get(setting, out).await)?;
+        Ok(len.and_then(|len| out.get(..len)))
+    }
+
+    /// Gives the chip back; `None` if pairing it was interrupted by dropping its future.
+    #[must_use]
+    pub fn release(self) -> Option<Stsafe<I2C, D>> {
+        self.state.map(|state| match state {
+            State::Plain(vault) => vault.release(),
+            State::Sealed(vault) => vault.release().close(),
+        })
+    }
+
+    /// Carries out a request that concerns the stored settings. `None` for the others, which are the board's: versions,
+    /// reboot, scan, certificate.
+    ///
+    /// `keep` is called once if the chip is to be paired, with the host keys: it must store them in the device before it
+    /// returns `true`, since a chip whose host keys are lost keeps its sealed values for good. If it returns `false`, the
+    /// chip stays as it is.
+    pub async fn carry_out<'s>(
+        &mut self,
+        request: Request<'_>,
+        shown: &'s mut Shown,
+        keep: impl FnOnce(&HostKeys) -> bool,
+    ) -> Option<Answer<'s>> {
+        let done = match request {
+            Request::Versions | Request::Reboot | Request::Scan | Request::Certificate => return None,
+            Request::Store(setting, value) => self.set(kept(setting), value).await.map(|_| Answer::Done),
+            Request::StoreUds(uds) => self.set(Kept::Uds, uds).await.map(identity),
+            Request::GenerateUds { replace } => match &mut self.state {
+                None => Ok(Answer::Failed(INTERRUPTED)),
+                Some(state) => either!(state, vault => vault.generate_uds(replace).await).map(identity),
+            },
+            Request::EnableSecure(level) => self.enable_secure(level, keep).await,
+            Request::Show => self.show(shown).await.map(Answer::Settings),
+        };
+        Some(done.unwrap_or_else(|error| refusal(&error)))
+    }
+
+    async fn set(&mut self, setting: Kept, value: &[u8]) -> Result<Stored, VaultError<I2C::Error>> {
+        let state = self.state.as_mut().ok_or(VaultError::Value(setting))?;
+        // An empty value is a cleared one.
+        if value.is_empty() {
+            either!(state, vault => vault.remove(setting).await)?;
+            return Ok(Stored::Replaced);
+        }
+        either!(state, vault => vault.set(setting, value).await)
+    }
+
+    async fn enable_secure(
+        &mut self,
+        level: SecureLevel<'_>,
+        keep: impl FnOnce(&HostKeys) -> bool,
+    ) -> Result<Answer<'static>, VaultError<I2C::Error>> {
+        let vault = match &mut self.state {
+            None => return Ok(Answer::Failed(INTERRUPTED)),
+            Some(State::Sealed(vault)) => {
+                // Ends what an interruption may have left plain.
+                vault.adopt().await?;
+                return Ok(Answer::Exists);
+            }
+            Some(State::Plain(vault)) => vault,
+        };
+        if vault.is_paired() {
+            return Ok(Answer::Failed("the secure chip is paired with other keys"));
+        }
+        let keys = match level {
+            SecureLevel::Preset => level1_keys(),
+            SecureLevel::Given(key) => host_keys(key),
+            SecureLevel::Random => {
+                let mut key = Zeroizing::new([0; 32]);
+                vault.chip().random(&mut *key).await?;
+                host_keys(&key)
+            }
+        };
+        // What cannot be adopted is found out before anything is done that cannot be undone.
+        vault.adopt().await?;
+        if !keep(&keys) {
+            return Ok(Answer::Failed("the device cannot keep the key"));
+        }
+        if !vault.pair(&keys, Irreversible::i_know_this_cannot_be_undone()).await? {
+            return Ok(Answer::Failed("the secure chip is paired with other keys"));
+        }
+        if let Some(State::Plain(vault)) = self.state.take() {
+            let mut vault = vault.into_sealed(keys);
+            let sealed = vault.adopt().await;
+            self.state = Some(State::Sealed(vault));
+            sealed?;
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn show<'s>(&mut self, shown: &'s mut Shown) -> Result<Settings<'s>, VaultError<I2C::Error>> {
+        let Some(state) = &mut self.state else { return Ok(Settings::default()) };
+        let secure_channel = matches!(state, State::Sealed(_));
+        let wifi_password = either!(state, vault => vault.contains(Kept::WifiPassword).await)?;
+        let uds = either!(state, vault => vault.contains(Kept::Uds).await)?;
+        let Shown { wifi_ssid, connection, dps_endpoint, dps_id_scope, registration_id } = shown;
+        Ok(Settings {
+            wifi_ssid: self.get(Kept::WifiSsid, wifi_ssid).await?,
+            wifi_password,
+            connection: self.get(Kept::Connection, connection).await?,
+            dps_endpoint: self.get(Kept::DpsEndpoint, dps_endpoint).await?,
+            dps_id_scope: self.get(Kept::DpsIdScope, dps_id_scope).await?,
+            registration_id: self.get(Kept::RegistrationId, registration_id).await?,
+            uds,
+            secure_channel,
+        })
+    }
+}
+
+const INTERRUPTED: &str = "an earlier command was interrupted, restart the device";
+
+/// The vault's name for the console's setting.
+fn kept(setting: Setting) -> Kept {
+    match setting {
+        Setting::WifiSsid => Kept::WifiSsid,
+        Setting::WifiPassword => Kept::WifiPassword,
+        Setting::HubConnectionString | Setting::DpsConnectionString => Kept::Connection,
+        Setting::DpsEndpoint => Kept::DpsEndpoint,
+        Setting::DpsIdScope => Kept::DpsIdScope,
+        Setting::RegistrationId => Kept::RegistrationId,
+    }
+}
+
+/// The MAC key and the cipher key, one after the other.
+fn host_keys(key: &[u8; 32]) -> HostKeys {
+    let (mut mac, mut cipher) = ([0; 16], [0; 16]);
+    mac.iter_mut().chain(&mut cipher).zip(key).for_each(|(to, from)| *to = *from);
+    let keys = HostKeys::new(mac, cipher);
+    mac.zeroize();
+    cipher.zeroize();
+    keys
+}
+
+fn identity(stored: Stored) -> Answer<'static> {
+    match stored {
+        Stored::New | Stored::Unchanged => Answer::Done,
+        Stored::Replaced => Answer::Replaced,
+    }
+}
+
+/// What the user is told.
+fn refusal<E>(error: &VaultError<E>) -> Answer<'static> {
+    Answer::Failed(match error {
+        VaultError::Exists(_) => return Answer::Exists,
+        VaultError::Chip(Error::Timeout { .. }) => "the secure chip does not answer",
+        VaultError::Chip(Error::Device(_)) => "the secure chip refused",
+        VaultError::Chip(_) => "the secure chip could not be spoken to",
+        VaultError::Layout(_) => "this secure chip has other zones",
+        VaultError::Damaged(Kept::Uds) => "the stored UDS is damaged, store it anew",
+        VaultError::Damaged(_) => "a stored value is damaged, store it anew",
+        VaultError::Sealed(_) => "the secure channel is enabled, and its key is missing",
+        VaultError::NotSealed(_) => "a stored value is not sealed, repeat enable_secure",
+        VaultError::NotWritten(_) => "it reads back differently",
+        _ => "it is not possible",
+    })
+}
