@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = devkit_app::identity::SECURITY_VERSION)]
     pub svn: u64,
 
-    /// Where to write the certificate; `-` is standard output [default: `<ID>.pem` in the current directory]
+    /// Where to write the certificate; `-` is standard output; without it, `<ID>.pem` in the current directory
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
