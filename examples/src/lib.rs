@@ -2,4 +2,5 @@
 
 pub mod cert_gen;
 pub mod cloud;
+pub mod local_cloud;
 pub mod zero_touch;

@@ -1,24 +1,33 @@
 //! How a local cloud is set up.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::pki::{Authority, ServerCertificate};
+use super::pki::{Authority, DPS_HOST, ServerCertificate};
 use super::tls::TlsVersions;
 
 /// Settings of a local cloud. `Config::default()` is a complete, working set on ports chosen by the system.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// TCP port of DPS over MQTT on 127.0.0.1; 0: chosen by the system.
+    /// The address of this machine to listen on.
+    pub address: IpAddr,
+    /// TCP port of DPS over MQTT; 0: chosen by the system.
     pub dps_port: u16,
-    /// TCP port of the hub over MQTT on 127.0.0.1; 0: chosen by the system.
+    /// TCP port of the hub over MQTT; 0: chosen by the system. If it is that of DPS, the name that a client asks for in
+    /// its TLS handshake (SNI) says which of the two it wants.
     pub hub_port: u16,
-    /// TCP port of DPS over HTTPS on 127.0.0.1; 0: chosen by the system.
+    /// TCP port of DPS over HTTPS; 0: chosen by the system.
     pub https_port: u16,
+    /// The provisioning service's host name.
+    pub dps_name: String,
     /// The id scope that devices must name.
     pub id_scope: String,
-    /// The hub's host name: what DPS assigns, what user names and tokens must name, and what its certificate is for.
+    /// The hub's host name: what DPS assigns, and what user names and tokens must name.
     pub hub_name: String,
+    /// Further names and IP addresses for the server certificate, which has `dps_name`, `hub_name`, `address`, `localhost`
+    /// and `127.0.0.1` anyway.
+    pub names: Vec<String>,
     /// Folder with enrolments (see [`Enrollments`](super::Enrollments)), read anew at every registration.
     pub enrollments: Option<PathBuf>,
     /// How often a registration is answered with `assigning` before it is `assigned`.
@@ -39,14 +48,32 @@ pub struct Config {
     pub c2d_max_deliveries: u32,
 }
 
+impl Config {
+    /// All names and addresses in the server certificate, the first one in its common name.
+    pub(super) fn certificate_names(&self) -> Vec<String> {
+        let mut names = vec![self.dps_name.clone(), self.hub_name.clone()];
+        if !self.address.is_unspecified() {
+            names.push(self.address.to_string());
+        }
+        names.extend(["localhost", "127.0.0.1"].map(str::to_owned));
+        names.extend(self.names.iter().cloned());
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
             dps_port: 0,
             hub_port: 0,
             https_port: 0,
+            dps_name: DPS_HOST.to_owned(),
             id_scope: "0ne00000000".to_owned(),
             hub_name: "local-hub.azure-devices.net".to_owned(),
+            names: Vec::new(),
             enrollments: None,
             assigning_polls: 1,
             retry_after: Some(3),

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::clock;
@@ -11,7 +12,7 @@ use super::fault::Endpoint;
 use super::properties::Properties;
 
 /// A message from a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Telemetry {
     /// `deviceId` or `deviceId/moduleId`.
@@ -19,13 +20,15 @@ pub struct Telemetry {
     /// The property bag, percent-decoded, system properties (`$.ct`, ...) included.
     pub properties: Properties,
     /// The payload.
+    #[serde(serialize_with = "text_or_hex")]
     pub body: Vec<u8>,
     /// Quality of service it came with.
     pub qos: u8,
 }
 
 /// Something that happened in the cloud.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Event {
     /// The provisioning service assigned a device to the hub.
@@ -83,6 +86,7 @@ pub enum Event {
         /// The device's status.
         status: i32,
         /// The device's answer.
+        #[serde(serialize_with = "text_or_hex")]
         body: Vec<u8>,
     },
     /// A device changed its reported properties.
@@ -111,6 +115,27 @@ impl Event {
             | Self::MethodAnswered { device, .. }
             | Self::TwinReported { device, .. } => Some(device),
         }
+    }
+}
+
+/// For programs: a string if it is UTF-8, else `{"hex": ".."}`.
+fn text_or_hex<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => text.serialize(serializer),
+        Err(_) => json!({ "hex": hex::encode(body) }).serialize(serializer),
+    }
+}
+
+impl Event {
+    /// For programs: an object with the member `event` (`registered`, `telemetry`, ...), `time`, and the fields of this type in
+    /// camel case. A body is a string if it is UTF-8, else `{"hex": ".."}`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut event = json!(self);
+        if let Value::Object(members) = &mut event {
+            members.insert("time".to_owned(), clock::now().into());
+        }
+        event
     }
 }
 

@@ -1,7 +1,7 @@
 //! Starting and stopping a local cloud, and the back end's side of the hub.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,17 +22,18 @@ use super::hub::topic::{Subscription, module_input};
 use super::hub::twin::with_version;
 use super::hub::{Credential, Device, MethodResponse, PendingMethod, ToSession};
 use super::percent;
-use super::pki::{Authority, DPS_HOST};
+use super::pki::Authority;
 use super::properties::Properties;
+use super::server::{self, Service};
 use super::shared::Shared;
-use super::{server, tls};
+use super::tls;
 
 /// Where a local cloud begins.
 #[derive(Debug)]
 pub struct LocalCloud;
 
 impl LocalCloud {
-    /// Starts both services on 127.0.0.1, within the present tokio runtime.
+    /// Starts both services, within the present tokio runtime.
     ///
     /// # Errors
     /// A port that cannot be listened on, or no randomness for keys.
@@ -41,12 +42,9 @@ impl LocalCloud {
             Some(authority) => authority.clone(),
             None => Authority::generate().map_err(io::Error::other)?,
         };
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let addresses = Addresses {
-            dps: local(config.dps_port),
-            https: local(config.https_port),
-            hub: local(config.hub_port),
-        };
+        let at = |port| SocketAddr::from((config.address, port));
+        let addresses =
+            Addresses { dps: at(config.dps_port), https: at(config.https_port), hub: at(config.hub_port) };
         start_on(Arc::new(Shared::new(config, authority)), addresses).await
     }
 }
@@ -82,20 +80,30 @@ struct Addresses {
 }
 
 async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> {
-    let names = [DPS_HOST, &shared.config.hub_name, "localhost", "127.0.0.1"].map(str::to_owned);
+    let names = shared.config.certificate_names();
     let identity = shared.authority.server(&names, shared.config.certificate).map_err(io::Error::other)?;
     let config = tls::server_config(identity, shared.config.tls).map_err(io::Error::other)?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let (drops, _) = watch::channel(0);
     let dps = TcpListener::bind(wanted.dps).await?;
     let https = TcpListener::bind(wanted.https).await?;
-    let hub = TcpListener::bind(wanted.hub).await?;
-    let addresses = Addresses { dps: dps.local_addr()?, https: https.local_addr()?, hub: hub.local_addr()? };
-    let tasks = [(Endpoint::Dps, dps), (Endpoint::DpsHttps, https), (Endpoint::Hub, hub)]
+    let one_port = wanted.dps.port() != 0 && wanted.dps == wanted.hub;
+    let hub = if one_port { None } else { Some(TcpListener::bind(wanted.hub).await?) };
+    let dps_address = dps.local_addr()?;
+    let hub_address = hub.as_ref().map_or(Ok(dps_address), TcpListener::local_addr)?;
+    let addresses = Addresses { dps: dps_address, https: https.local_addr()?, hub: hub_address };
+    let mut listeners = vec![(Service::Only(Endpoint::DpsHttps), https)];
+    match hub {
+        Some(hub) => {
+            listeners.extend([(Service::Only(Endpoint::Dps), dps), (Service::Only(Endpoint::Hub), hub)]);
+        }
+        None => listeners.push((Service::Named, dps)),
+    }
+    let tasks = listeners
         .into_iter()
-        .map(|(endpoint, listener)| {
+        .map(|(service, listener)| {
             let drops = drops.subscribe();
-            tokio::spawn(server::accept(shared.clone(), endpoint, listener, acceptor.clone(), drops))
+            tokio::spawn(server::accept(shared.clone(), service, listener, acceptor.clone(), drops))
         })
         .collect();
     Ok(Handle { shared, addresses, tasks, drops })

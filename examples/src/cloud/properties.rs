@@ -66,7 +66,8 @@ impl Properties {
     }
 
     /// Reads a bag; `None` if a name is empty or something is not percent-encoded text.
-    pub(super) fn parse(bag: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(bag: &str) -> Option<Self> {
         let mut entries = Vec::new();
         for (name, value) in percent::pairs(bag) {
             let name = percent::decode(name).filter(|name| !name.is_empty())?;
@@ -89,6 +90,13 @@ impl Properties {
             })
             .collect();
         parts.join("&")
+    }
+}
+
+/// For programs: an object; a bare name has the value `null`.
+impl serde::Serialize for Properties {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 

@@ -19,6 +19,42 @@ use super::{dps, hub};
 
 pub(super) type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 
+/// What is served behind a port.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Service {
+    /// This one, by whatever name it is called.
+    Only(Endpoint),
+    /// DPS or the hub over MQTT, whichever the client names in its TLS handshake.
+    Named,
+}
+
+impl Service {
+    /// The endpoint for a client that asked for this name.
+    fn endpoint(self, shared: &Shared, name: Option<&str>) -> Result<Endpoint, String> {
+        match (self, name) {
+            (Self::Only(endpoint), _) => Ok(endpoint),
+            (Self::Named, Some(name)) if name.eq_ignore_ascii_case(&shared.config.dps_name) => {
+                Ok(Endpoint::Dps)
+            }
+            (Self::Named, Some(name)) if name.eq_ignore_ascii_case(&shared.config.hub_name) => {
+                Ok(Endpoint::Hub)
+            }
+            (Self::Named, Some(name)) => Err(format!("TLS: no service is called {name}")),
+            (Self::Named, None) => {
+                Err("TLS: the client does not say which service it wants (SNI)".to_owned())
+            }
+        }
+    }
+
+    /// The endpoint to name while it is not known.
+    fn presumed(self) -> Endpoint {
+        match self {
+            Self::Only(endpoint) => endpoint,
+            Self::Named => Endpoint::Dps,
+        }
+    }
+}
+
 /// How long a client may take for the TLS handshake, and then for its CONNECT.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The longest silence the service bears, whatever keep-alive a client asks for.
@@ -27,7 +63,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(1767);
 /// Accepts connections until dropped. A change of `drops` ends the connections that are open then.
 pub(super) async fn accept(
     shared: Arc<Shared>,
-    endpoint: Endpoint,
+    service: Service,
     listener: TcpListener,
     tls: TlsAcceptor,
     drops: watch::Receiver<u64>,
@@ -43,7 +79,7 @@ pub(super) async fn accept(
                     let address = address.to_string();
                     connections.spawn(async move {
                         tokio::select! {
-                            () = serve(&shared, endpoint, stream, &address, tls) => {}
+                            () = serve(&shared, service, stream, &address, tls) => {}
                             _ = drops.changed() => {}
                         }
                     });
@@ -56,20 +92,25 @@ pub(super) async fn accept(
     }
 }
 
-async fn serve(shared: &Arc<Shared>, endpoint: Endpoint, stream: TcpStream, address: &str, tls: TlsAcceptor) {
+async fn serve(shared: &Arc<Shared>, service: Service, stream: TcpStream, address: &str, tls: TlsAcceptor) {
     if let Some(delay) = shared.faults.connect_delay() {
         tokio::time::sleep(delay).await;
     }
     // Small packets must not wait for each other; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
+    let refused = |reason| shared.refused(service.presumed(), address, reason);
     let stream = match timeout(PATIENCE, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(e)) => return shared.refused(endpoint, address, format!("TLS: {e}")),
-        Err(_) => return shared.refused(endpoint, address, "TLS: handshake took too long".to_owned()),
+        Ok(Err(e)) => return refused(format!("TLS: {e}")),
+        Err(_) => return refused("TLS: handshake took too long".to_owned()),
+    };
+    let endpoint = match service.endpoint(shared, stream.get_ref().1.server_name()) {
+        Ok(endpoint) => endpoint,
+        Err(reason) => return refused(reason),
     };
     let chain = match peer_chain(&stream) {
         Ok(chain) => chain,
-        Err(e) => return shared.refused(endpoint, address, format!("TLS: {e}")),
+        Err(e) => return refused(format!("TLS: {e}")),
     };
     let link = |stream| Link::new(stream, endpoint, shared.faults.clone());
     match endpoint {

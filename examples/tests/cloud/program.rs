@@ -1,17 +1,20 @@
 //! The program `local-cloud`, driven through its console.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 
 use mqtt_protocol_core::mqtt::packet::Qos;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::client::{Client, Connect, Identity, connect_tls};
 use crate::flow::{ANSWERS, ask};
 
 /// Reads on to a line with this in it.
-async fn line_with(lines: &mut Lines<BufReader<ChildStdout>>, text: &str) -> String {
+async fn line_with(lines: &mut Output, text: &str) -> String {
     let mut seen = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.contains(text) {
@@ -23,24 +26,40 @@ async fn line_with(lines: &mut Lines<BufReader<ChildStdout>>, text: &str) -> Str
     panic!("the program ended without {text:?}; it said:\n{seen}");
 }
 
+type Output = Lines<BufReader<ChildStdout>>;
+
+fn program(args: &[&str], paths: &[(&str, &Path)]) -> (Child, ChildStdin, Output) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local-cloud"));
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    for (option, path) in paths {
+        command.arg(option).arg(path);
+    }
+    let mut program = command.spawn().unwrap();
+    let console = program.stdin.take().unwrap();
+    let lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    (program, console, lines)
+}
+
+/// Reads on to the JSON event of this name.
+async fn event(lines: &mut Output, name: &str) -> Value {
+    loop {
+        let line = lines.next_line().await.unwrap().expect("the program ended");
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        if event["event"] == name {
+            return event;
+        }
+    }
+}
+
 #[tokio::test]
 async fn console() {
     let folder = tempfile::tempdir().unwrap();
     let enrollments = folder.path().join("enrolments");
     let root = folder.path().join("root.pem");
-    let mut program = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
-        .args(["--dps-port=0", "--hub-port=0", "--https-port=0", "--id-scope=0neABC", "--assigning-polls=0"])
-        .arg("--enrollments")
-        .arg(&enrollments)
-        .arg("--out-ca")
-        .arg(&root)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut console = program.stdin.take().unwrap();
-    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let (mut program, mut console, mut lines) = program(
+        &["--dps-port=0", "--hub-port=0", "--https-port=0", "--id-scope=0neABC", "--assigning-polls=0"],
+        &[("--enrollments", &enrollments), ("--out-ca", &root)],
+    );
     let mut addresses = HashMap::new();
     for _ in 0..5 {
         let line = lines.next_line().await.unwrap().unwrap();
@@ -103,12 +122,113 @@ async fn console() {
         ("twin d []", "error: the patch is not a JSON object"),
         ("method d", "error: which method?"),
         ("dance", "error: unknown command \"dance\""),
+        ("refuse hub 9", "error: a CONNACK code is 1 to 5"),
+        ("refuse moon 5", "error: no service is called \"moon\""),
+        ("c2d d ?=x y", "error: the properties"),
     ] {
         type_in(command).await;
         line_with(&mut lines, error).await;
     }
+    type_in("c2d d ?led=on%21&bare now").await;
+    let (topic, payload, id) = client.message().await;
+    assert!(topic.ends_with("&led=on%21&bare"), "{topic}");
+    assert_eq!(payload, b"now");
+    client.puback(id.unwrap()).await;
     type_in("drop").await;
     line_with(&mut lines, "Device [d] disconnected").await;
+    type_in("quit").await;
+    assert!(program.wait().await.unwrap().success());
+}
+
+/// For programs, and for devices that know one address only: one port for DPS and hub, told apart by the name that the device asks
+/// for; TLS 1.2 only; the root in DER; events as JSON.
+#[tokio::test]
+async fn one_port_and_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let enrollments = folder.path().join("enrolments");
+    let (root_pem, root_der) = (folder.path().join("root.pem"), folder.path().join("root.der"));
+    // An address of the loopback network that no other process uses, so that a fixed port is free.
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let listen = format!("--listen=127.77.{high}.{}", low.max(1));
+    let (mut program, mut console, mut lines) = program(
+        &[
+            &listen,
+            "--dps-port=8883",
+            "--hub-port=8883",
+            "--https-port=8443",
+            "--assigning-polls=0",
+            "--tls=1.2",
+            "--hub-name=my-hub.azure-devices.net",
+            "--name=gateway.local",
+            "--json",
+        ],
+        &[("--enrollments", &enrollments), ("--out-ca", &root_pem), ("--out-ca-der", &root_der)],
+    );
+    let ready = event(&mut lines, "ready").await;
+    assert_eq!((&ready["dps"], &ready["idScope"]), (&ready["hub"], &"0ne00000000".into()));
+    let address: SocketAddr = ready["dps"].as_str().unwrap().parse().unwrap();
+    assert_eq!(address.port(), 8883);
+    let root = std::fs::read(&root_der).unwrap();
+    let device = Identity::self_signed("d");
+    std::fs::write(enrollments.join("d.pem"), device.leaf_pem()).unwrap();
+    let open = |host: &'static str, version| {
+        let (root, device) = (root.clone(), device.clone());
+        async move { connect_tls(address, host, &root, Some(&device), &[version]).await }
+    };
+    let (v12, v13) = (&rustls::version::TLS12, &rustls::version::TLS13);
+    assert!(open("my-hub.azure-devices.net", v13).await.is_err());
+    assert!(event(&mut lines, "refused").await["reason"].as_str().unwrap().starts_with("TLS: "));
+
+    let mut client = Client::new(open("global.azure-devices-provisioning.net", v12).await.unwrap());
+    assert_eq!(client.connect(&Connect::dps("0ne00000000", "d")).await, Some(0));
+    client.subscribe(ANSWERS, Qos::AtLeastOnce).await.unwrap();
+    let put = "$dps/registrations/PUT/iotdps-register/?$rid=1";
+    assert_eq!(ask(&mut client, put, b"{}").await.2["registrationState"]["assignedHub"], ready["hubName"]);
+    assert_eq!(event(&mut lines, "registered").await["registrationId"], "d");
+
+    let mut client = Client::new(open("my-hub.azure-devices.net", v12).await.unwrap());
+    assert_eq!(client.connect(&Connect::hub("my-hub.azure-devices.net", "d")).await, Some(0));
+    assert_eq!(event(&mut lines, "connected").await["device"], "d");
+    for (body, shown) in [(&b"hi"[..], Value::from("hi")), (&[0xff], serde_json::json!({"hex": "ff"}))] {
+        assert!(client.publish_acked("devices/d/messages/events/a=1&bare&%24.ce=utf-8", body).await);
+        let telemetry = event(&mut lines, "telemetry").await;
+        assert_eq!(telemetry["body"], shown);
+        assert_eq!(telemetry["properties"], serde_json::json!({"a": "1", "bare": null, "$.ce": "utf-8"}));
+    }
+    // A name of the certificate, but of no service; and no name at all.
+    for host in ["gateway.local", "127.0.0.1"] {
+        let client = Client::new(open(host, v12).await.unwrap());
+        assert!(
+            event(&mut lines, "refused").await["reason"].as_str().unwrap().starts_with("TLS: "),
+            "{host}"
+        );
+        drop(client);
+    }
+
+    let mut type_in = async |line: &str| console.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    type_in("devices").await;
+    let answer = event(&mut lines, "answer").await;
+    assert_eq!(answer["devices"], serde_json::json!([{"id": "d", "connected": true}]));
+    assert_eq!(answer["command"], "devices");
+    type_in("twin d {\"a\":1}").await;
+    assert_eq!(event(&mut lines, "answer").await["desiredVersion"], 2);
+    type_in("twin nobody").await;
+    assert_eq!(event(&mut lines, "error").await["message"], "the hub has no such device");
+    type_in("disable d").await;
+    assert_eq!(event(&mut lines, "disconnected").await["reason"], "device disabled");
+    let connect = async || {
+        let mut client = Client::new(open("my-hub.azure-devices.net", v12).await.unwrap());
+        client.connect(&Connect::hub("my-hub.azure-devices.net", "d")).await
+    };
+    assert_eq!(connect().await, Some(5));
+    type_in("enable d").await;
+    event(&mut lines, "answer").await;
+    type_in("refuse hub 3").await;
+    event(&mut lines, "answer").await;
+    assert_eq!((connect().await, connect().await), (Some(3), Some(0)));
+    type_in("delete d").await;
+    event(&mut lines, "answer").await;
+    assert_eq!(connect().await, Some(5));
     type_in("quit").await;
     assert!(program.wait().await.unwrap().success());
 }
