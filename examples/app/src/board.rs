@@ -1,33 +1,126 @@
-//! What the application needs of a board: a secret, a firmware image, a network, sensors, and somebody to tell.
+//! What the application needs of a board: a bus, a byte stream to the user, buttons and lamps, a network, and the system
+//! itself. Everything else (secure element, display, sensors, console) the application does over these.
 
-use core::fmt::{Debug, Display};
+use core::fmt::{Debug, Display, Formatter};
+use core::net::IpAddr;
 
-use dice_core::Uds;
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::i2c::I2c;
 use embedded_io_async::{Read, Write};
+use heapless::{String, Vec};
+use stsafe_a100::mac::HostKeys;
 
 use crate::event::Event;
 use crate::identity::Identity;
-use crate::telemetry::Reading;
 
-/// A board the application runs on.
+/// A board the application runs on: the types of its parts, and a way to lend them all at once.
 ///
 /// Futures run on one executor on one core, as firmware does, so none needs to be [`Send`].
-#[allow(async_fn_in_trait, reason = "used on single-core executors only")]
 pub trait Board {
-    /// Why the secret cannot be read.
-    type Error: Debug + Display;
+    /// The I2C bus with the secure element (0x20), the display (0x3C) and the sensors (0x5F, 0x5C). The application
+    /// shares it among their drivers.
+    type I2c: I2c;
+    /// Waits on the bus's behalf, such as [`embassy_time::Delay`].
+    type Delay: DelayNs;
+    /// The terminal: a serial line at 115200 8N1. What is not read in time may be lost.
+    type Console: Read + Write;
+    /// Buttons and lamps.
+    type Panel: Panel;
+    /// The way to the world.
+    type Network: Network;
+    /// Tells the network's state while the network is busy.
+    type Link: Link;
+    /// Flash, watchdog, reset.
+    type System: System;
 
-    /// Reads the Unique Device Secret from where the board keeps it.
-    ///
-    /// # Errors
-    /// The board's own.
-    async fn uds(&mut self) -> Result<Uds, Self::Error>;
+    /// Lends all parts.
+    fn parts(&mut self) -> Parts<'_, Self>;
+}
 
-    /// The whole firmware image as it lies in flash: what is measured.
+/// The parts of a [`Board`].
+#[allow(missing_debug_implementations, reason = "hardware has nothing to print")]
+pub struct Parts<'b, B: Board + ?Sized> {
+    /// See [`Board::I2c`].
+    pub i2c: &'b mut B::I2c,
+    /// See [`Board::Delay`].
+    pub delay: &'b mut B::Delay,
+    /// See [`Board::Console`].
+    pub console: &'b mut B::Console,
+    /// See [`Board::Panel`].
+    pub panel: &'b mut B::Panel,
+    /// See [`Board::Network`].
+    pub network: &'b mut B::Network,
+    /// See [`Board::Link`].
+    pub link: &'b B::Link,
+    /// See [`Board::System`].
+    pub system: &'b mut B::System,
+}
+
+/// One of the two buttons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Button {
+    /// Left: held at the start, it opens the configuration console.
+    A,
+    /// Right.
+    B,
+}
+
+/// One of the three lamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lamp {
+    /// Lit while the network is up.
+    Wifi,
+    /// Lit while the hub is connected.
+    Azure,
+    /// Lit while telemetry is switched on.
+    User,
+}
+
+/// A colour of the RGB lamp, 0 is off and 255 full for each part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rgb {
+    /// Red part.
+    pub red: u8,
+    /// Green part.
+    pub green: u8,
+    /// Blue part.
+    pub blue: u8,
+}
+
+impl Rgb {
+    /// Dark.
+    pub const OFF: Self = Self { red: 0, green: 0, blue: 0 };
+    /// Red, for a message from the cloud.
+    pub const RED: Self = Self { red: 255, green: 0, blue: 0 };
+    /// Blue, for a message the hub has acknowledged.
+    pub const BLUE: Self = Self { red: 0, green: 0, blue: 255 };
+}
+
+/// Buttons and lamps. All dark at the start.
+#[allow(async_fn_in_trait, reason = "used on single-core executors only")]
+pub trait Panel {
+    /// Whether the button is down now. Asked about twenty times a second; the application does the debouncing.
+    async fn is_pressed(&mut self, button: Button) -> bool;
+
+    /// Switches a lamp.
+    async fn set_lamp(&mut self, lamp: Lamp, on: bool);
+
+    /// Sets the colour of the RGB lamp.
+    async fn set_rgb(&mut self, color: Rgb);
+}
+
+/// Flash, identity of the hardware, watchdog and reset.
+pub trait System {
+    /// The whole firmware image as it lies in flash: what is measured. Nothing in it may change while it runs.
     fn image(&self) -> &[u8];
 
     /// The firmware's version, such as `2.0.0`.
     fn firmware_version(&self) -> &str;
+
+    /// Further lines for the console's `version`, such as the board's name and the radio's firmware.
+    fn versions(&self) -> &[&str] {
+        &[]
+    }
 
     /// The board's MAC address.
     fn mac(&self) -> [u8; 6];
@@ -35,12 +128,57 @@ pub trait Board {
     /// A random number, to spread devices over time. Nothing secret comes of it.
     fn random(&mut self) -> u32;
 
-    /// Reads the sensors.
-    async fn read_sensors(&mut self) -> Reading;
+    /// What ended the last run, if it was not a power cut or a reset that was asked for: the text of a panic, a hard fault
+    /// with its address, the watchdog. Kept in memory that a reset does not clear, and forgotten when taken.
+    fn take_crash(&mut self) -> Option<Crash> {
+        None
+    }
 
-    /// Tells the user, on whatever the board has: display, lamps, console.
-    fn report(&mut self, event: &Event<'_>);
+    /// Feeds the watchdog, which should bite after 5 to 30 s without. Called about once a second while every task of the
+    /// application makes progress.
+    fn feed_watchdog(&mut self) {}
+
+    /// Restarts the device. May return where there is nothing to restart; the application ends then.
+    fn reset(&mut self);
+
+    /// The keys of the channel to the secure element, if the device has been paired with it.
+    fn host_keys(&self) -> Option<HostKeys> {
+        None
+    }
+
+    /// Keeps the keys of the channel to the secure element; `true` when they lie safely in flash. A device that cannot keep
+    /// them, as by default, cannot be paired.
+    fn keep_host_keys(&mut self, keys: &HostKeys) -> bool {
+        let _ = keys;
+        false
+    }
+
+    /// Hears of every step of the application, for debugging and demonstrations.
+    fn observe(&mut self, event: &Event<'_>) {
+        let _ = event;
+    }
 }
+
+/// The text of a crash; a longer one is cut.
+pub type Crash = String<192>;
+
+/// Name and password of a wireless network.
+#[derive(Clone, Copy)]
+pub struct Wifi<'a> {
+    /// Its name, 1 to 32 bytes.
+    pub ssid: &'a [u8],
+    /// Its password, up to 63 bytes; empty for an open network.
+    pub password: &'a [u8],
+}
+
+impl Debug for Wifi<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Wifi {{ ssid: \"{}\", .. }}", self.ssid.escape_ascii())
+    }
+}
+
+/// Names of the wireless networks around: the first ten.
+pub type Networks = Vec<Vec<u8, 32>, 10>;
 
 /// The board's way to the world.
 #[allow(async_fn_in_trait, reason = "used on single-core executors only")]
@@ -49,8 +187,30 @@ pub trait Network {
     type Stream<'s>: Read + Write
     where
         Self: 's;
-    /// Why there is no connection.
+    /// Why there is no network, or no connection.
     type Error: Debug + Display;
+
+    /// Joins the network and returns when the device has an address. A wired network takes no notice of `wifi`; a wireless
+    /// one without it fails. Called again after a failure; may take as long as it needs, the future is dropped after a
+    /// minute.
+    ///
+    /// # Errors
+    /// The network's own.
+    async fn join(&mut self, wifi: Option<Wifi<'_>>) -> Result<(), Self::Error>;
+
+    /// Asks for the time of day (SNTP), in seconds since 1970, and remembers it for the check of certificates.
+    ///
+    /// # Errors
+    /// The network's own.
+    async fn unix_time(&mut self) -> Result<u64, Self::Error>;
+
+    /// Looks for wireless networks; a wired network finds none.
+    ///
+    /// # Errors
+    /// The network's own.
+    async fn scan(&mut self) -> Result<Networks, Self::Error> {
+        Ok(Networks::new())
+    }
 
     /// Connects to a host with TLS, checks that it is that host, and offers `identity` as client certificate.
     ///
@@ -63,6 +223,12 @@ pub trait Network {
         identity: &Identity,
     ) -> Result<Self::Stream<'_>, Self::Error>;
 
-    /// Whether the same connection may succeed later without anybody changing something.
+    /// Whether the same call may succeed later without anybody changing something.
     fn is_retriable(error: &Self::Error) -> bool;
+}
+
+/// The state of the network, asked for while [`Network`] is lent to a connection.
+pub trait Link {
+    /// The device's address; `None` while the network is down.
+    fn address(&self) -> Option<IpAddr>;
 }

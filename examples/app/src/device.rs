@@ -2,75 +2,85 @@
 
 use core::fmt;
 
-use dice_core::{MacAddress, RegistrationId};
+use dice_core::{MacAddress, RegistrationId, Uds};
 use dps_client::{Backoff, Config, Timing};
 use iothub_mqtt::provision::MIN_BODY;
-use iothub_mqtt::runner::{self, Connector, Device, Memory, Policy, Target};
+use iothub_mqtt::runner::{self, Connector, Device, Memory, Policy, Service, Target};
 use iothub_mqtt::{ClientOptions, Error};
+use stsafe_a100::asynch::Stsafe;
+use stsafe_a100::vault::{Setting, VaultError};
 
-use crate::board::{Board, Network};
+use crate::board::{Board, Network, Parts, System};
+use crate::console::SettingStore;
 use crate::event::Event;
 use crate::identity::{Identity, IdentityError, Profile};
+use crate::settings::Settings;
 use crate::work::Work;
 
-/// What the user configures.
+/// What the firmware fixes for all its devices; what differs from one to the next is in [`Settings`].
 #[derive(Clone, Debug)]
-pub struct Settings<'a> {
-    /// Host name of the provisioning service.
-    pub endpoint: &'a str,
-    /// The provisioning service's id scope.
-    pub id_scope: &'a str,
-    /// The id to register with; `None` builds it from MAC address and firmware version.
-    pub registration_id: Option<&'a str>,
+pub struct Options {
     /// How the identity is derived.
     pub profile: Profile,
-    /// Time between two telemetry messages, in milliseconds.
+    /// Time between two telemetry messages, in milliseconds, until the twin says otherwise.
     pub telemetry_interval_ms: u32,
     /// The waits between attempts.
     pub backoff: Backoff,
 }
 
-impl<'a> Settings<'a> {
-    /// The settings every device has, with the tutorial's interval of two seconds.
-    #[must_use]
-    pub fn new(id_scope: &'a str) -> Self {
-        Self {
-            endpoint: dps_client::GLOBAL_ENDPOINT,
-            id_scope,
-            registration_id: None,
-            profile: Profile::default(),
-            telemetry_interval_ms: 2000,
-            backoff: Backoff::DEFAULT,
-        }
+impl Default for Options {
+    /// The standard identity, and the tutorial's interval of two seconds.
+    fn default() -> Self {
+        Self { profile: Profile::default(), telemetry_interval_ms: 2000, backoff: Backoff::DEFAULT }
     }
 }
 
 /// Why the application stopped: something that trying again does not mend. The text names the step.
+///
+/// `I` is the error of the board's I2C bus, `N` that of its network.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Failure<B, N> {
-    /// The secret could not be read.
-    Secret(B),
+pub enum Failure<I, N> {
+    /// The secure element, or what is stored in it.
+    Vault(VaultError<I>),
+    /// A setting is missing.
+    Missing(Setting),
     /// The registration id or the measurement is refused.
     Identity(IdentityError),
     /// The settings are refused.
     Settings(dps_client::Error),
+    /// There is no network, and there will be none.
+    Network(N),
     /// The cloud is out of reach for good: refused, or not who it should be.
     Cloud(runner::Failure<N>),
 }
 
-impl<B: fmt::Display, N: fmt::Display> fmt::Display for Failure<B, N> {
+/// The [`Failure`] of a [`Board`].
+pub type FailureOf<B> = Failure<
+    <<B as Board>::I2c as embedded_hal_async::i2c::ErrorType>::Error,
+    <<B as Board>::Network as Network>::Error,
+>;
+
+impl<I, N> From<VaultError<I>> for Failure<I, N> {
+    fn from(error: VaultError<I>) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl<I: fmt::Debug, N: fmt::Display> fmt::Display for Failure<I, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret(cause) => write!(f, "reading the device secret: {cause}"),
+            Self::Vault(cause) => write!(f, "reading the settings: {cause}"),
+            Self::Missing(setting) => write!(f, "no {setting} is stored"),
             Self::Identity(cause) => write!(f, "deriving the identity: {cause}"),
             Self::Settings(cause) => write!(f, "settings: {cause}"),
+            Self::Network(cause) => write!(f, "joining the network: {cause}"),
             Self::Cloud(cause) => cause.fmt(f),
         }
     }
 }
 
-impl<B: fmt::Debug + fmt::Display, N: fmt::Debug + fmt::Display> core::error::Error for Failure<B, N> {}
+impl<I: fmt::Debug, N: fmt::Debug + fmt::Display> core::error::Error for Failure<I, N> {}
 
 /// Longest message received from the hub, its topic included.
 const RX: usize = 4096;
@@ -80,44 +90,40 @@ const TX: usize = 2048;
 const REGISTRATION: usize = 2048;
 
 /// Runs the device until something fails for good.
-pub async fn run<B: Board, N: Network>(
-    board: &mut B,
-    network: &mut N,
-    settings: &Settings<'_>,
-) -> Failure<B::Error, N::Error> {
-    match live(board, network, settings).await {
+pub async fn run<B: Board>(board: &mut B, options: &Options) -> FailureOf<B> {
+    match live(board.parts(), options).await {
         Err(failure) => failure,
         // The application never asks the runner to stop.
         Ok(()) => Failure::Cloud(runner::Failure::Settings(Error::Disconnected)),
     }
 }
 
-async fn live<B: Board, N: Network>(
-    board: &mut B,
-    network: &mut N,
-    settings: &Settings<'_>,
-) -> Result<(), Failure<B::Error, N::Error>> {
+async fn live<B: Board>(parts: Parts<'_, B>, options: &Options) -> Result<(), FailureOf<B>> {
+    let Parts { i2c, delay, network, system, .. } = parts;
+    let mut store = SettingStore::open(Stsafe::new(&mut *i2c, &mut *delay), system.host_keys()).await?;
+    let settings = Settings::read(&mut store).await?;
+    let id_scope = settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
     let mut id_text = [0; RegistrationId::DEFAULT_MAX_LEN];
-    let id = match settings.registration_id {
+    let id = match settings.registration_id() {
         Some(id) => RegistrationId::new(id),
-        None => RegistrationId::default_for(MacAddress(board.mac()), board.firmware_version(), &mut id_text),
+        None => {
+            RegistrationId::default_for(MacAddress(system.mac()), system.firmware_version(), &mut id_text)
+        }
     }
     .map_err(|error| Failure::Identity(error.into()))?;
-    let identity = boot(board, &settings.profile, id).await?;
+    let identity = boot::<B>(&mut store, system, &options.profile, id).await?;
+    drop(store);
 
-    let config = Config::new(settings.id_scope, id.as_str()).map_err(Failure::Settings)?;
-    let config = config.with_timing(Timing { backoff: settings.backoff, ..Timing::DEFAULT });
+    network.join(settings.wifi()).await.map_err(Failure::Network)?;
+    let config = Config::new(id_scope, id.as_str()).map_err(Failure::Settings)?;
+    let config = config.with_timing(Timing { backoff: options.backoff, ..Timing::DEFAULT });
     // What is not subscribed to is not sent: the application has no twin.
-    let client = ClientOptions { twin: false, ..ClientOptions::new(board.random()) };
-    let policy = Policy { backoff: settings.backoff, ..Policy::DEFAULT };
+    let client = ClientOptions { twin: false, ..ClientOptions::new(system.random()) };
+    let policy = Policy { backoff: options.backoff, ..Policy::DEFAULT };
+    let (host, port) = settings.endpoint();
     let mut device: Device<'_, _> = Device::new(
-        runner::Settings {
-            provisioning_host: settings.endpoint,
-            client,
-            policy,
-            ..runner::Settings::new(config)
-        },
-        xorshift(board.random()),
+        runner::Settings { provisioning_host: host, client, policy, ..runner::Settings::new(config) },
+        xorshift(system.random()),
     );
     let mut memory = Memory {
         rx: &mut [0; RX],
@@ -127,21 +133,23 @@ async fn live<B: Board, N: Network>(
         body: &mut [0; MIN_BODY],
         token: &mut [],
     };
-    let mut work = Work::new(board, settings.telemetry_interval_ms);
-    let mut connector = WithIdentity { network, identity: &identity };
+    let mut work = Work::new(system, options.telemetry_interval_ms);
+    let mut connector = WithIdentity { network, identity: &identity, provisioning_port: port };
     device.run(&mut work, &mut connector, &mut memory, None).await.map_err(Failure::Cloud)
 }
 
 /// Derives the identity; the secret is wiped when this returns.
-async fn boot<B: Board, E>(
-    board: &mut B,
+async fn boot<B: Board>(
+    store: &mut SettingStore<&mut B::I2c, &mut B::Delay>,
+    system: &mut B::System,
     profile: &Profile,
     id: RegistrationId<'_>,
-) -> Result<Identity, Failure<B::Error, E>> {
-    let uds = board.uds().await.map_err(Failure::Secret)?;
-    let identity = Identity::derive(profile, &uds, board.image(), board.firmware_version(), id);
+) -> Result<Identity, FailureOf<B>> {
+    let bytes = store.uds().await?.ok_or(Failure::Missing(Setting::Uds))?;
+    let uds = Uds::from_bytes(*bytes).map_err(|error| Failure::Identity(error.into()))?;
+    let identity = Identity::derive(profile, &uds, system.image(), system.firmware_version(), id);
     let identity = identity.map_err(Failure::Identity)?;
-    board.report(&Event::IdentityDerived {
+    system.observe(&Event::IdentityDerived {
         registration_id: id.as_str(),
         firmware: identity.firmware(),
         certificate: identity.certificate(),
@@ -164,6 +172,7 @@ fn xorshift(seed: u32) -> impl FnMut() -> u32 {
 struct WithIdentity<'a, N> {
     network: &'a mut N,
     identity: &'a Identity,
+    provisioning_port: u16,
 }
 
 impl<N: Network> Connector for WithIdentity<'_, N> {
@@ -174,7 +183,11 @@ impl<N: Network> Connector for WithIdentity<'_, N> {
     type Error = N::Error;
 
     async fn connect(&mut self, target: Target<'_>) -> Result<N::Stream<'_>, N::Error> {
-        self.network.connect(target.host, target.port, self.identity).await
+        let port = match target.service {
+            Service::Provisioning { .. } => self.provisioning_port,
+            Service::Hub(_) => target.port,
+        };
+        self.network.connect(target.host, port, self.identity).await
     }
 
     fn is_retriable(error: &N::Error) -> bool {

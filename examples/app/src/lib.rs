@@ -17,10 +17,12 @@ pub mod console;
 pub mod device;
 pub mod event;
 pub mod identity;
+pub mod settings;
 pub mod telemetry;
 mod work;
 
-pub use board::{Board, Network};
-pub use device::{Failure, Settings, run};
+pub use board::{Board, Link, Network, Panel, Parts, System};
+pub use device::{Failure, FailureOf, Options, run};
 pub use event::Event;
 pub use identity::{Identity, Profile};
+pub use settings::Settings;

@@ -12,19 +12,19 @@ pub const ALERT_PROPERTY: &str = "temperatureAlert";
 pub const ALERT_ABOVE: i32 = 30_00;
 
 /// One reading of the sensors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Temperature in hundredths of a degree Celsius.
-    pub temperature: i32,
-    /// Relative humidity in hundredths of a percent.
-    pub humidity: i32,
+    /// Temperature in hundredths of a degree Celsius; `None` if its sensor does not answer.
+    pub temperature: Option<i32>,
+    /// Relative humidity in hundredths of a percent; `None` if its sensor does not answer.
+    pub humidity: Option<i32>,
 }
 
 impl Reading {
     /// `true` or `false`, the value of [`ALERT_PROPERTY`].
     #[must_use]
     pub fn alert(&self) -> &'static str {
-        if self.temperature > ALERT_ABOVE { "true" } else { "false" }
+        if self.temperature.is_some_and(|degrees| degrees > ALERT_ABOVE) { "true" } else { "false" }
     }
 
     /// The JSON body of message number `message_id`. A device id holds no character that JSON escapes
@@ -33,12 +33,13 @@ impl Reading {
     pub fn body(&self, device_id: &str, message_id: u32) -> String<MAX_BODY> {
         let mut body = String::new();
         // Cannot overflow: a device id of 128 bytes (the service's limit) and three numbers fit.
-        let _ = write!(
-            body,
-            r#"{{"deviceId":"{device_id}","messageId":{message_id},"temperature":{},"humidity":{}}}"#,
-            Hundredths(self.temperature),
-            Hundredths(self.humidity)
-        );
+        let _ = write!(body, r#"{{"deviceId":"{device_id}","messageId":{message_id}"#);
+        for (name, value) in [("temperature", self.temperature), ("humidity", self.humidity)] {
+            if let Some(value) = value {
+                let _ = write!(body, r#","{name}":{}"#, Hundredths(value));
+            }
+        }
+        let _ = body.push('}');
         body
     }
 }
@@ -60,19 +61,21 @@ mod tests {
 
     #[test]
     fn body_is_json_with_two_decimals() {
-        let reading = Reading { temperature: -5, humidity: 48_10 };
+        let reading = Reading { temperature: Some(-5), humidity: Some(48_10) };
         assert_eq!(
             reading.body("dev-1", 7).as_str(),
             r#"{"deviceId":"dev-1","messageId":7,"temperature":-0.05,"humidity":48.10}"#
         );
         let longest: std::string::String = core::iter::repeat_n('d', 128).collect();
-        let worst = Reading { temperature: i32::MIN, humidity: i32::MIN }.body(&longest, u32::MAX);
+        let worst =
+            Reading { temperature: Some(i32::MIN), humidity: Some(i32::MIN) }.body(&longest, u32::MAX);
         assert!(worst.ends_with("-21474836.48}"), "{worst}");
+        assert_eq!(Reading::default().body("d", 1).as_str(), r#"{"deviceId":"d","messageId":1}"#);
     }
 
     #[test]
     fn alert_is_raised_above_the_limit_only() {
-        assert_eq!(Reading { temperature: ALERT_ABOVE, humidity: 0 }.alert(), "false");
-        assert_eq!(Reading { temperature: ALERT_ABOVE + 1, humidity: 0 }.alert(), "true");
+        assert_eq!(Reading { temperature: Some(ALERT_ABOVE), humidity: None }.alert(), "false");
+        assert_eq!(Reading { temperature: Some(ALERT_ABOVE + 1), humidity: None }.alert(), "true");
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use devkit_app::telemetry::Reading;
-use devkit_app::{Board, Event, Identity, Network};
-use dice_core::Uds;
+use devkit_app::board::{Button, Lamp, Rgb, Wifi};
+use devkit_app::{Board, Event, Identity, Link, Network, Panel, Parts, System};
 use embedded_io_adapters::tokio_1::FromTokio;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use stsafe_a100::sim::{VirtualBus, VirtualChip, VirtualDelay};
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_rustls::TlsConnector;
@@ -82,11 +84,68 @@ impl std::error::Error for ConnectError {
     }
 }
 
-/// A board made of this machine: a secret, an image and a MAC address of its own.
-#[derive(Debug)]
+/// A board made of this machine and a virtual secure element.
+#[allow(missing_debug_implementations, reason = "a terminal's stream has nothing to print")]
 pub struct HostBoard {
-    /// The device secret, as its secure element would hold it.
-    pub uds: Zeroizing<[u8; Uds::LEN]>,
+    bus: VirtualBus,
+    delay: VirtualDelay,
+    console: FromTokio<DuplexStream>,
+    panel: HostPanel,
+    network: HostNetwork,
+    link: HostLink,
+    system: HostSystem,
+}
+
+impl HostBoard {
+    /// A board with this secure element, and the other end of its serial line.
+    #[must_use]
+    pub fn new(chip: &VirtualChip, network: HostNetwork, system: HostSystem) -> (Self, DuplexStream) {
+        let (console, terminal) = tokio::io::duplex(1 << 16);
+        let board = Self {
+            bus: chip.bus(),
+            delay: chip.delay(),
+            console: FromTokio::new(console),
+            panel: HostPanel,
+            network,
+            link: HostLink,
+            system,
+        };
+        (board, terminal)
+    }
+}
+
+impl Board for HostBoard {
+    type I2c = VirtualBus;
+    type Delay = VirtualDelay;
+    type Console = FromTokio<DuplexStream>;
+    type Panel = HostPanel;
+    type Network = HostNetwork;
+    type Link = HostLink;
+    type System = HostSystem;
+
+    fn parts(&mut self) -> Parts<'_, Self> {
+        let Self { bus, delay, console, panel, network, link, system } = self;
+        Parts { i2c: bus, delay, console, panel, network, link, system }
+    }
+}
+
+/// Nobody presses a button, nobody sees a lamp.
+#[derive(Debug)]
+pub struct HostPanel;
+
+impl Panel for HostPanel {
+    async fn is_pressed(&mut self, _: Button) -> bool {
+        false
+    }
+
+    async fn set_lamp(&mut self, _: Lamp, _: bool) {}
+
+    async fn set_rgb(&mut self, _: Rgb) {}
+}
+
+/// The firmware image, the MAC address, and who listens to the device's events.
+#[derive(Debug)]
+pub struct HostSystem {
     /// The firmware image in its flash.
     pub image: Vec<u8>,
     /// The firmware's version.
@@ -97,13 +156,7 @@ pub struct HostBoard {
     pub told: UnboundedSender<Told>,
 }
 
-impl Board for HostBoard {
-    type Error = dice_core::Error;
-
-    async fn uds(&mut self) -> Result<Uds, dice_core::Error> {
-        Uds::from_bytes(*self.uds)
-    }
-
+impl System for HostSystem {
     fn image(&self) -> &[u8] {
         &self.image
     }
@@ -120,14 +173,21 @@ impl Board for HostBoard {
         rand::random()
     }
 
-    async fn read_sensors(&mut self) -> Reading {
-        // A room at 22 to 32 degrees, so that the alert is seen now and then.
-        Reading { temperature: rand::random_range(22_00..32_00), humidity: rand::random_range(40_00..60_00) }
-    }
+    fn reset(&mut self) {}
 
-    fn report(&mut self, event: &Event<'_>) {
+    fn observe(&mut self, event: &Event<'_>) {
         // When nobody listens any more, the story is over.
         let _ = self.told.send(event.into());
+    }
+}
+
+/// This machine is always on the network.
+#[derive(Debug)]
+pub struct HostLink;
+
+impl Link for HostLink {
+    fn address(&self) -> Option<IpAddr> {
+        Some(Ipv4Addr::LOCALHOST.into())
     }
 }
 
@@ -143,6 +203,15 @@ pub struct HostNetwork {
 impl Network for HostNetwork {
     type Stream<'s> = FromTokio<TlsStream<TcpStream>>;
     type Error = ConnectError;
+
+    async fn join(&mut self, _: Option<Wifi<'_>>) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    async fn unix_time(&mut self) -> Result<u64, ConnectError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map(|since| since.as_secs()).map_err(|error| invalid(error.to_string()))
+    }
 
     async fn connect(
         &mut self,

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use devkit_app::{Failure, Settings};
+use devkit_app::{FailureOf, Options};
 use dps_client::Backoff;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use stsafe_a100::blocking::{Stsafe, Vault};
+use stsafe_a100::sim::{self, VirtualChip};
+use stsafe_a100::vault::{Layout, Setting};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::args::{Args, Break};
-use super::board::{ConnectError, HostBoard, HostNetwork, Told};
+use super::board::{HostBoard, HostNetwork, HostSystem, Told};
 use super::device::{Device, FIRMWARE_VERSION};
 use crate::cert_gen::{self, args::ProfileName};
 use crate::cloud::{self, LocalCloud};
@@ -25,7 +28,7 @@ const BACKOFF: Backoff = Backoff { min_ms: 500, max_ms: 4000, jitter_ms: 250 };
 const ASSIGNING_POLLS: u32 = 1;
 const GREETING: &str = "Hello from the cloud";
 
-type DeviceFailure = Failure<dice_core::Error, ConnectError>;
+type DeviceFailure = FailureOf<HostBoard>;
 
 /// Tells the story with this device.
 pub(super) async fn tell(args: &Args, device: Device) -> Result<()> {
@@ -123,10 +126,10 @@ async fn at_home(
     }
 
     narrator.step("The device boots: it reads its secret, measures its image, derives its identity");
-    let settings = settings(args, dps_client::GLOBAL_ENDPOINT, &id_scope);
-    let (mut board, told) = board(device);
-    let mut network = HostNetwork { hosts: HashMap::from(hosts), roots: Arc::new(board_roots) };
-    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &mut network, &settings)) };
+    let options = options(args);
+    let network = HostNetwork { hosts: HashMap::from(hosts), roots: Arc::new(board_roots) };
+    let (mut board, told) = board(device, network, dps_client::GLOBAL_ENDPOINT, &id_scope)?;
+    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &options)) };
 
     let registration_id = derived(&mut narrator, &mut watch, certificate).await?;
 
@@ -176,10 +179,10 @@ async fn abroad(
 
     narrator.step("The device boots: it reads its secret, measures its image, derives its identity");
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let settings = settings(args, endpoint, id_scope);
-    let (mut board, told) = board(device);
-    let mut network = HostNetwork { hosts: HashMap::new(), roots: Arc::new(roots) };
-    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &mut network, &settings)) };
+    let options = options(args);
+    let network = HostNetwork { hosts: HashMap::new(), roots: Arc::new(roots) };
+    let (mut board, told) = board(device, network, endpoint, id_scope)?;
+    let mut watch = Watch { told, device: Box::pin(devkit_app::run(&mut board, &options)) };
     derived(&mut narrator, &mut watch, &certificate).await?;
 
     narrator.step("It registers: the provisioning service answers with its hub");
@@ -189,20 +192,27 @@ async fn abroad(
     narrator.until(&mut watch, |told| (told == Told::Delivered).then_some(())).await
 }
 
-fn settings<'a>(args: &Args, endpoint: &'a str, id_scope: &'a str) -> Settings<'a> {
-    Settings {
-        endpoint,
-        profile: Device::profile(args.profile),
-        telemetry_interval_ms: 1000,
-        backoff: BACKOFF,
-        ..Settings::new(id_scope)
-    }
+fn options(args: &Args) -> Options {
+    Options { profile: Device::profile(args.profile), telemetry_interval_ms: 1000, backoff: BACKOFF }
 }
 
-fn board(device: Device) -> (HostBoard, UnboundedReceiver<Told>) {
+/// The board of this device, its settings in its secure element.
+fn board(
+    device: Device,
+    network: HostNetwork,
+    endpoint: &str,
+    id_scope: &str,
+) -> Result<(HostBoard, UnboundedReceiver<Told>)> {
+    let chip = VirtualChip::new(sim::Profile::az3166(), VirtualChip::random_seed()?);
+    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166)?;
+    vault.set(Setting::Uds, device.uds.as_ref())?;
+    vault.set(Setting::DpsEndpoint, endpoint.as_bytes())?;
+    vault.set(Setting::DpsIdScope, id_scope.as_bytes())?;
     let (told, listener) = unbounded_channel();
-    let Device { uds, image, mac, .. } = device;
-    (HostBoard { uds, image, version: FIRMWARE_VERSION.to_owned(), mac, told }, listener)
+    let Device { image, mac, .. } = device;
+    let system = HostSystem { image, version: FIRMWARE_VERSION.to_owned(), mac, told };
+    let (board, _terminal) = HostBoard::new(&chip, network, system);
+    Ok((board, listener))
 }
 
 /// Waits for the device's own certificate and compares it with the enrolled one.
