@@ -122,7 +122,11 @@ pub(super) struct Chip {
     address: u8,
     powered: bool,
     hung: bool,
+    /// What a write has brought so far.
+    incoming: Option<Vec<u8>>,
     response: Option<Vec<u8>>,
+    /// What a read has not taken yet.
+    outgoing: VecDeque<u8>,
     /// Applied to the next read only.
     glitch: Option<(usize, u8)>,
     ready_ns: u64,
@@ -143,7 +147,9 @@ impl Chip {
             store_error: None,
             powered: true,
             hung: false,
+            incoming: None,
             response: None,
+            outgoing: VecDeque::new(),
             glitch: None,
             ready_ns: 0,
             refused_reads: 0,
@@ -169,7 +175,9 @@ impl Chip {
     pub(super) fn reset(&mut self) {
         self.model.volatile = Volatile::default();
         self.hung = false;
+        self.incoming = None;
         self.response = None;
+        self.outgoing.clear();
         self.glitch = None;
         self.refused_reads = 0;
         self.ready_ns = match self.busy {
@@ -230,8 +238,9 @@ impl Chip {
         if there { Ok(()) } else { Err(BusError::AddressNack) }
     }
 
-    /// A write transaction: START, address, `bytes`, STOP.
-    pub(super) fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), BusError> {
+    /// START and address for a write; what an unfinished one before it has brought is lost.
+    pub(super) fn start_write(&mut self, address: u8) -> Result<(), BusError> {
+        self.incoming = None;
         self.address(address)?;
         if let Some(wake_up) = self.model.volatile.asleep {
             // The START condition that wakes the chip is not acknowledged yet.
@@ -243,15 +252,37 @@ impl Chip {
         if self.nacks(|fault| if let Fault::NackWrites(left) = fault { Some(left) } else { None }) {
             return Err(BusError::AddressNack);
         }
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.response = None;
-        for _ in bytes {
-            self.pass_byte()?;
-        }
-        self.receive(bytes.to_vec());
+        self.incoming = Some(Vec::new());
         Ok(())
+    }
+
+    /// A byte of a write.
+    pub(super) fn put(&mut self, byte: u8) -> Result<(), BusError> {
+        self.response = None;
+        self.pass_byte()?;
+        self.incoming.as_mut().ok_or(BusError::DataNack)?.push(byte);
+        Ok(())
+    }
+
+    /// STOP: a command that has arrived is executed.
+    pub(super) fn stop(&mut self) {
+        if let Some(frame) = self.incoming.take().filter(|frame| !frame.is_empty()) {
+            self.receive(frame);
+        }
+    }
+
+    /// A write transaction: START, address, `bytes`, STOP.
+    pub(super) fn write(&mut self, address: u8, bytes: &[u8]) -> Result<(), BusError> {
+        self.write_unfinished(address, bytes)?;
+        self.stop();
+        Ok(())
+    }
+
+    /// A write without its STOP. A repeated START may follow: the chip only takes a command at a STOP condition, so
+    /// it loses it.
+    pub(super) fn write_unfinished(&mut self, address: u8, bytes: &[u8]) -> Result<(), BusError> {
+        self.start_write(address)?;
+        bytes.iter().try_for_each(|byte| self.put(*byte))
     }
 
     /// Executes a command that has arrived.
@@ -314,9 +345,9 @@ impl Chip {
         }
     }
 
-    /// A read transaction: START, address, bytes, STOP. The response can be read again from its first byte until the
-    /// next command; behind its end comes 0xFF.
-    pub(super) fn read(&mut self, address: u8, out: &mut [u8]) -> Result<(), BusError> {
+    /// START and address for a read.
+    pub(super) fn start_read(&mut self, address: u8) -> Result<(), BusError> {
+        self.incoming = None;
         self.address(address)?;
         if self.nacks(|fault| if let Fault::NackReads(left) = fault { Some(left) } else { None }) {
             return Err(BusError::AddressNack);
@@ -329,20 +360,23 @@ impl Chip {
         if let Some((at, mask)) = self.glitch.take() {
             flip(&mut response, at, mask);
         }
-        let bytes = response.into_iter().chain(core::iter::repeat(0xFF));
-        for (to, from) in out.iter_mut().zip(bytes) {
-            // A chip that goes away leaves the line high; the host acknowledges reads itself and does not notice.
-            *to =
-                if self.powered && self.response.is_some() && self.pass_byte().is_ok() { from } else { 0xFF };
-        }
+        self.outgoing = response.into();
         Ok(())
     }
 
-    /// A write followed by a repeated START: the chip only takes a command at a STOP condition, so it loses it.
-    pub(super) fn write_unfinished(&mut self, address: u8, bytes: &[u8]) -> Result<(), BusError> {
-        self.address(address)?;
-        self.response = None;
-        bytes.iter().try_for_each(|_| self.pass_byte())
+    /// The next byte of a read.
+    pub(super) fn get(&mut self) -> u8 {
+        // A chip that goes away leaves the line high; the host acknowledges reads itself and does not notice.
+        let there = self.powered && self.response.is_some() && self.pass_byte().is_ok();
+        self.outgoing.pop_front().filter(|_| there).unwrap_or(0xFF)
+    }
+
+    /// A read transaction: START, address, bytes, STOP. The response can be read again from its first byte until the
+    /// next command; behind its end comes 0xFF.
+    pub(super) fn read(&mut self, address: u8, out: &mut [u8]) -> Result<(), BusError> {
+        self.start_read(address)?;
+        out.fill_with(|| self.get());
+        Ok(())
     }
 
     pub(super) fn save(&mut self) {

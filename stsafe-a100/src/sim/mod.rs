@@ -6,7 +6,10 @@
 //!
 //! let chip = VirtualChip::new(Profile::az3166(), [7; 32]);
 //! let mut bus = chip.bus();
-//! bus.write(0x20, &[0x00, 0xA4, 0x7E, 0x37])?; // Echo A4
+//! bus.write(0x20, &[0x00, 0xA4, 0xEC, 0x69])?; // Echo A4
+//! let mut answer = [0; 6];
+//! bus.read(0x20, &mut answer)?;
+//! assert_eq!(answer, [0x00, 0x00, 0x03, 0xA4, 0xEC, 0x69]);
 //! # Ok::<(), stsafe_a100::sim::BusError>(())
 //! ```
 //!
@@ -103,6 +106,17 @@ impl VirtualChip {
     #[must_use]
     pub fn delay(&self) -> VirtualDelay {
         VirtualDelay { chip: self.clone() }
+    }
+
+    /// The chip's side of its bus, byte by byte.
+    #[must_use]
+    pub fn pins(&self) -> VirtualPins {
+        VirtualPins { chip: self.clone() }
+    }
+
+    /// Lets time pass on the chip's clock.
+    pub fn elapse(&self, ns: u64) {
+        self.lock().now_ns += ns;
     }
 
     /// Nanoseconds on the chip's clock: bytes at 400 kHz and delays.
@@ -312,6 +326,41 @@ impl embedded_hal_async::i2c::I2c<SevenBitAddress> for VirtualBus {
     }
 }
 
+/// The chip's bus, byte by byte: for simulated controllers that make the conditions on the wires themselves.
+#[derive(Clone, Debug)]
+pub struct VirtualPins {
+    chip: VirtualChip,
+}
+
+impl VirtualPins {
+    /// START or repeated START, and the address byte.
+    ///
+    /// # Errors
+    /// The address is not acknowledged, or a fault was injected.
+    pub fn start(&mut self, address: u8, read: bool) -> Result<(), BusError> {
+        let mut chip = self.chip.lock();
+        if read { chip.start_read(address) } else { chip.start_write(address) }
+    }
+
+    /// A byte from the host.
+    ///
+    /// # Errors
+    /// It is not acknowledged.
+    pub fn put(&mut self, byte: u8) -> Result<(), BusError> {
+        self.chip.lock().put(byte)
+    }
+
+    /// A byte to the host.
+    pub fn get(&mut self) -> u8 {
+        self.chip.lock().get()
+    }
+
+    /// STOP: a command that has arrived is executed.
+    pub fn stop(&mut self) {
+        self.chip.lock().stop();
+    }
+}
+
 /// Delays on the chip's clock.
 #[derive(Clone, Debug)]
 pub struct VirtualDelay {
@@ -320,7 +369,7 @@ pub struct VirtualDelay {
 
 impl embedded_hal::delay::DelayNs for VirtualDelay {
     fn delay_ns(&mut self, ns: u32) {
-        self.chip.lock().now_ns += u64::from(ns);
+        self.chip.elapse(u64::from(ns));
     }
 }
 
