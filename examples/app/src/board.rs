@@ -129,10 +129,13 @@ pub trait System {
     fn random(&mut self) -> u32;
 
     /// What ended the last run, if it was not a power cut or a reset that was asked for: the text of a panic, a hard fault
-    /// with its address, the watchdog. Kept in memory that a reset does not clear, and forgotten when taken.
-    fn take_crash(&mut self) -> Option<Crash> {
+    /// with its address, the watchdog. Kept in memory that a reset does not clear.
+    fn crash(&self) -> Option<Crash> {
         None
     }
+
+    /// Forgets the crash: it has been reported.
+    fn forget_crash(&mut self) {}
 
     /// Feeds the watchdog, which should bite after 5 to 30 s without. Called about once a second while every task of the
     /// application makes progress.
