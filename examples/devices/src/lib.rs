@@ -1,14 +1,11 @@
-//! The peripherals of the AZ3166 as models: secure element, display, sensors, buttons and lamps, for boards that are
-//! emulated.
-//!
-//! [`DevKit`] is all of them, wired as on the board. A simulated microcontroller drives its [`Bus`] byte by byte; an
-//! emulated board of another kind reaches the same models over a serial line, see [`bridge`].
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod board;
 pub mod bridge;
 mod bus;
 mod panel;
+mod sensors;
 mod ssd1306;
 mod stsafe;
 
@@ -17,5 +14,6 @@ pub use bridge_protocol::{Buttons, Lamp};
 pub use board::DevKit;
 pub use bus::{Bus, I2cSlave, Shared, TransactionError, shared};
 pub use panel::{Change, Panel};
+pub use sensors::{Hts221, Lis2mdl, Lps22hb, Lsm6dsl};
 pub use ssd1306::{Picture, Ssd1306};
 pub use stsafe::Stsafe;

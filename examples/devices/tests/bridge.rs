@@ -112,7 +112,7 @@ fn a_bus_scan_finds_what_is_there() {
     let (mut board, server) = connect(devkit());
     let found: Vec<u8> =
         (0..=protocol::MAX_ADDRESS).filter(|address| board.write(*address, &[]).is_ok()).collect();
-    assert_eq!(found, [0x20, 0x3C]);
+    assert_eq!(found, [0x1E, 0x20, 0x3C, 0x5C, 0x5F, 0x6A]);
     drop(board);
     server.join().unwrap().unwrap();
 }
