@@ -21,8 +21,8 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 use crate::assignment::{
     Assignment, ConnectionProfile, MAX_DEVICE_ID, MAX_HUB, Substatus, is_device_id, is_host,
 };
-use crate::buf::Writer;
 use crate::{Config, Error};
+use azure_iot_common::text::Writer;
 
 const MAGIC: &[u8; 4] = b"DPSA";
 const VERSION: u8 = 1;
@@ -131,7 +131,7 @@ impl Assignment {
             form.bytes(part);
         }
         form.bytes(&digest.finalize().to_le_bytes());
-        form.finish()
+        Ok(form.finish()?)
     }
 
     /// Reads the stored form at the beginning of `stored`; what follows it (the rest of a flash page) is not looked at.

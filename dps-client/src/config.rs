@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::json;
 use crate::message::{PartWriter, write_csr, write_tpm};
-use crate::retry::Backoff;
+use azure_iot_common::Backoff;
 
 /// The public cloud's device endpoint. The name is configuration: national clouds and simulators have others.
 pub const GLOBAL_ENDPOINT: &str = "global.azure-devices-provisioning.net";

@@ -17,7 +17,7 @@ impl Word {
     pub(crate) fn new(word: crate::json::JsonStr<'_>) -> Self {
         let mut kept = heapless::String::new();
         // What does not fit is dropped.
-        let _ = word.copy_to(&mut kept);
+        let _ = word.copy_to(kept.as_mut_view());
         Self(kept)
     }
 
@@ -163,6 +163,15 @@ impl Error {
             // An allocation that failed or gave nothing may succeed when the service side has a hub again.
             Self::NotAssigned { status, .. } => *status != crate::Status::Disabled,
             _ => false,
+        }
+    }
+}
+
+impl From<azure_iot_common::Error> for Error {
+    fn from(error: azure_iot_common::Error) -> Self {
+        match error {
+            azure_iot_common::Error::BufferTooSmall { needed } => Self::BufferTooSmall { needed },
+            azure_iot_common::Error::Invalid { what, at } => Self::Invalid { what, at },
         }
     }
 }

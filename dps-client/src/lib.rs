@@ -14,20 +14,19 @@
 
 mod assignment;
 pub mod auth;
-mod buf;
 mod cache;
 mod config;
 mod error;
 #[cfg(feature = "https")]
 pub mod https;
-pub mod json;
 mod message;
 pub mod mqtt;
-pub mod percent;
 mod registration;
 mod retry;
 
 pub use assignment::{Assignment, ConnectionProfile, MAX_DEVICE_ID, MAX_HUB, Substatus};
+/// Reading JSON, percent-encoding, and the ladder of waiting times: shared with other clients of Azure's services.
+pub use azure_iot_common::{Backoff, json, percent};
 pub use cache::CacheError;
 pub use config::{
     API_VERSION_CONNECTION_PROFILE, API_VERSION_DEFAULT, Config, GLOBAL_ENDPOINT, MAX_API_VERSION,
@@ -38,4 +37,4 @@ pub use message::{OperationStatus, RegistrationState, ServiceError, Status};
 pub use registration::{
     Action, Answer, Event, Fault, MAX_OPERATION_ID, Operation, Progress, Registration, Request,
 };
-pub use retry::{Backoff, StatusClass};
+pub use retry::StatusClass;

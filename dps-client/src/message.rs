@@ -2,9 +2,9 @@
 //! operation, the state of the registration and the error.
 use core::fmt;
 
-use crate::buf::Writer;
 use crate::json::{self, JsonStr, Object, Value};
 use crate::{AnswerError, Config, Error};
+use azure_iot_common::text::Writer;
 
 /// State of a registration as the service words it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -384,5 +384,5 @@ pub(crate) fn write_register<'b>(
         write(config, &mut body);
     }
     body.text("}");
-    body.finish()
+    Ok(body.finish()?)
 }

@@ -4,10 +4,10 @@
 //! CONNECT: client id [`Config::registration_id`], [`user_name`], the SAS token as password or none with X.509,
 //! clean session. SUBSCRIBE [`SUBSCRIBE_FILTER`] with QoS 1. PUBLISH [`topic`] and
 //! [`Request::body`](crate::Request::body) with QoS 1. Messages that arrive go through [`parse_answer`].
-use crate::buf::{Writer, parse_u32};
 use crate::config::{MAX_API_VERSION, MAX_ID_SCOPE, MAX_PRODUCT, MAX_REGISTRATION_ID};
 use crate::registration::{MAX_OPERATION_ID, Operation, Request};
 use crate::{Answer, Config, Error, percent};
+use azure_iot_common::text::{Writer, parse_u32};
 
 /// Port of MQTT over TLS.
 pub const PORT: u16 = 8883;
@@ -66,7 +66,7 @@ pub fn user_name<'b>(config: &Config<'_>, out: &'b mut [u8]) -> Result<&'b str, 
         name.text(CLIENT_VERSION);
         percent::write(product.as_bytes(), &mut name);
     }
-    name.finish_str()
+    Ok(name.finish_str()?)
 }
 
 /// The topic to publish a request to, in a buffer of up to [`MAX_TOPIC`] bytes.
@@ -87,7 +87,7 @@ pub fn topic<'b>(request: &Request<'_>, out: &'b mut [u8]) -> Result<&'b str, Er
             topic.text(operation_id);
         }
     }
-    topic.finish_str()
+    Ok(topic.finish_str()?)
 }
 
 /// Takes a message of the service apart: `$dps/registrations/res/<status>/?$rid=<rid>[&retry-after=<seconds>]`, the

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::endpoint::{Endpoint, MAX_ID};
 use crate::property::{Encoded, Properties, SystemProperty};
-use crate::text::Writer;
+use azure_iot_common::text::Writer;
 
 /// Longest filter [`filter`] writes, in bytes.
 pub const MAX_FILTER: usize = "devices/".len() + MAX_ID + "/modules/".len() + MAX_ID + "/#".len();
@@ -22,7 +22,7 @@ pub fn filter<'b>(endpoint: &Endpoint<'_>, out: &'b mut [u8]) -> Result<&'b str,
     let mut text = Writer::new(out);
     endpoint.write_topic_base(&mut text);
     text.text(if endpoint.module_id().is_some() { "/#" } else { "/messages/devicebound/#" });
-    text.finish()
+    Ok(text.finish_str()?)
 }
 
 /// A message from the cloud.

@@ -1,11 +1,11 @@
 //! The hub client over one connection.
 
 use crate::clock::{left, now_ms};
-use crate::jitter::Jitter;
 use crate::session::{Inbound, Mqtt, Progress, QoS, Ticket};
 use crate::telemetry::Telemetry;
-use crate::text::Writer;
 use crate::{Endpoint, Error, c2d, method, twin};
+use azure_iot_common::backoff::Jitter;
+use azure_iot_common::text::{Writer, parse_u32};
 use embassy_time::with_timeout;
 use heapless::Vec;
 
@@ -145,10 +145,10 @@ impl TwinState {
     }
 
     fn answer<'a>(&mut self, answer: twin::Answer<'a>) -> Option<Event<'a>> {
-        let request = RequestId(u32::try_from(crate::topic::number(answer.request_id)?).ok()?);
+        let request = RequestId(parse_u32(answer.request_id)?);
         if self.tracker.is_expected(request.0) {
             if !answer.is_success() {
-                let random = self.jitter.next();
+                let random = self.jitter.draw();
                 self.tracker.failed(now_ms(), answer.retry_after_s, random);
                 return None;
             }
@@ -179,15 +179,14 @@ impl TwinState {
         let about_twin = if self.enabled { twin::Message::parse(topic, payload).ok() } else { None };
         if let Some(size) = oversized {
             match about_twin {
-                Some(twin::Message::Answer(answer)) => {
-                    let id = crate::topic::number(answer.request_id).and_then(|id| u32::try_from(id).ok());
-                    if id.is_some_and(|id| self.tracker.is_expected(id)) {
-                        self.tracker.unusable();
-                    }
+                Some(twin::Message::Answer(answer))
+                    if parse_u32(answer.request_id).is_some_and(|id| self.tracker.is_expected(id)) =>
+                {
+                    self.tracker.unusable();
                 }
                 // The change is in the whole twin, which may be smaller than the buffer yet.
                 Some(twin::Message::Desired(_)) => self.tracker.refresh(),
-                None => {}
+                Some(twin::Message::Answer(_)) | None => {}
             }
             return Some(Event::Oversized { topic, size });
         }
@@ -237,7 +236,7 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             endpoint,
             options,
             stage: Stage::New,
-            next_request: jitter.next(),
+            next_request: jitter.draw(),
             twin: TwinState {
                 tracker: twin::Tracker::new(options.twin_timing),
                 reports: Vec::new(),
@@ -332,7 +331,7 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         if !self.twin.enabled {
             return Ok(false);
         }
-        let random = self.twin.jitter.next();
+        let random = self.twin.jitter.draw();
         if !self.twin.tracker.wants(now, random) {
             return Ok(false);
         }
@@ -440,7 +439,7 @@ impl RequestId {
     /// The id as it stands in topics.
     fn text(self, out: &mut [u8; 10]) -> Result<&str, Error> {
         let mut text = Writer::new(out);
-        text.number(self.0.into());
-        text.finish()
+        text.decimal(self.0);
+        Ok(text.finish_str()?)
     }
 }

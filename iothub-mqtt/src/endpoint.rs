@@ -1,17 +1,23 @@
 //! Who the device is at which hub, and what CONNECT says about it.
 
 use crate::Error;
-use crate::text::{Writer, check};
+use crate::text::check;
+use azure_iot_common::text::Writer;
+#[cfg(feature = "dps")]
 use dps_client::Assignment;
 
 /// Port of MQTT over TLS.
 pub const PORT: u16 = 8883;
 
 /// Longest host name, in bytes.
-pub const MAX_HOST: usize = dps_client::MAX_HUB;
+pub const MAX_HOST: usize = 128;
 
 /// Longest device id or module id, in bytes.
-pub const MAX_ID: usize = dps_client::MAX_DEVICE_ID;
+pub const MAX_ID: usize = 128;
+
+// What the provisioning service assigns fits.
+#[cfg(feature = "dps")]
+const _: () = assert!(dps_client::MAX_HUB <= MAX_HOST && dps_client::MAX_DEVICE_ID <= MAX_ID);
 
 /// Longest client id: device id, slash, module id.
 pub const MAX_CLIENT_ID: usize = MAX_ID + 1 + MAX_ID;
@@ -70,6 +76,7 @@ impl<'a> Endpoint<'a> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
+    #[cfg(feature = "dps")]
     pub fn assigned(assignment: &'a Assignment) -> Result<Self, Error> {
         Self::new(assignment.hub(), assignment.device_id())
     }
@@ -123,7 +130,7 @@ impl<'a> Endpoint<'a> {
     pub fn client_id<'b>(&self, out: &'b mut [u8]) -> Result<&'b str, Error> {
         let mut text = Writer::new(out);
         self.write_client_id(&mut text);
-        text.finish()
+        Ok(text.finish_str()?)
     }
 
     fn write_client_id(&self, text: &mut Writer<'_>) {
@@ -165,7 +172,7 @@ impl<'a> Endpoint<'a> {
         if let Some(model) = announcement.model_id {
             text.text("&model-id=").encoded(model);
         }
-        text.finish()
+        Ok(text.finish_str()?)
     }
 
     /// Writes `devices/<id>[/modules/<id>]`, where all topics of the device begin.

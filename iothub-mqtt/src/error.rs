@@ -1,6 +1,7 @@
 //! The crate's one error type.
 
 use crate::translate::{Malformed, StreamError};
+use azure_iot_common::json::JsonError;
 use core::fmt;
 use embedded_io_async::ErrorKind;
 
@@ -27,7 +28,7 @@ pub enum Error {
     /// A topic is not of the kind asked for, or malformed; the text names the part at fault.
     BadTopic(&'static str),
     /// A document of the service is not JSON, or not of the form expected.
-    Json(dps_client::json::JsonError),
+    Json(JsonError),
     /// A document of the service lacks this member, or it has the wrong type.
     BadMember(&'static str),
     /// The server refused the connection.
@@ -49,8 +50,10 @@ pub enum Error {
     /// The message is larger than the service or the transmit buffer takes.
     TooLarge,
     /// Registration failed.
+    #[cfg(feature = "dps")]
     Registration(dps_client::Error),
     /// The connection to the provisioning service ended before the registration was decided.
+    #[cfg(feature = "dps")]
     RegistrationInterrupted(dps_client::Fault),
 }
 
@@ -118,15 +121,17 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::ConnectionRefused(refusal) => matches!(refusal, Refusal::Unavailable | Refusal::Other(_)),
+            #[cfg(feature = "dps")]
             Self::Registration(error) => error.is_retriable(),
+            #[cfg(feature = "dps")]
+            Self::RegistrationInterrupted(_) => true,
             Self::Disconnected
             | Self::Transport(_)
             | Self::Malformed(_)
             | Self::Protocol
             | Self::Timeout(_)
             | Self::Busy
-            | Self::SubscriptionRefused
-            | Self::RegistrationInterrupted(_) => true,
+            | Self::SubscriptionRefused => true,
             Self::BufferTooSmall { .. }
             | Self::Invalid { .. }
             | Self::BadTopic(_)
@@ -178,7 +183,9 @@ impl fmt::Display for Error {
             Self::Timeout(what) => write!(f, "no {what} in time"),
             Self::Busy => f.write_str("too many messages in flight"),
             Self::TooLarge => f.write_str("message too large"),
+            #[cfg(feature = "dps")]
             Self::Registration(e) => write!(f, "registration failed: {e}"),
+            #[cfg(feature = "dps")]
             Self::RegistrationInterrupted(e) => write!(f, "registration interrupted: {e}"),
         }
     }
@@ -189,12 +196,23 @@ impl core::error::Error for Error {
         match self {
             Self::Json(e) => Some(e),
             Self::Malformed(e) => Some(e),
+            #[cfg(feature = "dps")]
             Self::Registration(e) => Some(e),
             _ => None,
         }
     }
 }
 
+impl From<azure_iot_common::Error> for Error {
+    fn from(error: azure_iot_common::Error) -> Self {
+        match error {
+            azure_iot_common::Error::BufferTooSmall { needed } => Self::BufferTooSmall { needed },
+            azure_iot_common::Error::Invalid { what, at } => Self::Invalid { what, at },
+        }
+    }
+}
+
+#[cfg(feature = "dps")]
 impl From<dps_client::Error> for Error {
     fn from(error: dps_client::Error) -> Self {
         match error {
@@ -206,8 +224,8 @@ impl From<dps_client::Error> for Error {
     }
 }
 
-impl From<dps_client::json::JsonError> for Error {
-    fn from(error: dps_client::json::JsonError) -> Self {
+impl From<JsonError> for Error {
+    fn from(error: JsonError) -> Self {
         Self::Json(error)
     }
 }

@@ -1,8 +1,9 @@
-//! Writing JSON into a caller's buffer.
+//! Writing JSON into a caller's buffer; reading it is [`read`].
 
 use crate::Error;
-use crate::text::Writer;
-use dps_client::json;
+/// Reading JSON: borrowed, checked as a whole, without recursion.
+pub use azure_iot_common::json as read;
+use azure_iot_common::text::Writer;
 
 /// A JSON value to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,12 @@ pub(crate) fn string(text: &mut Writer<'_>, value: &str) {
             Some('\n') => text.text("\\n"),
             Some('\r') => text.text("\\r"),
             Some('\t') => text.text("\\t"),
-            Some(other) => text.text("\\u00").hex(other),
+            Some(control) => {
+                // Below 0x20: two digits, the first of them 0 or 1.
+                let low = char::from_digit(u32::from(control) & 0xF, 16).unwrap_or('0');
+                text.text(if control < '\u{10}' { "\\u000" } else { "\\u001" });
+                text.text(low.encode_utf8(&mut [0; 4]))
+            }
             None => text,
         };
         rest = characters.as_str();
@@ -78,13 +84,13 @@ pub(crate) fn value(text: &mut Writer<'_>, value: Value<'_>) -> Result<(), Error
         Value::Null => text.text("null"),
         Value::Bool(true) => text.text("true"),
         Value::Bool(false) => text.text("false"),
-        Value::Int(number) => text.number(number),
+        Value::Int(number) => text.decimal_i64(number),
         Value::String(value) => {
             string(text, value);
             text
         }
         Value::Raw(raw) => {
-            json::parse(raw.as_bytes())?;
+            read::parse(raw.as_bytes())?;
             text.text(raw)
         }
     };

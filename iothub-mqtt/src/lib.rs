@@ -71,7 +71,6 @@ pub mod client;
 mod clock;
 pub mod endpoint;
 mod error;
-mod jitter;
 pub mod json;
 pub mod method;
 pub mod pnp;
@@ -88,6 +87,8 @@ mod topic;
 pub mod translate;
 pub mod twin;
 
+/// The ladder of waiting times, shared with other clients of Azure's services.
+pub use azure_iot_common::Backoff;
 pub use client::{Client, ClientOptions, Event};
 pub use endpoint::{Announcement, Endpoint};
 pub use error::{Error, Refusal};

@@ -1,7 +1,7 @@
 //! Direct methods, which are Plug and Play commands too.
 
-use crate::text::Writer;
 use crate::{Error, topic};
+use azure_iot_common::text::Writer;
 
 /// The filter to subscribe to.
 pub const FILTER: &str = "$iothub/methods/POST/#";
@@ -103,7 +103,7 @@ impl ReplyTo {
     /// [`Error::BufferTooSmall`].
     pub fn topic<'b>(&self, status: i32, out: &'b mut [u8]) -> Result<&'b str, Error> {
         let mut text = Writer::new(out);
-        text.text(RESPONSE).number(status.into()).text(REQUEST_ID).text(&self.0);
-        text.finish()
+        text.text(RESPONSE).decimal_i32(status).text(REQUEST_ID).text(&self.0);
+        Ok(text.finish_str()?)
     }
 }

@@ -6,9 +6,9 @@
 //! - Properties of components, and the acknowledgement of writable ones: here.
 
 use crate::json::{self, Value};
-use crate::text::Writer;
 use crate::{Error, json::string};
-use dps_client::json::{JsonStr, Object, Value as Read};
+use azure_iot_common::json::{JsonStr, Object, Value as Read};
+use azure_iot_common::text::Writer;
 
 /// A property in a twin section or in a change of desired properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +128,8 @@ impl<'b> Report<'b> {
         self.name(name)?;
         self.text.text("{\"value\":");
         json::value(&mut self.text, value.into())?;
-        self.text.text(",\"ac\":").number(acknowledgement.status.into());
-        self.text.text(",\"av\":").number(acknowledgement.version);
+        self.text.text(",\"ac\":").decimal_i32(acknowledgement.status);
+        self.text.text(",\"av\":").decimal_i64(acknowledgement.version);
         if !acknowledgement.description.is_empty() {
             self.text.text(",\"ad\":");
             string(&mut self.text, acknowledgement.description);
@@ -165,6 +165,6 @@ impl<'b> Report<'b> {
     pub fn finish(mut self) -> Result<&'b str, Error> {
         self.end_component();
         self.text.text("}");
-        self.text.finish()
+        Ok(self.text.finish_str()?)
     }
 }

@@ -1,8 +1,8 @@
 //! The property bag: `name=value&name=value` at the end of a topic, both sides percent-encoded.
 
 use crate::Error;
-use crate::text::Writer;
-use dps_client::percent;
+use azure_iot_common::percent;
+use azure_iot_common::text::Writer;
 
 /// Percent-encoded text, decoded only when asked. May come from the network: decoding checks it.
 #[derive(Clone, Copy, Debug)]
@@ -26,32 +26,17 @@ impl<'a> Encoded<'a> {
         core::str::from_utf8(bytes).map_err(|e| Error::Invalid { what: "UTF-8", at: e.valid_up_to() })
     }
 
-    /// The decoded bytes one by one; `None` stands for a `%` that is not followed by two hexadecimal digits.
-    pub fn bytes(&self) -> impl Iterator<Item = Option<u8>> + use<'a> {
-        let mut rest = self.0.as_bytes();
-        core::iter::from_fn(move || {
-            let (&first, tail) = rest.split_first()?;
-            rest = tail;
-            if first != b'%' {
-                return Some(Some(first));
-            }
-            let Some((&[high, low], tail)) = rest.split_first_chunk() else {
-                return Some(None);
-            };
-            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
-            let (Some(high), Some(low)) = (digit(high), digit(low)) else {
-                return Some(None);
-            };
-            rest = tail;
-            Some(Some(high << 4 | low))
-        })
+    /// The decoded bytes one by one; an error stands for a `%` that is not followed by two hexadecimal digits.
+    #[must_use]
+    pub fn bytes(&self) -> percent::Decoder<'a> {
+        percent::Decoder::new(self.0)
     }
 }
 
 impl PartialEq<str> for Encoded<'_> {
     /// Compares what the text decodes to.
     fn eq(&self, other: &str) -> bool {
-        self.bytes().eq(other.bytes().map(Some))
+        self.bytes().eq(other.bytes().map(Ok))
     }
 }
 

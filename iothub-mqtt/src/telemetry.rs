@@ -2,8 +2,8 @@
 
 use crate::property::{BagWriter, SystemProperty};
 use crate::session::QoS;
-use crate::text::Writer;
 use crate::{Endpoint, Error};
+use azure_iot_common::text::Writer;
 
 /// Largest message the hub takes, in bytes: payload, names and values of the properties.
 pub const MAX_MESSAGE: usize = 262_144;
@@ -124,7 +124,7 @@ impl<'a> Telemetry<'a> {
         if size > MAX_MESSAGE {
             return Err(Error::TooLarge);
         }
-        text.finish()
+        Ok(text.finish_str()?)
     }
 }
 
@@ -201,6 +201,6 @@ impl<'b> Batch<'b> {
     /// None in practice: there was room for the end.
     pub fn finish(mut self) -> Result<&'b [u8], Error> {
         self.text.text("]");
-        self.text.finish().map(str::as_bytes)
+        Ok(self.text.finish()?)
     }
 }

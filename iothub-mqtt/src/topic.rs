@@ -12,11 +12,3 @@ pub(crate) fn field<'a>(query: &'a str, name: &'static str) -> Result<Option<&'a
         _ => Ok(value),
     }
 }
-
-/// Decimal digits only; `None` if it is something else or too large.
-pub(crate) fn number(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
-}

@@ -4,7 +4,7 @@
 
 mod support;
 
-use dps_client::Backoff;
+use iothub_mqtt::Backoff;
 use iothub_mqtt::client::ReportFailure;
 use iothub_mqtt::method::status;
 use iothub_mqtt::session::{Options, Session};

@@ -1,7 +1,7 @@
 //! The published vectors for direct methods, twin and Plug and Play, made with Microsoft's C library; see
 //! `vectors.rs` for how they are used.
 
-use dps_client::json::{self, Object, Value as Read};
+use azure_iot_common::json::{self, Object, Value as Read};
 use iothub_mqtt::json::Value as Write;
 use iothub_mqtt::method::{MAX_RESPONSE_TOPIC, ReplyTo, Request};
 use iothub_mqtt::pnp::{Acknowledgement, Report, properties};

@@ -3,9 +3,9 @@
 //! The signature is HMAC-SHA256 over [`string_to_sign`]. It can come from anywhere (a secure element, a TPM), or from
 //! `SymmetricKey` with feature `sas`. A token is good until its expiry, an absolute time, so the device needs a clock;
 //! [`Lifetime`] tells when to renew. MQTT has no renewal in a connection: connect again with a new token.
-use crate::buf::Writer;
 use crate::message::write_base64;
 use crate::{Config, Error, MAX_ID_SCOPE, MAX_REGISTRATION_ID, percent};
+use azure_iot_common::text::Writer;
 
 /// The policy name of DPS tokens.
 pub const POLICY_REGISTRATION: &str = "registration";
@@ -94,7 +94,7 @@ pub fn string_to_sign<'b>(resource: &Resource<'_>, expiry: u64, out: &'b mut [u8
     resource.write(&mut text);
     text.text("\n");
     text.decimal_u64(expiry);
-    text.finish_str()
+    Ok(text.finish_str()?)
 }
 
 /// The token with a signature made elsewhere. `policy` is [`POLICY_REGISTRATION`] for DPS and `None` for a device key
@@ -138,7 +138,7 @@ pub fn token<'b>(
         token.text(POLICY);
         percent::write(policy.as_bytes(), &mut token);
     }
-    token.finish_str()
+    Ok(token.finish_str()?)
 }
 
 /// From when to when a token is good, in seconds since 1970 UTC.

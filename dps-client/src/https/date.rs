@@ -1,5 +1,5 @@
 //! The date of HTTP headers (IMF-fixdate, RFC 9110, section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-use crate::buf::parse_u32;
+use azure_iot_common::text::parse_u32;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -11,10 +11,10 @@ mod response;
 pub use chunked::Chunked;
 pub use response::{HttpError, ResponseReader};
 
-use crate::buf::Writer;
 use crate::message::write_register;
 use crate::registration::{Operation, Request};
 use crate::{Config, Error, percent};
+use azure_iot_common::text::Writer;
 
 /// Port of HTTPS.
 pub const PORT: u16 = 443;
@@ -68,7 +68,7 @@ fn end_with_body(mut head: Writer<'_>, body_len: usize) -> Result<&[u8], Error> 
     // A usize has at most 64 bits.
     head.decimal_u64(body_len as u64);
     head.text("\r\n\r\n");
-    head.finish()
+    Ok(head.finish()?)
 }
 
 /// The head of a registration's request, up to and with the empty line. `host` is the endpoint, with its port unless
@@ -108,7 +108,7 @@ pub fn request_head<'b>(
         Operation::Poll { operation_id } => {
             let mut head = begin("GET", config, &["/operations/", operation_id], host, authorization, out)?;
             head.text("\r\n");
-            head.finish()
+            Ok(head.finish()?)
         }
     }
 }

@@ -3,7 +3,7 @@ use core::fmt;
 
 use super::{Chunked, date};
 use crate::Answer;
-use crate::buf::parse_u32;
+use azure_iot_common::text::parse_u32;
 
 /// Most headers in one answer.
 const MAX_HEADERS: usize = 32;

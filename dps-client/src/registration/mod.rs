@@ -5,12 +5,13 @@ mod types;
 pub use types::{Action, Answer, Event, Fault, Operation, Progress, Request};
 
 use crate::assignment::{Assignment, copy_member};
-use crate::buf::Decimal;
 use crate::config::Transport;
 use crate::json::JsonStr;
 use crate::message::{OperationStatus, ServiceError, Status};
-use crate::retry::{Jitter, StatusClass, scale};
+use crate::retry::StatusClass;
 use crate::{AnswerError, Config, Error};
+use azure_iot_common::backoff::{Jitter, scale};
+use azure_iot_common::text::Decimal;
 
 /// Longest operation id kept, in bytes. The service's have about 55.
 pub const MAX_OPERATION_ID: usize = 256;
@@ -99,7 +100,7 @@ impl<'a> Registration<'a> {
             link: Link::Down,
             due: 0,
             now: 0,
-            rid: jitter.next(),
+            rid: jitter.draw(),
             jitter,
             attempts: 0,
             credential: 0,
@@ -234,7 +235,7 @@ impl<'a> Registration<'a> {
         if !self.started {
             self.started = true;
             self.now = now_ms;
-            let spread = scale(self.jitter.next(), self.config.timing().spread_ms);
+            let spread = scale(self.jitter.draw(), self.config.timing().spread_ms);
             self.due = now_ms.saturating_add(spread.into());
         }
         if let Some(back) = self.now.checked_sub(now_ms) {
@@ -263,7 +264,7 @@ impl<'a> Registration<'a> {
         let base = u64::from(timing.backoff.base_ms(self.attempts));
         let floor = u64::from(floor_s.unwrap_or(0)) * 1000;
         // The jitter comes on top of both, or a fleet that was told the same time would come back at once.
-        let delay = base.max(floor) + u64::from(scale(self.jitter.next(), timing.backoff.jitter_ms));
+        let delay = base.max(floor) + u64::from(scale(self.jitter.draw(), timing.backoff.jitter_ms));
         self.attempts = self.attempts.saturating_add(1);
         self.due = self.due.max(self.now.saturating_add(delay));
         self.link = link;

@@ -1,7 +1,7 @@
 //! When to connect to the hub again, and when to ask the provisioning service instead.
 
 use crate::Error;
-use dps_client::Backoff;
+use azure_iot_common::Backoff;
 
 /// The rules for a hub that cannot be reached, or does not want the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ mod tracker;
 
 pub use tracker::{Step, Timing, Tracker};
 
-use crate::text::Writer;
 use crate::{Error, topic};
-use dps_client::json::{self, Object, Value};
+use azure_iot_common::json::{self, Object, Value};
+use azure_iot_common::text::{Writer, parse_u32, parse_u64};
 
 /// Filter of the answers to requests.
 pub const ANSWER_FILTER: &str = "$iothub/twin/res/#";
@@ -34,7 +34,7 @@ fn request<'b>(topic: &str, request_id: &str, out: &'b mut [u8]) -> Result<&'b s
     }
     let mut text = Writer::new(out);
     text.text(topic).text(request_id);
-    text.finish()
+    Ok(text.finish_str()?)
 }
 
 /// The topic that asks for the whole twin, with an empty body.
@@ -113,7 +113,7 @@ impl<'a> Message<'a> {
     /// [`Error::BadTopic`] for any other topic.
     pub fn parse(topic: &'a str, payload: &'a [u8]) -> Result<Self, Error> {
         let version = |query| match topic::field(query, "$version")? {
-            Some(text) => topic::number(text).ok_or(Error::BadTopic("$version")).map(Some),
+            Some(text) => parse_u64(text).ok_or(Error::BadTopic("$version")).map(Some),
             None => Ok(None),
         };
         if let Some(query) = topic.strip_prefix(DESIRED) {
@@ -122,17 +122,13 @@ impl<'a> Message<'a> {
         }
         let rest = topic.strip_prefix(ANSWER).ok_or(Error::BadTopic("not about the twin"))?;
         let (status, query) = rest.split_once("/?").ok_or(Error::BadTopic("status"))?;
-        let status = topic::number(status)
+        let status = parse_u32(status)
             .and_then(|status| u16::try_from(status).ok())
             .filter(|status| (100..600).contains(status))
             .ok_or(Error::BadTopic("status"))?;
         let request_id = topic::field(query, "$rid")?.ok_or(Error::BadTopic("$rid"))?;
         let retry_after_s = match topic::field(query, "retry-after")? {
-            Some(text) => Some(
-                topic::number(text)
-                    .and_then(|seconds| u32::try_from(seconds).ok())
-                    .ok_or(Error::BadTopic("retry-after"))?,
-            ),
+            Some(text) => Some(parse_u32(text).ok_or(Error::BadTopic("retry-after"))?),
             None => None,
         };
         let version = version(query)?;
@@ -186,7 +182,7 @@ impl<'a> Document<'a> {
 #[must_use]
 pub fn version(object: &Object<'_>) -> Option<u64> {
     object.members().find(|(name, _)| *name == "$version").and_then(|(_, value)| match value {
-        Value::Number(digits) => topic::number(digits),
+        Value::Number(digits) => parse_u64(digits),
         _ => None,
     })
 }

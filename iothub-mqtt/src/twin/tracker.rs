@@ -1,6 +1,6 @@
 //! Which desired properties count: after a connect the whole twin, then changes without a gap.
 
-use dps_client::Backoff;
+use azure_iot_common::Backoff;
 
 /// Time limits of twin requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The JSON reader: what it takes, what it refuses and where, and agreement with `serde_json` on damaged documents.
-use dps_client::json::{self, JsonError, JsonErrorKind, JsonStr, MAX_DEPTH, Value};
+use azure_iot_common::json::{self, JsonError, JsonErrorKind, JsonStr, MAX_DEPTH, Value};
 use proptest::prelude::*;
 
 fn kind(document: &str) -> (JsonErrorKind, usize) {
@@ -49,7 +49,10 @@ fn strings() {
     assert_eq!(all.to_string(), "\"\\/\u{8}\u{c}\n\r\té😀 é😀");
     let needed = all.to_string().len();
     assert_eq!(all.unescape(&mut vec![0; needed]).unwrap(), all.to_string());
-    assert_eq!(all.unescape(&mut vec![0; needed - 1]), Err(dps_client::Error::BufferTooSmall { needed }));
+    assert_eq!(
+        all.unescape(&mut vec![0; needed - 1]),
+        Err(azure_iot_common::Error::BufferTooSmall { needed })
+    );
     assert!(text(r#""""#).is_empty());
     assert!(text(r#""abc""#) != "ab" && text(r#""ab""#) != "abc" && text(r#""abc""#) != "abd");
     assert!(text(r#""\u0061""#) == text(r#""a""#) && text(r#""a""#) != text(r#""A""#));

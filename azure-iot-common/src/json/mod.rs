@@ -84,7 +84,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn as_u32(&self) -> Option<u32> {
         match self {
-            Self::Number(digits) => crate::buf::parse_u32(digits),
+            Self::Number(digits) => crate::text::parse_u32(digits),
             _ => None,
         }
     }
@@ -213,7 +213,7 @@ impl<'a> JsonStr<'a> {
     /// # Errors
     /// [`Error::BufferTooSmall`] with the UTF-8 bytes needed.
     pub fn unescape<'b>(&self, out: &'b mut [u8]) -> Result<&'b str, Error> {
-        let mut writer = crate::buf::Writer::new(out);
+        let mut writer = crate::text::Writer::new(out);
         for character in self.chars() {
             writer.text(character.encode_utf8(&mut [0; 4]));
         }
@@ -232,13 +232,14 @@ impl<'a> JsonStr<'a> {
     }
 
     /// What the table has for this word.
-    pub(crate) fn find<T: Copy>(self, table: &[(&str, T)]) -> Option<T> {
+    #[must_use]
+    pub fn find<T: Copy>(self, table: &[(&str, T)]) -> Option<T> {
         table.iter().find(|(word, _)| self == *word).map(|(_, meaning)| *meaning)
     }
 
     /// Appends as many characters as fit, escapes replaced; whether that was all.
-    pub(crate) fn copy_to(self, out: &mut heapless::string::StringView) -> bool {
-        self.chars().all(|character| out.push(character).is_ok())
+    pub fn copy_to<W: fmt::Write + ?Sized>(self, out: &mut W) -> bool {
+        self.chars().all(|character| out.write_char(character).is_ok())
     }
 }
 
@@ -327,7 +328,7 @@ fn is_low_surrogate(unit: u32) -> bool {
 /// Checks a whole document and gives its value.
 ///
 /// ```
-/// use dps_client::json;
+/// use azure_iot_common::json;
 /// let object = json::parse(br#"{"status":"assigned","n":{"status":"x"}}"#)?.as_object().unwrap();
 /// let (name, value) = object.members().next().unwrap();
 /// assert!(name == "status" && value.as_str().unwrap() == "assigned");
