@@ -1,0 +1,242 @@
+//! The board: power, flash contents, the lines to the outside, and what its user does and sees.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rand::rngs::SmallRng;
+use rand::{Rng, RngExt, SeedableRng};
+use virtual_devices::DevKit;
+
+use crate::blocks::{FLASH, FLASH_SIZE};
+use crate::chip::{Chip, ResetCause};
+use crate::cpu::{Cpu, RAM, RAM_SIZE};
+use crate::time::{Cycles, cycles, duration};
+
+/// Where the application image lies in flash: behind the boot loader and the sector with the original's host keys.
+pub const IMAGE_ADDRESS: u32 = 0x0800_C000;
+/// The longest image, in bytes.
+pub const MAX_IMAGE: usize = FLASH_SIZE - 0xC000;
+/// RAM the boot loader runs in: what a firmware keeps there does not survive a reset.
+const BOOT_LOADER_RAM: usize = 32 << 10;
+
+/// A simulated AZ3166.
+///
+/// A run is a function of the image, the state of the secure element, the seed, and what is done to the board at which
+/// [time](Self::now).
+pub struct VirtualBoard {
+    cpu: Cpu,
+    parts: DevKit,
+    /// What is random about the hardware: memory when the power comes.
+    noise: SmallRng,
+    unique_id: [u8; 12],
+    resets: Vec<(Cycles, ResetCause)>,
+    powered: bool,
+    cut_at: Option<Cycles>,
+}
+
+impl VirtualBoard {
+    /// A board with this application image in its flash, behind the boot loader, and these parts around its
+    /// microcontroller. The power is off.
+    ///
+    /// # Errors
+    /// The image is no image for the flash at [`IMAGE_ADDRESS`]: the boot loader would not start it.
+    pub fn new(image: &[u8], mut parts: DevKit, seed: u64) -> Result<Self> {
+        ensure!(image.len() <= MAX_IMAGE, "an image of {} bytes does not fit the flash", image.len());
+        let stack = image.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+        ensure!(
+            stack & 0x2FF8_0000 == 0x2000_0000,
+            "the boot loader would not start this image: its stack begins at {stack:#010x}"
+        );
+        let mut flash = vec![0xFF; FLASH_SIZE];
+        let at = (IMAGE_ADDRESS - FLASH) as usize;
+        flash[at..at + image.len()].copy_from_slice(image);
+        let mut noise = SmallRng::seed_from_u64(seed);
+        let mut unique_id = [0; 12];
+        noise.fill_bytes(&mut unique_id);
+        let bus = std::mem::take(&mut parts.bus);
+        let chip = Chip::new(bus, parts.panel.clone(), noise.random());
+        let cpu = Cpu::new(chip, flash, unique_id)?;
+        Ok(Self { cpu, parts, noise, unique_id, resets: Vec::new(), powered: false, cut_at: None })
+    }
+
+    /// Everything around the microcontroller: secure element, display, buttons and lamps. Its bus is taken.
+    #[must_use]
+    pub fn parts(&self) -> &DevKit {
+        &self.parts
+    }
+
+    /// Time since the simulation began; it passes while the power is off, too.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        duration(self.cycles())
+    }
+
+    /// The same in cycles, each of which is one instruction while the core is awake.
+    #[must_use]
+    pub fn cycles(&self) -> Cycles {
+        self.cpu.state().now
+    }
+
+    /// Whether the power is on.
+    #[must_use]
+    pub fn is_powered(&self) -> bool {
+        self.powered
+    }
+
+    /// Every start of the firmware so far.
+    #[must_use]
+    pub fn resets(&self) -> &[(Cycles, ResetCause)] {
+        &self.resets
+    }
+
+    /// Switches the power on: memory holds noise, the boot loader starts the firmware.
+    ///
+    /// # Errors
+    /// Those of the CPU emulator.
+    pub fn power_on(&mut self) -> Result<()> {
+        if self.powered {
+            return Ok(());
+        }
+        let mut ram = vec![0; RAM_SIZE];
+        self.noise.fill_bytes(&mut ram);
+        self.cpu.write_ram(RAM, &ram)?;
+        self.parts.stsafe.power_on();
+        self.powered = true;
+        self.reset(ResetCause::PowerOn)
+    }
+
+    /// Cuts the power, also of the secure element.
+    pub fn power_off(&mut self) {
+        self.powered = false;
+        self.cut_at = None;
+        self.parts.stsafe.power_off();
+    }
+
+    /// Will cut the power after so many instructions and cycles asleep, not one earlier or later.
+    pub fn cut_power_after(&mut self, count: Cycles) {
+        self.cut_at = Some(self.cycles() + count);
+    }
+
+    /// Presses the reset button.
+    ///
+    /// # Errors
+    /// Those of the CPU emulator.
+    pub fn press_reset(&mut self) -> Result<()> {
+        if self.powered { self.reset(ResetCause::Pin) } else { Ok(()) }
+    }
+
+    fn reset(&mut self, cause: ResetCause) -> Result<()> {
+        let mut scratch = vec![0; BOOT_LOADER_RAM];
+        self.noise.fill_bytes(&mut scratch);
+        self.cpu.write_ram(RAM, &scratch)?;
+        self.resets.push((self.cycles(), cause));
+        self.cpu.reset(cause, IMAGE_ADDRESS)
+    }
+
+    /// Lets time pass; a reset on the way is done.
+    ///
+    /// # Errors
+    /// Those of the CPU emulator.
+    pub fn run_for(&mut self, time: Duration) -> Result<()> {
+        let end = self.cycles().saturating_add(cycles(time));
+        while self.cycles() < end {
+            if !self.powered {
+                self.cpu.state_mut().now = end;
+                break;
+            }
+            let cut = self.cut_at.filter(|at| *at <= end);
+            match self.cpu.run_until(cut.unwrap_or(end), cut.is_some())? {
+                Some(cause) => self.reset(cause)?,
+                None if cut.is_some() => self.power_off(),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until `done` says so, asked once a millisecond. Gives whether it did within `limit`.
+    ///
+    /// # Errors
+    /// Those of the CPU emulator.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> Result<bool> {
+        let end = self.cycles().saturating_add(cycles(limit));
+        while !done(self) {
+            if self.cycles() >= end {
+                return Ok(false);
+            }
+            self.run_for(Duration::from_millis(1))?;
+        }
+        Ok(true)
+    }
+
+    /// Types on the console (USART6). What comes before the firmware listens is lost.
+    pub fn type_on_console(&mut self, bytes: &[u8]) {
+        let state = self.cpu.state_mut();
+        let now = state.now;
+        state.chip.console.receive(bytes, now);
+    }
+
+    /// Takes what the console has sent.
+    pub fn take_console(&mut self) -> Vec<u8> {
+        self.cpu.state_mut().chip.console.take_sent()
+    }
+
+    /// Sends to the second serial port (USART1).
+    pub fn send_to_serial(&mut self, bytes: &[u8]) {
+        let state = self.cpu.state_mut();
+        let now = state.now;
+        state.chip.serial.receive(bytes, now);
+    }
+
+    /// Takes what the second serial port has sent.
+    pub fn take_serial(&mut self) -> Vec<u8> {
+        self.cpu.state_mut().chip.serial.take_sent()
+    }
+
+    /// Bytes on their way to the second serial port.
+    #[must_use]
+    pub fn serial_waiting(&self) -> usize {
+        self.cpu.state().chip.serial.waiting()
+    }
+
+    /// Characters that both serial ports have lost because the firmware did not read them in time.
+    #[must_use]
+    pub fn overruns(&self) -> u64 {
+        let chip = &self.cpu.state().chip;
+        chip.console.overruns() + chip.serial.overruns()
+    }
+
+    /// Why the core stands still until the watchdog bites, if it does: a fault in the handler of a fault.
+    #[must_use]
+    pub fn lockup(&self) -> Option<&str> {
+        self.cpu.lockup()
+    }
+
+    /// Bytes of RAM; `None` if there is no RAM at the address.
+    #[must_use]
+    pub fn ram(&self, address: u32, len: usize) -> Option<Vec<u8>> {
+        self.cpu.read_ram(address, len)
+    }
+
+    /// The chip's unique id.
+    #[must_use]
+    pub fn unique_id(&self) -> [u8; 12] {
+        self.unique_id
+    }
+
+    /// The whole flash.
+    #[must_use]
+    pub fn flash(&self) -> &[u8] {
+        self.cpu.flash()
+    }
+}
+
+impl std::fmt::Debug for VirtualBoard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VirtualBoard")
+            .field("now", &self.now())
+            .field("powered", &self.powered)
+            .field("resets", &self.resets)
+            .finish_non_exhaustive()
+    }
+}
