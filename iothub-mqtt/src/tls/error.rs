@@ -77,6 +77,10 @@ pub enum Error {
     Memory,
     /// The random number source failed.
     Random,
+    /// The TLS implementation was not given the clock by which it is to judge certificates, or another one.
+    NoClock,
+    /// There is one of it already.
+    Busy,
     /// The stream below failed.
     Io(ErrorKind),
     /// The connection is closed, or an earlier error ended it.
@@ -120,6 +124,9 @@ pub enum IdentityError {
 pub struct Alert(pub u8);
 
 impl Alert {
+    /// Stands for an alert whose number the TLS implementation does not tell.
+    pub const UNKNOWN: Self = Self(255);
+
     /// True for the alerts by which a server refuses a client's certificate or key; `decrypt_error` among them, which
     /// is what a server says to a signature that does not verify.
     #[must_use]
@@ -233,6 +240,8 @@ impl fmt::Display for Error {
             Self::Roots => "there is no root certificate, or one of them is malformed",
             Self::Memory => "not enough memory for TLS",
             Self::Random => "the random number source failed",
+            Self::NoClock => "the TLS implementation does not have the clock of this crate",
+            Self::Busy => "the TLS implementation is in use already",
             Self::Io(kind) => return write!(f, "the stream below TLS failed: {kind:?}"),
             Self::Closed => "the TLS connection is closed",
             Self::Stack(code) => return write!(f, "the TLS implementation failed with code {code}"),

@@ -7,6 +7,7 @@
 //!
 //! | feature | TLS | needs | meant for |
 //! |---|---|---|---|
+//! | `mbedtls` | 1.2, 1.3 | an allocator; clang, cmake and ninja to build | devices |
 //! | `rustls` | 1.2, 1.3 | `std`, a C compiler | hosts: gateways, tools, tests |
 //!
 //! # What every adapter checks
@@ -22,6 +23,8 @@ mod error;
 mod identity;
 mod trust;
 
+#[cfg(feature = "mbedtls")]
+pub mod mbedtls;
 #[cfg(feature = "rustls")]
 pub mod rustls;
 
@@ -32,13 +35,14 @@ pub use trust::{Trust, Versions};
 /// Proof that a server was authenticated: its chain was accepted and its signature over the handshake verified.
 ///
 /// Only the adapters of this module make one, and each needs one to make its stream.
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "mbedtls", feature = "rustls"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Authenticated(());
 
 /// What was checked of a server so far, in the order in which it has to happen.
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "mbedtls", feature = "rustls"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "Mbed TLS does not report its steps"))]
 pub(crate) enum Progress {
     /// No certificate was accepted yet.
     #[default]
@@ -49,7 +53,8 @@ pub(crate) enum Progress {
     Key,
 }
 
-#[cfg(feature = "rustls")]
+#[cfg(any(feature = "mbedtls", feature = "rustls"))]
+#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "Mbed TLS does not report its steps"))]
 impl Progress {
     /// The proof, once everything was checked.
     ///

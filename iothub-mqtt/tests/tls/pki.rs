@@ -153,6 +153,6 @@ impl Identity for Device {
     }
 
     fn private_key(&self) -> Option<PrivateKey> {
-        Some(PrivateKey::from_bytes(self.key.to_bytes().into()))
+        self.broken.is_none().then(|| PrivateKey::from_bytes(self.key.to_bytes().into()))
     }
 }
