@@ -5,8 +5,8 @@ mod common {
 }
 
 use common::vault::{
-    AnyVault, LEGACY, PlainVault, Read, UDS, az3166, driver, keys, legacy_value, pair, plain, sealed,
-    smallest, value,
+    AnyVault, LEGACY, PlainVault, Read, UDS, az3166, driver, keys, legacy_envelopes, legacy_value, pair,
+    plain, sealed, smallest, value,
 };
 use stsafe_a100::Irreversible;
 use stsafe_a100::blocking::Vault;
@@ -175,29 +175,6 @@ fn with_legacy_text() -> VirtualChip {
     chip
 }
 
-/// As the original writes with its secure channel: whole zones as envelopes of 480 bytes of text in 488.
-fn with_legacy_envelopes() -> VirtualChip {
-    let chip = az3166();
-    pair(&chip);
-    let mut host = driver(&chip).host_session(keys());
-    for (setting, zone, text) in LEGACY {
-        let usable = match setting {
-            Setting::Uds => 680,
-            Setting::WifiSsid => 120,
-            Setting::WifiPassword => 88,
-            _ => 584,
-        };
-        let mut whole = vec![0; usable];
-        whole[..text.len()].copy_from_slice(text);
-        for (at, piece) in (0..).step_by(488).zip(whole.chunks(480)) {
-            let mut envelope = [0; 488];
-            let len = host.wrap(0, piece, &mut envelope).unwrap();
-            host.update(zone, at, &envelope[..len]).unwrap();
-        }
-    }
-    chip
-}
-
 fn reads_legacy(vault: &mut impl Read) {
     for (setting, _, text) in LEGACY {
         assert_eq!(vault.read(setting), Ok(Some(legacy_value(setting, text))));
@@ -217,7 +194,7 @@ fn the_original_text_is_read_and_not_touched() {
 
 #[test]
 fn the_original_envelopes_are_read_and_not_touched() {
-    let chip = with_legacy_envelopes();
+    let chip = legacy_envelopes();
     let before = memory(&chip);
     reads_legacy(&mut sealed(&chip));
     assert_eq!(memory(&chip), before);
@@ -233,7 +210,7 @@ fn the_original_envelopes_are_read_and_not_touched() {
 
 #[test]
 fn a_connection_string_in_two_envelopes_is_read() {
-    let chip = with_legacy_envelopes();
+    let chip = legacy_envelopes();
     let mut host = driver(&chip).host_session(keys());
     let mut whole = vec![0; 584];
     whole[..511].fill(b'h');
@@ -248,7 +225,7 @@ fn a_connection_string_in_two_envelopes_is_read() {
 /// The original wiped a piece with zeros when its envelope could not be opened.
 #[test]
 fn an_envelope_that_cannot_be_opened_stays_as_it_is() {
-    let chip = with_legacy_envelopes();
+    let chip = legacy_envelopes();
     for (setting, zone, _) in LEGACY {
         let good = chip.zone(zone).unwrap();
         chip.set_zone(zone, 20, &[good[20] ^ 1]);
@@ -259,7 +236,7 @@ fn an_envelope_that_cannot_be_opened_stays_as_it_is() {
     }
     // An accident on the bus is not the chip's own refusal.
     for fault in [Fault::BusError, Fault::Status(Status::CommunicationError)] {
-        let chip = with_legacy_envelopes();
+        let chip = legacy_envelopes();
         let before = memory(&chip);
         let mut vault = sealed(&chip);
         for _ in 0..40 {
@@ -271,7 +248,7 @@ fn an_envelope_that_cannot_be_opened_stays_as_it_is() {
         assert_eq!(vault.read(Setting::Uds), Ok(Some(UDS.to_vec())));
     }
     // Storing anew is possible, and takes the damaged one away.
-    let chip = with_legacy_envelopes();
+    let chip = legacy_envelopes();
     chip.set_zone(6, 20, &[chip.zone(6).unwrap()[20] ^ 1]);
     assert_eq!(sealed(&chip).set(Setting::Uds, &UDS), Ok(Stored::Replaced));
     assert_eq!(sealed(&chip).read(Setting::Uds), Ok(Some(UDS.to_vec())));

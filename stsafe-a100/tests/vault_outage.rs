@@ -8,8 +8,12 @@ mod common {
     pub mod vault;
 }
 
-use common::vault::{AnyVault, LEGACY, Outcome, UDS, az3166, legacy_value, pair, smallest, value};
+use common::vault::{
+    AnyVault, LEGACY, Outcome, UDS, az3166, keys, legacy_envelopes, legacy_value, pair, plain, smallest,
+    value,
+};
 use proptest::prelude::*;
+use stsafe_a100::Irreversible;
 use stsafe_a100::sim::{Outage, Torn, VirtualChip};
 use stsafe_a100::vault::Setting;
 
@@ -139,50 +143,127 @@ fn a_long_sealed_store() {
 }
 
 #[test]
-fn the_first_store_over_the_original_text() {
-    let base = legacy();
-    let before = values(&base, false);
+fn a_sealed_removal() {
+    assert!(interrupt_one(true, Setting::WifiSsid, None, Torn::Page(32)) > 1000);
+}
+
+/// What the original kept, as the settings it is.
+fn originals() -> Values {
+    let find = |setting: &Setting| {
+        let (_, _, text) = LEGACY.iter().find(|(with, ..)| with == setting)?;
+        Some(legacy_value(*setting, text))
+    };
+    Setting::ALL.iter().map(find).collect()
+}
+
+fn first_store_over_the_original(base: &VirtualChip, seal: bool, torn: Torn) {
+    let before = originals();
     let new = value(Setting::Uds, 2);
+    let store = |vault: &mut AnyVault| vault.set(Setting::Uds, &new);
+    interrupt(base, seal, torn, store, |after, step| {
+        assert_eq!(after[1..], before[1..], "step {step}");
+        assert!(after[0].as_ref() == Some(&new) || after[0].as_deref() == Some(&UDS), "step {step}");
+    });
+}
+
+#[test]
+fn the_first_store_over_the_original_text() {
     for torn in TORN {
-        interrupt(
-            &base,
-            false,
-            torn,
-            |vault| vault.set(Setting::Uds, &new),
-            |after, step| {
-                assert_eq!(after[1..], before[1..], "step {step}");
-                assert!(after[0].as_ref() == Some(&new) || after[0].as_deref() == Some(&UDS), "step {step}");
-            },
-        );
+        first_store_over_the_original(&legacy(), false, torn);
     }
 }
 
 #[test]
+fn the_first_store_over_the_originals_envelopes() {
+    first_store_over_the_original(&legacy_envelopes(), true, Torn::Page(32));
+}
+
+fn adopting_the_original(base: &VirtualChip, seal: bool, torn: Torn) {
+    let expected = originals();
+    interrupt(base, seal, torn, AnyVault::adopt, |after, step| {
+        assert_eq!(after, &expected, "step {step}");
+    });
+}
+
+#[test]
 fn adopting_the_original_text() {
-    let base = legacy();
-    let expected: Values = Setting::ALL
-        .iter()
-        .map(|setting| {
-            let (_, _, text) = LEGACY.iter().find(|(with, ..)| with == setting)?;
-            Some(legacy_value(*setting, text))
-        })
-        .collect();
     for torn in TORN {
-        interrupt(&base, false, torn, AnyVault::adopt, |after, step| {
+        adopting_the_original(&legacy(), false, torn);
+    }
+}
+
+#[test]
+fn adopting_the_originals_envelopes() {
+    adopting_the_original(&legacy_envelopes(), true, Torn::Byte);
+}
+
+#[test]
+fn making_a_uds() {
+    for seal in [false, true] {
+        let base = full(seal);
+        let before = values(&base, seal);
+        interrupt(&base, seal, Torn::Byte, AnyVault::generate_uds, |after, step| {
+            assert_eq!(after[1..], before[1..], "step {step}");
+            let uds = after[0].as_ref().unwrap();
+            assert!(uds.len() == 32 && uds.iter().any(|byte| *byte != uds[0]), "step {step}");
+        });
+    }
+}
+
+/// The repair that follows an interruption is interrupted itself.
+#[test]
+fn repairing_a_copy() {
+    let setting = Setting::WifiPassword;
+    for seal in [false, true] {
+        let base = full(seal);
+        let mut vault = AnyVault::open(&base, seal).unwrap();
+        let opened = base.steps();
+        AnyVault::open(&base.fork(), seal).unwrap().set(setting, &value(setting, 2)).unwrap();
+        // Somewhere within the first copy's body.
+        base.outage_after(2000, Outage::PowerCut);
+        assert!(vault.set(setting, &value(setting, 2)).is_err() && base.steps() > opened);
+        base.clear_faults();
+        base.power_on();
+        let expected = values(&base, seal);
+        interrupt(&base, seal, Torn::Page(32), AnyVault::repair, |after, step| {
             assert_eq!(after, &expected, "step {step}");
         });
     }
 }
 
+/// Host keys and envelope key are there afterwards or not; the settings are.
 #[test]
-fn making_a_uds() {
-    let base = full(false);
-    let before = values(&base, false);
-    interrupt(&base, false, Torn::Byte, AnyVault::generate_uds, |after, step| {
-        assert_eq!(after[1..], before[1..], "step {step}");
-        let uds = after[0].as_ref().unwrap();
-        assert!(uds.len() == 32 && uds.iter().any(|byte| *byte != uds[0]), "step {step}");
-    });
+fn pairing() {
+    let token = Irreversible::i_know_this_cannot_be_undone;
+    let base = az3166();
+    for (_, zone, text) in LEGACY {
+        base.set_zone(zone, 0, text);
+    }
+    plain(&base).adopt().unwrap();
+    let expected = values(&base, false);
+    let whole = base.fork();
+    let mut vault = plain(&whole);
+    let opened = whole.steps();
+    assert_eq!(vault.pair(&keys(), token()), Ok(true));
+    for torn in [Torn::Clean, Torn::Page(32)] {
+        for step in 0..whole.steps() - opened {
+            let chip = base.fork();
+            chip.set_torn(torn);
+            let mut vault = plain(&chip);
+            chip.outage_after(step, Outage::PowerCut);
+            let _ = vault.pair(&keys(), token());
+            chip.clear_faults();
+            chip.power_on();
+            let paired = chip.host_counter().is_some();
+            if !paired {
+                assert_eq!(values(&chip, false), expected, "step {step}");
+            }
+            let mut vault = plain(&chip);
+            assert_eq!(vault.pair(&keys(), token()), Ok(!paired), "step {step}");
+            vault.into_sealed(keys()).adopt().unwrap();
+            assert_eq!(values(&chip, true), expected, "step {step}");
+        }
+    }
 }
 
 /// Plain copies become sealed ones; until the last one is, they are not accepted, but not lost either.

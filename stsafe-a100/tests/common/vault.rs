@@ -72,6 +72,29 @@ pub fn legacy_value(setting: Setting, text: &[u8]) -> Vec<u8> {
     if setting == Setting::Uds { UDS.to_vec() } else { text[..text.len() - 1].to_vec() }
 }
 
+/// As the original writes with its secure channel: whole zones as envelopes of 480 bytes of text in 488.
+pub fn legacy_envelopes() -> VirtualChip {
+    let chip = az3166();
+    pair(&chip);
+    let mut host = driver(&chip).host_session(keys());
+    for (setting, zone, text) in LEGACY {
+        let usable = match setting {
+            Setting::Uds => 680,
+            Setting::WifiSsid => 120,
+            Setting::WifiPassword => 88,
+            _ => 584,
+        };
+        let mut whole = vec![0; usable];
+        whole[..text.len()].copy_from_slice(text);
+        for (at, piece) in (0..).step_by(488).zip(whole.chunks(480)) {
+            let mut envelope = [0; 488];
+            let len = host.wrap(0, piece, &mut envelope).unwrap();
+            host.update(zone, at, &envelope[..len]).unwrap();
+        }
+    }
+    chip
+}
+
 /// Reads a setting with a buffer that is large enough.
 pub trait Read {
     fn read(&mut self, setting: Setting) -> Outcome<Option<Vec<u8>>>;
