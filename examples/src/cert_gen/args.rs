@@ -4,14 +4,30 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::ArgPredicate;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::make::Make;
+use super::verify::VerifyArgs;
 
 /// Derives the X.509 identity that a DevKit derives at every boot, from its secret and its firmware image, and writes the
 /// certificate to enrol in the Azure Device Provisioning Service. Without any argument it asks for what it needs.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(name = "dps-cert-gen", version, max_term_width = 110, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Args {
+    /// What to do other than deriving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// What to make, in the profile `standard`; `riot` makes the certificate only
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "certificate")]
+    pub make: Make,
+
+    /// Verification code of the service, for --make possession: it becomes the certificate's CN
+    #[arg(long, value_name = "CODE")]
+    pub code: Option<String>,
+
     /// Firmware image as flashed: the application alone, without the boot loader
     #[arg(short, long, value_name = "FILE")]
     pub bin: Option<PathBuf>,
@@ -59,7 +75,7 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = devkit_app::identity::SECURITY_VERSION)]
     pub svn: u64,
 
-    /// Where to write the certificate; `-` is standard output; without it, `<ID>.pem` in the current directory
+    /// Where to write it; `-` is standard output; without it, a file in the current directory: `<ID>.pem` for a certificate
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -90,7 +106,27 @@ pub enum ProfileName {
     Riot,
 }
 
-const AFTER_HELP: &str = "The letters -b, -m, -u and -i may be upper-case, as the original tool allows.";
+/// Other things to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a device's certificate chain, and what runs there against reference values
+    Verify(VerifyArgs),
+}
+
+const AFTER_HELP: &str = "\
+The letters -b, -m, -u and -i may be upper-case, as the original tool allows.
+
+Two ways to enrol a device with the profile standard:
+
+  Individual enrolment of the leaf (--make certificate). The service compares the whole certificate, so this firmware is
+  admitted and no other: after every update, make it again and replace it in the enrolment.
+
+  Enrolment group, or CA (--make device-id). Add the DeviceID certificate to the service's certificates, have it generate a
+  verification code, answer with --make possession --code CODE, and create a group on it. The device presents its chain
+  (--make chain); a firmware update changes the leaf only, and nothing has to be enrolled again. With a CA of your own above
+  all devices, sign --make device-id-request with it and enrol that CA once.
+
+A legacy image (-m) has the first way only.";
 
 /// Folds the original's short flags: one dash, any case, only the first letter counts.
 pub fn fold_original_flags(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {

@@ -5,9 +5,12 @@
 pub mod args;
 pub mod ask;
 pub mod input;
+pub mod make;
 pub mod map;
 pub mod output;
+pub mod reference;
 pub mod report;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -17,11 +20,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use dice_core::standard::{self, FirmwareInfo};
+use dice_core::standard::FirmwareInfo;
 use dice_core::{FirmwareDigest, RegistrationId, Uds, pem, riot};
 use zeroize::Zeroizing;
 
-use args::{Args, ProfileName};
+use args::{Args, Command, ProfileName};
+use make::{Made, Make};
 use map::MeasuredRanges;
 use report::Report;
 
@@ -54,13 +58,14 @@ impl Subject {
     }
 }
 
-/// What a run is about, whether from the command line or from answers.
+/// What a run is about, whether from the command line or from answers. What its output does not need may be absent.
 struct Request {
-    bin: PathBuf,
+    make: Make,
+    bin: Option<PathBuf>,
     /// Of the `riot` profile.
     map: Option<PathBuf>,
-    uds: Zeroizing<String>,
-    subject: Subject,
+    uds: Option<Zeroizing<String>>,
+    subject: Option<Subject>,
 }
 
 /// Runs the program.
@@ -70,48 +75,112 @@ struct Request {
 pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<()> {
     let interactive = args.len() <= 1;
     let args = Args::try_parse_from(args::fold_original_flags(args))?;
+    if let Some(Command::Verify(args)) = &args.command {
+        return verify::run(args, stdin, stdout);
+    }
     let request = if interactive {
         let ask::Answers { bin, map, uds, subject } = ask::ask(stdin, stdout)?;
-        Request { bin, map: Some(map), uds, subject }
+        Request {
+            make: Make::Certificate,
+            bin: Some(bin),
+            map: Some(map),
+            uds: Some(uds),
+            subject: Some(subject),
+        }
     } else {
         from_command_line(&args, stdin)?
     };
-    let image =
-        std::fs::read(&request.bin).with_context(|| format!("cannot read {}", request.bin.display()))?;
+    let image = request.bin.as_deref().map(read_image).transpose()?;
 
     // The original's order of checks: secret, id, map.
-    let uds = parse_uds(&request.uds)?;
-    drop(request.uds);
-    let id = request.subject.registration_id()?;
-    let mut report = match &request.map {
-        Some(map) => {
-            let text = std::fs::read(map).with_context(|| format!("cannot read {}", map.display()))?;
-            let text = String::from_utf8_lossy(&text);
-            let ranges = MeasuredRanges::from_map(&text).with_context(|| map.display().to_string())?;
-            let (core, firmware) = ranges.cut(&image).with_context(|| request.bin.display().to_string())?;
-            riot_report(&uds, core, firmware, RegistrationId::new(&id)?, &args)?
-        }
-        None => standard_report(&uds, &image, RegistrationId::new(&id)?, &args)?,
-    };
+    let uds = request.uds.as_deref().map(|text| parse_uds(text)).transpose()?;
+    let id = request.subject.as_ref().map(Subject::registration_id).transpose()?;
+    let made = derive(&request, uds.as_ref(), image.as_deref(), id.as_deref(), &args)?;
     drop(uds);
 
-    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.pem")));
+    let (text, mut report) = match made {
+        Output::ReferenceValues(json) => (json, None),
+        Output::Made(profile, made, lines) => {
+            let report = Report::new(profile, request.make, id.clone(), &made, lines)?;
+            (report.text.clone(), Some(report))
+        }
+    };
+    let path = args.out.clone().unwrap_or_else(|| file_name(request.make, id.as_deref(), report.as_ref()));
     if path == Path::new("-") {
-        if !args.json {
-            stdout.write_all(report.certificate_pem.as_bytes())?;
+        if !args.json || report.is_none() {
+            stdout.write_all(text.as_bytes())?;
         }
     } else {
-        output::write_new(&path, &report.certificate_pem, args.force)?;
-        report.file = Some(path.display().to_string());
+        output::write_new(&path, &text, args.force)?;
+        if let Some(report) = &mut report {
+            report.file = Some(path.display().to_string());
+        }
     }
-    if args.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else if args.print {
-        writeln!(stdout, "{report}")?;
-    } else if let Some(file) = &report.file {
-        writeln!(stdout, "{file} written: enrol it with registration id {id}")?;
+    let written = (path != Path::new("-")).then(|| path.display());
+    match report {
+        Some(report) if args.json => writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?,
+        Some(report) if args.print => writeln!(stdout, "{report}")?,
+        _ => {
+            if let Some(file) = written {
+                match (request.make, &id) {
+                    (Make::Certificate, Some(id)) => {
+                        writeln!(stdout, "{file} written: enrol it with registration id {id}")?;
+                    }
+                    _ => writeln!(stdout, "{file} written")?,
+                }
+            }
+        }
     }
     Ok(())
+}
+
+fn read_image(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The name of the file: the registration id, or else the certificate's own, and what it is.
+fn file_name(make: Make, id: Option<&str>, report: Option<&Report>) -> PathBuf {
+    let device = id.or(report.map(|report| report.device_id.as_str())).unwrap_or_default();
+    PathBuf::from(format!("{device}{}", make.suffix()))
+}
+
+/// What a run ends with.
+enum Output {
+    ReferenceValues(String),
+    Made(&'static str, Made, pem::Lines),
+}
+
+fn derive(
+    request: &Request,
+    uds: Option<&Uds>,
+    image: Option<&[u8]>,
+    id: Option<&str>,
+    args: &Args,
+) -> Result<Output> {
+    let absent = |what: &str| anyhow!("{what} is needed for this");
+    let uds = || uds.ok_or_else(|| absent("the device secret"));
+    let image = || image.ok_or_else(|| absent("the firmware image"));
+    let id = || Ok::<_, anyhow::Error>(RegistrationId::new(id.ok_or_else(|| absent("a registration id"))?)?);
+    if let (Some(map), Some(bin)) = (&request.map, &request.bin) {
+        let text = std::fs::read(map).with_context(|| format!("cannot read {}", map.display()))?;
+        let text = String::from_utf8_lossy(&text);
+        let ranges = MeasuredRanges::from_map(&text).with_context(|| map.display().to_string())?;
+        let (core, firmware) = ranges.cut(image()?).with_context(|| bin.display().to_string())?;
+        return Ok(Output::Made("riot", riot_made(uds()?, core, firmware, id()?, args)?, pem::Lines::Single));
+    }
+    let made = if request.make.needs_firmware() {
+        let version = args.firmware_version.as_deref().unwrap_or_default();
+        let info = FirmwareInfo::new(&args.vendor, &args.model, version, args.svn);
+        let firmware = FirmwareDigest::of(image()?).context("firmware image")?;
+        if request.make == Make::ReferenceValues {
+            let file = reference::of_firmware(&firmware, &info);
+            return Ok(Output::ReferenceValues(serde_json::to_string_pretty(&file)? + "\n"));
+        }
+        make::from_firmware(request.make, uds()?, &firmware, &info, id()?)?
+    } else {
+        make::from_secret(request.make, uds()?, args.code.as_deref())?
+    };
+    Ok(Output::Made("standard", made, pem::Lines::Wrapped))
 }
 
 /// Prints an error to standard error and gives the exit code: 0 for help, 1 for everything else.
@@ -136,17 +205,30 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
     let usage = |kind, message: String| Args::command().error(kind, message);
     let missing = |what: &str| usage(ErrorKind::MissingRequiredArgument, format!("{what} is needed"));
-    let bin = args.bin.clone().ok_or_else(|| missing("the firmware image (-b, --bin)"))?;
+    let conflict = |what: &str| usage(ErrorKind::ArgumentConflict, what.to_owned());
+    let make = args.make;
+    if args.profile == ProfileName::Riot && make != Make::Certificate {
+        return Err(conflict(
+            "--profile riot makes the certificate only: its DeviceID certificate is none of a CA",
+        )
+        .into());
+    }
+    if args.code.is_some() && make != Make::Possession {
+        return Err(conflict("--code is for --make possession").into());
+    }
+    if args.code.is_none() && make == Make::Possession {
+        return Err(missing("the service's verification code (--code)").into());
+    }
+    let bin = match &args.bin {
+        None if make.needs_firmware() => return Err(missing("the firmware image (-b, --bin)").into()),
+        bin => bin.clone(),
+    };
     let map = match args.profile {
         ProfileName::Riot => Some(args.map.clone().ok_or_else(|| missing("the linker map (-m, --map)"))?),
         ProfileName::Standard if args.map.is_some() => {
-            return Err(usage(
-                ErrorKind::ArgumentConflict,
-                "--profile standard takes no linker map".to_owned(),
-            )
-            .into());
+            return Err(conflict("--profile standard takes no linker map").into());
         }
-        ProfileName::Standard if args.firmware_version.is_none() => {
+        ProfileName::Standard if make.needs_firmware() && args.firmware_version.is_none() => {
             return Err(missing(
                 "the firmware version (--firmware-version), or a linker map (-m) for a legacy image,",
             )
@@ -154,47 +236,35 @@ fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
         }
         ProfileName::Standard => None,
     };
-    for file in std::iter::once(&bin).chain(&map) {
+    for file in bin.iter().chain(&map) {
         std::fs::File::open(file).map_err(|error| {
             usage(ErrorKind::ValueValidation, format!("cannot open {}: {error}", file.display()))
         })?;
     }
     let uds = match (&args.uds, &args.uds_file) {
-        (Some(dash), _) if dash == "-" => input::read_uds(Path::new("-"), stdin)?,
-        (Some(digits), _) => Zeroizing::new(digits.clone()),
-        (None, Some(file)) => input::read_uds(file, stdin)?,
+        _ if !make.needs_uds() => None,
+        (Some(dash), _) if dash == "-" => Some(input::read_uds(Path::new("-"), stdin)?),
+        (Some(digits), _) => Some(Zeroizing::new(digits.clone())),
+        (None, Some(file)) => Some(input::read_uds(file, stdin)?),
         (None, None) => return Err(missing("the device secret (-u, --uds-file)").into()),
     };
     let subject = match (&args.id, &args.mac, &args.firmware_version) {
-        (Some(id), _, _) => Subject::Id(id.clone()),
+        (Some(id), _, _) => Some(Subject::Id(id.clone())),
         (None, Some(mac), Some(version)) => {
-            Subject::Device { mac: mac.clone(), firmware_version: version.clone() }
+            Some(Subject::Device { mac: mac.clone(), firmware_version: version.clone() })
         }
+        _ if !make.needs_id() => None,
         _ => return Err(missing("a registration id (-i, --id), or --mac with --firmware-version,").into()),
     };
-    Ok(Request { bin, map, uds, subject })
+    Ok(Request { make, bin, map, uds, subject })
 }
 
 fn parse_uds(text: &str) -> Result<Uds> {
     Uds::from_hex(text).map_err(|error| anyhow!("UDS: {error}"))
 }
 
-/// The `standard` identity: the whole image is measured.
-fn standard_report(uds: &Uds, image: &[u8], id: RegistrationId<'_>, args: &Args) -> Result<Report> {
-    let version = args.firmware_version.as_deref().unwrap_or_default();
-    let info = FirmwareInfo::new(&args.vendor, &args.model, version, args.svn);
-    let firmware = FirmwareDigest::of(image).context("firmware image")?;
-    let identity = standard::Identity::derive(uds, &firmware, &info).context("profile standard")?;
-    let (mut alias, mut device_id) =
-        ([0; standard::ALIAS_CERTIFICATE_MAX_LEN], [0; standard::DEVICE_ID_CERTIFICATE_MAX_LEN]);
-    let alias =
-        identity.alias_certificate(id, &mut alias).map_err(|error| anyhow!("registration id: {error}"))?;
-    let certificates = [alias, identity.device_id_certificate(&mut device_id)?];
-    Report::new("standard", certificates, firmware.as_bytes(), pem::Lines::Wrapped)
-}
-
 /// The `riot` identity: the original's derivation, signed deterministically unless its own broken signature is asked for.
-fn riot_report(
+fn riot_made(
     uds: &Uds,
     core: &[u8],
     firmware: &[u8],
@@ -204,13 +274,18 @@ fn riot_report(
         allow(unused_variables, reason = "one option fewer")
     )]
     args: &Args,
-) -> Result<Report> {
+) -> Result<Made> {
     let identity = riot::Identity::derive(uds, core, firmware).context("profile riot")?;
     let mut alias = [0; riot::ALIAS_CERTIFICATE_MAX_LEN];
     let mut device_id = [0; riot::DEVICE_ID_CERTIFICATE_MAX_LEN];
     let alias =
         identity.alias_to_be_signed(id, &mut alias).map_err(|error| anyhow!("registration id: {error}"))?;
     let device_id = identity.device_id_to_be_signed(&mut device_id)?;
+    let made = |alias: &[u8], device_id: &[u8]| Made {
+        der: alias.to_vec(),
+        device_id: Some(device_id.to_vec()),
+        fwid: Some(identity.fwid().0.to_vec()),
+    };
 
     #[cfg(feature = "legacy-insecure-constant-nonce")]
     if args.insecure_constant_nonce {
@@ -218,9 +293,7 @@ fn riot_report(
             "warning: this certificate gives the device's private key away; it is for finding old enrolments only"
         );
         let signer = || riot::ConstantNonceSigner::publishing_the_private_key(identity.device_id_key());
-        let certificates = [alias.sign(signer())?, device_id.sign(signer())?];
-        return Report::new("riot", certificates, &identity.fwid().0, pem::Lines::Single);
+        return Ok(made(alias.sign(signer())?, device_id.sign(signer())?));
     }
-    let certificates = [alias.sign(identity.device_id_key())?, device_id.sign(identity.device_id_key())?];
-    Report::new("riot", certificates, &identity.fwid().0, pem::Lines::Single)
+    Ok(made(alias.sign(identity.device_id_key())?, device_id.sign(identity.device_id_key())?))
 }

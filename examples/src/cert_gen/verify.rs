@@ -1,0 +1,276 @@
+//! `dps-cert-gen verify`: checks a device's chain against reference values and says precisely why it is refused.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::Args;
+use dice_core::Error;
+use dice_core::asn1::oid;
+use dice_core::pem::{self, Label};
+use dice_core::tcg::{List, TcbInfo};
+use dice_core::verify::{Certificate, Evidence, Policy, Reason, Reference, TrustAnchor, Verifier};
+use dice_core::x509::Time;
+use serde::Serialize;
+
+use super::reference::{self, Alternative};
+
+/// Checks a DICE certificate chain: signatures and rules of RFC 5280, evidence (TcbInfo) about every layer, and, if given,
+/// reference values of what may run. Names each layer; says which certificate is refused and why.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The chain (PEM), leaf first, as the device presents it and `--make chain` writes it; `-` is standard input
+    #[arg(value_name = "CHAIN")]
+    pub chain: PathBuf,
+
+    /// What is trusted (PEM): the DeviceID certificate or that of a CA above it
+    #[arg(long, value_name = "FILE")]
+    pub anchor: PathBuf,
+
+    /// What may run: reference values in JSON, as `--make reference-values` writes them. Without, every firmware may
+    #[arg(long, value_name = "FILE")]
+    pub reference_values: Option<PathBuf>,
+
+    /// Check validity at this time (seconds since 1970) in place of now
+    #[arg(long, value_name = "SECONDS")]
+    pub at: Option<u64>,
+
+    /// Print the verdict as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One certificate of the chain, from the anchor down.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Layer {
+    subject: String,
+    /// A CA above the device does not say what runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<Component>,
+}
+
+/// What a TcbInfo says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component {
+    vendor: Option<String>,
+    model: Option<String>,
+    version: Option<String>,
+    svn: Option<u64>,
+    layer: Option<u64>,
+    digests: Vec<String>,
+    flags: Vec<&'static str>,
+}
+
+impl Component {
+    fn of(info: &TcbInfo<'_>) -> Self {
+        Self {
+            vendor: info.vendor.map(str::to_owned),
+            model: info.model.map(str::to_owned),
+            version: info.version.map(str::to_owned),
+            svn: info.svn,
+            layer: info.layer,
+            digests: info.fwids.iter().flat_map(List::iter).map(|f| reference::digest_text(&f)).collect(),
+            flags: reference::flag_names(info.flags.unwrap_or_default()),
+        }
+    }
+}
+
+impl std::fmt::Display for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let texts = [("vendor", &self.vendor), ("model", &self.model), ("version", &self.version)];
+        let numbers = [("svn", self.svn), ("layer", self.layer)];
+        let texts = texts.iter().filter_map(|(name, value)| Some(format!("{name} {:?}", value.as_ref()?)));
+        let numbers = numbers.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
+        let flags = (!self.flags.is_empty()).then(|| format!("flags {}", self.flags.join(" ")));
+        let parts: Vec<_> = texts.chain(numbers).chain(self.digests.iter().cloned()).chain(flags).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verdict {
+    accepted: bool,
+    layers: Vec<Layer>,
+    /// The subject of the certificate at fault, where it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// An input cannot be read, or the chain is refused: the message says which certificate and why.
+pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Result<()> {
+    let anchor = single(&args.anchor, stdin)?;
+    let mut chain = certificates(&args.chain, stdin)?;
+    ensure!(!chain.is_empty(), "there is no certificate in {}", args.chain.display());
+    chain.reverse();
+    // A chain may end with the anchor itself.
+    if chain.first() == Some(&anchor) {
+        chain.remove(0);
+    }
+    let alternatives = match &args.reference_values {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some(reference::parse(&text).with_context(|| path.display().to_string())?)
+        }
+        None => None,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let time = Time::from_unix(args.at.unwrap_or(now))
+        .map_err(|error| anyhow!("--at is not a time a certificate can name: {error}"))?;
+
+    let verdict = judge(&anchor, &chain, alternatives.as_deref(), time);
+    if args.json {
+        writeln!(stdout, "{}", serde_json::to_string_pretty(&verdict)?)?;
+    } else {
+        for layer in &verdict.layers {
+            writeln!(stdout, "CN={}", layer.subject)?;
+            for component in &layer.evidence {
+                writeln!(stdout, "  {component}")?;
+            }
+        }
+    }
+    match verdict {
+        Verdict { accepted: true, .. } => {
+            if !args.json {
+                let what =
+                    if alternatives.is_some() { "" } else { " (no reference values: any firmware may run)" };
+                writeln!(stdout, "accepted{what}")?;
+            }
+            Ok(())
+        }
+        Verdict { certificate, reason, .. } => {
+            let certificate = certificate.map_or_else(String::new, |name| format!("certificate CN={name}: "));
+            bail!("refused: {certificate}{}", reason.unwrap_or_default())
+        }
+    }
+}
+
+fn judge(anchor: &[u8], chain: &[Vec<u8>], references: Option<&[Alternative]>, time: Time) -> Verdict {
+    let mut layers = Vec::new();
+    match check(anchor, chain, references, time, &mut layers) {
+        Ok(()) => Verdict { accepted: true, layers, certificate: None, reason: None },
+        Err((certificate, error)) => {
+            let reason = match error {
+                Error::Refused { reason, .. } => reason.to_string(),
+                error => error.to_string(),
+            };
+            let certificate = certificate.and_then(|der| Some(subject(&Certificate::parse(der).ok()?)));
+            Verdict { accepted: false, layers, certificate, reason: Some(reason) }
+        }
+    }
+}
+
+/// The whole chain by RFC 5280, then the device's part of it by what it says about its layers.
+fn check<'c>(
+    anchor: &'c [u8],
+    chain: &'c [Vec<u8>],
+    references: Option<&[Alternative]>,
+    time: Time,
+    layers: &mut Vec<Layer>,
+) -> Result<(), (Option<&'c [u8]>, Error)> {
+    let policy = Policy { time: Some(time), purpose: Some(oid::CLIENT_AUTH), ..Policy::default() };
+    let above = ca_count(chain);
+    let mut names = Vec::new();
+    walk(anchor, chain, policy, |certificate| names.push(subject(certificate)))?;
+    layers.extend(names.into_iter().take(above).map(|subject| Layer { subject, evidence: Vec::new() }));
+
+    let (cas, device) = chain.split_at(above);
+    let fwids: Vec<_> = references.into_iter().flatten().map(Alternative::fwids).collect();
+    let references: Option<Vec<Reference<'_>>> =
+        references.map(|list| list.iter().zip(&fwids).map(|(one, fwids)| one.reference(fwids)).collect());
+    let policy = Policy { evidence: Evidence::TcbInfo, references: references.as_deref(), ..policy };
+    let device_id = cas.last().map_or(anchor, Vec::as_slice);
+    walk(device_id, device, policy, |certificate| {
+        let several = certificate.multi_tcb_info().into_iter().flat_map(|multi| multi.0.iter());
+        let evidence = certificate.tcb_info().copied().into_iter().chain(several);
+        let evidence = evidence.map(|info| Component::of(&info)).collect();
+        layers.push(Layer { subject: subject(certificate), evidence });
+    })
+}
+
+/// How many certificates at the top are those of CAs above the device's layers: CAs without evidence. The leaf is never one.
+fn ca_count(chain: &[Vec<u8>]) -> usize {
+    let is_above = |der: &Vec<u8>| {
+        Certificate::parse(der).is_ok_and(|certificate| {
+            certificate.is_ca() && certificate.tcb_info().is_none() && certificate.multi_tcb_info().is_none()
+        })
+    };
+    chain.iter().take(chain.len().saturating_sub(1)).take_while(|der| is_above(der)).count()
+}
+
+/// Verifies certificate by certificate; each that is accepted goes to `accepted`.
+fn walk<'c>(
+    anchor: &'c [u8],
+    chain: &'c [Vec<u8>],
+    policy: Policy<'_>,
+    mut accepted: impl FnMut(&Certificate<'c>),
+) -> Result<(), (Option<&'c [u8]>, Error)> {
+    let at = |error: Error| {
+        let index = if let Error::Refused { certificate, .. } = error { certificate } else { 0 };
+        (chain.get(index).map(Vec::as_slice), error)
+    };
+    let mut verifier =
+        Verifier::new(TrustAnchor::Certificate(anchor), policy).map_err(|error| (Some(anchor), error))?;
+    for (index, der) in chain.iter().enumerate() {
+        let certificate = verifier.next(der).map_err(|error| match error {
+            // The first certificate's issuer is the anchor.
+            Error::Refused { reason: Reason::NotCa | Reason::KeyUsage, .. } if index == 0 => {
+                (Some(anchor), error)
+            }
+            error => at(error),
+        })?;
+        accepted(&certificate);
+    }
+    verifier.finish().map(|_| ()).map_err(at)
+}
+
+fn subject(certificate: &Certificate<'_>) -> String {
+    certificate.subject().text().unwrap_or("(no name)").to_owned()
+}
+
+fn read(path: &Path, stdin: &mut dyn Read) -> Result<String> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        stdin.read_to_string(&mut text).context("reading the chain from standard input")?;
+    } else {
+        text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    Ok(text)
+}
+
+/// All certificates of a PEM file, in its order.
+fn certificates(path: &Path, stdin: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
+    let text = read(path, stdin)?;
+    let mut out = vec![0; text.len()];
+    let mut rest = text.as_str();
+    let mut found = Vec::new();
+    loop {
+        match pem::decode(Label::Certificate, rest, &mut out) {
+            Ok((der, after)) => {
+                found.push(der.to_vec());
+                rest = after;
+            }
+            Err(Error::PemMissing { .. }) if rest.contains("-----BEGIN CERTIFICATE-----") => {
+                bail!("{}, certificate {}: it has no end", path.display(), found.len() + 1)
+            }
+            Err(Error::PemMissing { .. }) => return Ok(found),
+            Err(error) => bail!("{}, certificate {}: {error}", path.display(), found.len() + 1),
+        }
+    }
+}
+
+/// The one certificate of a PEM file.
+fn single(path: &Path, stdin: &mut dyn Read) -> Result<Vec<u8>> {
+    let mut found = certificates(path, stdin)?;
+    ensure!(found.len() == 1, "{} has {} certificates, one is wanted", path.display(), found.len());
+    Ok(found.swap_remove(0))
+}
