@@ -202,3 +202,38 @@ pub fn parse_u64(text: &str) -> Option<u64> {
         value.checked_mul(10)?.checked_add(u64::from(digit))
     })
 }
+
+/// The text before the first `separator`, an ASCII character, and the text after it, if there is one. Smaller than
+/// `str::split_once`.
+#[must_use]
+pub fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == separator).and_then(|at| text.split_at_checked(at)) {
+        Some((before, after)) => (before, after.get(1..)),
+        None => (text, None),
+    }
+}
+
+/// The pieces of a text between ASCII characters `separator`, as `str::split` gives them, in less flash.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces<'a> {
+    rest: Option<&'a str>,
+    separator: u8,
+}
+
+impl<'a> Pieces<'a> {
+    /// The pieces of `text`.
+    #[must_use]
+    pub fn new(text: &'a str, separator: u8) -> Self {
+        Self { rest: Some(text), separator }
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (piece, rest) = cut(self.rest?, self.separator);
+        self.rest = rest;
+        Some(piece)
+    }
+}

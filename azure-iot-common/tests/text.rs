@@ -1,6 +1,7 @@
 //! Text into a caller's buffer, and decimal numbers.
 use azure_iot_common::Error;
-use azure_iot_common::text::{Writer, parse_u32, parse_u64};
+use azure_iot_common::text::{Pieces, Writer, cut, parse_u32, parse_u64};
+use proptest::prelude::*;
 
 fn write(out: &mut [u8]) -> Result<&str, Error> {
     let mut writer = Writer::new(out);
@@ -61,5 +62,22 @@ fn decimal_numbers() {
         ("\u{661}", None, None),
     ] {
         assert_eq!((parse_u32(text), parse_u64(text)), (small, large), "{text:?}");
+    }
+}
+
+#[test]
+fn cutting() {
+    assert_eq!(cut("a/b/c", b'/'), ("a", Some("b/c")));
+    assert_eq!(cut("/", b'/'), ("", Some("")));
+    assert_eq!(cut("\u{e9}", b'/'), ("\u{e9}", None));
+}
+
+proptest! {
+    #[test]
+    fn pieces_are_those_of_split(text in "[a&\u{e9}\u{1f600}=]{0,20}") {
+        let pieces: Vec<_> = Pieces::new(&text, b'&').collect();
+        prop_assert_eq!(pieces, text.split('&').collect::<Vec<_>>());
+        let (before, after) = cut(&text, b'=');
+        prop_assert_eq!(after.map(|after| (before, after)), text.split_once('='));
     }
 }

@@ -7,7 +7,7 @@
 use crate::config::{MAX_API_VERSION, MAX_ID_SCOPE, MAX_PRODUCT, MAX_REGISTRATION_ID};
 use crate::registration::{MAX_OPERATION_ID, Operation, Request};
 use crate::{Answer, Config, Error, percent};
-use azure_iot_common::text::{Writer, parse_u32};
+use azure_iot_common::text::{Pieces, Writer, cut, parse_u32};
 
 /// Port of MQTT over TLS.
 pub const PORT: u16 = 8883;
@@ -104,10 +104,8 @@ pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Er
         Some(Ok(number @ 100..=599)) if status.len() == 3 => number,
         _ => return Err(Error::BadTopic("status")),
     };
-    let (mut rid, mut retry_after, mut fields) = (None, None, Some(fields));
-    while let Some(rest) = fields {
-        let (field, rest) = cut(rest, b'&');
-        fields = rest;
+    let (mut rid, mut retry_after) = (None, None);
+    for field in Pieces::new(fields, b'&') {
         if let Some(value) = field.strip_prefix("$rid=") {
             if value.is_empty() || rid.replace(value).is_some() {
                 return Err(Error::BadTopic("$rid"));
@@ -120,12 +118,4 @@ pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Er
         }
     }
     Ok(Answer { status, rid: Some(rid.ok_or(Error::BadTopic("$rid"))?), retry_after_s: retry_after, body })
-}
-
-/// The text before the first `separator`, an ASCII character, and the text after it. Smaller than `str::split_once`.
-fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
-    match text.bytes().position(|byte| byte == separator).and_then(|at| text.split_at_checked(at)) {
-        Some((before, after)) => (before, after.get(1..)),
-        None => (text, None),
-    }
 }

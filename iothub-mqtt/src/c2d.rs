@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::endpoint::{Endpoint, MAX_ID};
 use crate::property::{Encoded, Properties, SystemProperty};
-use azure_iot_common::text::Writer;
+use azure_iot_common::text::{Writer, cut};
 
 /// Longest filter [`filter`] writes, in bytes.
 pub const MAX_FILTER: usize = "devices/".len() + MAX_ID + "/modules/".len() + MAX_ID + "/#".len();
@@ -15,7 +15,7 @@ pub const MAX_FILTER: usize = "devices/".len() + MAX_ID + "/modules/".len() + MA
 /// wildcards.
 pub fn filter<'b>(endpoint: &Endpoint<'_>, out: &'b mut [u8]) -> Result<&'b str, Error> {
     for id in [Some(endpoint.device_id()), endpoint.module_id()].into_iter().flatten() {
-        if let Some(at) = id.find(['#', '+']) {
+        if let Some(at) = id.bytes().position(|byte| matches!(byte, b'#' | b'+')) {
             return Err(Error::Invalid { what: "id in a topic filter", at });
         }
     }
@@ -48,7 +48,8 @@ impl<'a> Message<'a> {
     pub fn parse(topic: &'a str, payload: &'a [u8]) -> Result<Self, Error> {
         const OTHER: Error = Error::BadTopic("not a cloud-to-device message");
         let rest = topic.strip_prefix("devices/").ok_or(OTHER)?;
-        let (device, rest) = rest.split_once('/').ok_or(OTHER)?;
+        let (device, rest) = cut(rest, b'/');
+        let rest = rest.ok_or(OTHER)?;
         if device.is_empty() {
             return Err(Error::BadTopic("device id"));
         }
@@ -56,16 +57,17 @@ impl<'a> Message<'a> {
             return Ok(Self { input: None, properties: Properties::new(bag), payload });
         }
         let rest = rest.strip_prefix("modules/").ok_or(OTHER)?;
-        let (module, rest) = rest.split_once("/inputs/").ok_or(OTHER)?;
-        if module.is_empty() || module.contains('/') {
+        let (module, rest) = cut(rest, b'/');
+        let rest = rest.and_then(|rest| rest.strip_prefix("inputs/")).ok_or(OTHER)?;
+        if module.is_empty() {
             return Err(Error::BadTopic("module id"));
         }
         // The bag, and the slash before it, may be absent.
-        let (input, bag) = rest.split_once('/').unwrap_or((rest, ""));
+        let (input, bag) = cut(rest, b'/');
         if input.is_empty() {
             return Err(Error::BadTopic("input"));
         }
-        Ok(Self { input: Some(input), properties: Properties::new(bag), payload })
+        Ok(Self { input: Some(input), properties: Properties::new(bag.unwrap_or_default()), payload })
     }
 
     /// The message id, if there is one.

@@ -144,6 +144,12 @@ impl TwinState {
         Some(self.reports.swap_remove(at).request)
     }
 
+    /// Ends the waiting for a report, if there is one with this id.
+    fn take_report(&mut self, request: RequestId) -> Option<Pending> {
+        let at = self.reports.iter().position(|report| report.request == request)?;
+        Some(self.reports.swap_remove(at))
+    }
+
     fn answer<'a>(&mut self, answer: twin::Answer<'a>) -> Option<Event<'a>> {
         let request = RequestId(parse_u32(answer.request_id)?);
         if self.tracker.is_expected(request.0) {
@@ -163,8 +169,7 @@ impl TwinState {
                 }
             });
         }
-        let at = self.reports.iter().position(|report| report.request == request)?;
-        self.reports.swap_remove(at);
+        self.take_report(request)?;
         let result = if answer.is_success() {
             Ok(answer.version)
         } else {
@@ -403,7 +408,7 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         self.twin.reports.push(Pending { request, until_ms }).map_err(|_| Error::Busy)?;
         let result = self.publish_report(request, properties).await;
         if result.is_err() {
-            self.twin.reports.retain(|report| report.request != request);
+            self.twin.take_report(request);
         }
         result
     }

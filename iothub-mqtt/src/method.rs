@@ -1,7 +1,7 @@
 //! Direct methods, which are Plug and Play commands too.
 
 use crate::{Error, topic};
-use azure_iot_common::text::Writer;
+use azure_iot_common::text::{Writer, cut};
 
 /// The filter to subscribe to.
 pub const FILTER: &str = "$iothub/methods/POST/#";
@@ -51,8 +51,8 @@ impl<'a> Request<'a> {
     /// [`Error::BadTopic`] for any other topic, and for a request id longer than [`MAX_REQUEST_ID`].
     pub fn parse(topic: &'a str, payload: &'a [u8]) -> Result<Self, Error> {
         let rest = topic.strip_prefix(REQUEST).ok_or(Error::BadTopic("not a method"))?;
-        let (name, query) = rest.split_once("/?").ok_or(Error::BadTopic("method"))?;
-        if name.is_empty() || name.contains('/') {
+        let (name, query) = topic::last_element(rest).ok_or(Error::BadTopic("method"))?;
+        if name.is_empty() {
             return Err(Error::BadTopic("method name"));
         }
         let request_id = topic::field(query, "$rid")?.ok_or(Error::BadTopic("$rid"))?;
@@ -65,8 +65,8 @@ impl<'a> Request<'a> {
     /// Component and command of a Plug and Play command: `<component>*<command>`, or no component.
     #[must_use]
     pub fn command(&self) -> (Option<&'a str>, &'a str) {
-        match self.name.split_once('*') {
-            Some((component, command)) if !component.is_empty() => (Some(component), command),
+        match cut(self.name, b'*') {
+            (component, Some(command)) if !component.is_empty() => (Some(component), command),
             _ => (None, self.name),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use azure_iot_common::percent;
-use azure_iot_common::text::Writer;
+use azure_iot_common::text::{Pieces, Writer, cut};
 
 /// Percent-encoded text, decoded only when asked. May come from the network: decoding checks it.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +69,9 @@ impl<'a> Properties<'a> {
 
     /// All properties in order: name, and value unless it is null.
     pub fn iter(&self) -> impl Iterator<Item = (Encoded<'a>, Option<Encoded<'a>>)> + use<'a> {
-        self.0.split('&').filter(|field| !field.is_empty()).map(|field| match field.split_once('=') {
-            Some((name, value)) => (Encoded(name), Some(Encoded(value))),
-            None => (Encoded(field), None),
+        Pieces::new(self.0, b'&').filter(|field| !field.is_empty()).map(|field| {
+            let (name, value) = cut(field, b'=');
+            (Encoded(name), value.map(Encoded))
         })
     }
 

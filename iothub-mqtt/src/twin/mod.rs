@@ -121,7 +121,7 @@ impl<'a> Message<'a> {
             return Ok(Self::Desired(Desired { version, payload }));
         }
         let rest = topic.strip_prefix(ANSWER).ok_or(Error::BadTopic("not about the twin"))?;
-        let (status, query) = rest.split_once("/?").ok_or(Error::BadTopic("status"))?;
+        let (status, query) = topic::last_element(rest).ok_or(Error::BadTopic("status"))?;
         let status = parse_u32(status)
             .and_then(|status| u16::try_from(status).ok())
             .filter(|status| (100..600).contains(status))
