@@ -214,7 +214,7 @@ pub fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
 }
 
 /// The pieces of a text between ASCII characters `separator`, as `str::split` gives them, in less flash.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Pieces<'a> {
     rest: Option<&'a str>,
     separator: u8,

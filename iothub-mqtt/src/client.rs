@@ -214,7 +214,14 @@ impl TwinState {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     New,
-    Subscribing { ticket: Ticket, until_ms: u64 },
+    /// Started, but all room is taken by messages that an earlier connection left.
+    Full {
+        until_ms: u64,
+    },
+    Subscribing {
+        ticket: Ticket,
+        until_ms: u64,
+    },
     Connected,
 }
 
@@ -254,11 +261,17 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
 
     /// Subscribes to everything the hub may send. [`Event::Connected`] comes when it has agreed.
     ///
-    /// To be called after every connect, also when the server kept the session.
+    /// To be called after every connect, also when the server kept the session. If all room is taken by messages that an
+    /// earlier connection left, the subscriptions are made while [polling](Self::poll).
     ///
     /// # Errors
     /// Those of the connection; [`Error::Invalid`] for an id that no topic filter can hold.
     pub async fn start(&mut self) -> Result<(), Error> {
+        let until_ms = now_ms().saturating_add(self.options.subscribe_ms.into());
+        self.subscribe(until_ms).await
+    }
+
+    async fn subscribe(&mut self, until_ms: u64) -> Result<(), Error> {
         let mut buffer = [0; c2d::MAX_FILTER];
         let messages = c2d::filter(&self.endpoint, &mut buffer)?;
         let wanted = [
@@ -272,8 +285,11 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         self.stage = if filters.is_empty() {
             Stage::Connected
         } else {
-            let until_ms = now_ms().saturating_add(self.options.subscribe_ms.into());
-            Stage::Subscribing { ticket: self.link.subscribe(&filters).await?, until_ms }
+            match self.link.subscribe(&filters).await {
+                Ok(ticket) => Stage::Subscribing { ticket, until_ms },
+                Err(Error::Busy) => Stage::Full { until_ms },
+                Err(error) => return Err(error),
+            }
         };
         Ok(())
     }
@@ -301,6 +317,13 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         let mut deadline = self.twin.deadline_ms();
         match self.stage {
             Stage::New => deadline = None,
+            Stage::Full { until_ms } => {
+                self.subscribe(until_ms).await?;
+                if now >= until_ms {
+                    return Err(Error::Timeout("room to subscribe"));
+                }
+                deadline = Some(until_ms);
+            }
             Stage::Subscribing { ticket, until_ms } => {
                 if self.link.progress(ticket) == Progress::Done {
                     self.stage = Stage::Connected;

@@ -235,6 +235,7 @@ impl<E: embedded_io_async::Error> From<StreamError<E>> for Error {
         match error {
             StreamError::Transport(e) => Self::Transport(e.kind()),
             StreamError::WriteZero => Self::Transport(ErrorKind::WriteZero),
+            StreamError::Stalled => Self::Timeout("room to write"),
             StreamError::Malformed(e) => Self::Malformed(e),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Inbound, Mqtt, Progress, QoS, Ticket};
 use crate::Error;
+use crate::clock::{left, now_ms};
 use crate::error::Refusal;
 use crate::translate::{Connect, MIN_STAGE, OVERSIZED_PROPERTY, StreamError, V311};
 use embassy_time::{Duration, with_timeout};
@@ -32,12 +33,18 @@ pub struct Options {
     pub clean: bool,
     /// How long to wait for CONNACK, in milliseconds.
     pub connack_ms: u32,
+    /// How long a message or subscription may wait for its acknowledgement, in milliseconds. Then the connection counts as
+    /// broken, and the next one sends it again. A hub that throttles answers late before it closes the connection.
+    pub ack_ms: u32,
+    /// How long the stream may take no bytes, in milliseconds. Then the connection counts as broken: to ask a peer that
+    /// has vanished whether it is there, bytes must get out first.
+    pub write_ms: u32,
 }
 
 impl Default for Options {
-    /// 240 s keep-alive, a session the server keeps, 30 s for CONNACK.
+    /// 240 s keep-alive, a session the server keeps, 30 s for CONNACK, 240 s for acknowledgements, 60 s for writes.
     fn default() -> Self {
-        Self { keep_alive_s: 240, clean: false, connack_ms: 30_000 }
+        Self { keep_alive_s: 240, clean: false, connack_ms: 30_000, ack_ms: 240_000, write_ms: 60_000 }
     }
 }
 
@@ -48,6 +55,10 @@ struct Flight {
     op: Op,
     /// A subscription, or forgotten: not reported when settled.
     silent: bool,
+    /// When it was given to the engine, or connected again.
+    since_ms: u64,
+    /// Of a subscription: which one.
+    filters: Option<u64>,
 }
 
 /// An MQTT session over caller's buffers.
@@ -93,7 +104,7 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
         stream: S,
         connect: &'s Connect<'s>,
     ) -> Result<Link<'s, 'buf, V311<'s, S, STAGE>>, Error> {
-        let io = V311::with_connect(stream, connect);
+        let io = V311::with_connect(stream, connect).with_write_limit(self.options.write_ms);
         let limit = Duration::from_millis(self.options.connack_ms.into());
         let connection = with_timeout(limit, self.engine.connect(io))
             .await
@@ -104,10 +115,13 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
                 }
                 other => from_engine(other),
             })?;
+        let now = now_ms();
+        self.flights.iter_mut().for_each(|flight| flight.since_ms = now);
         Ok(Link {
             connection,
             flights: &mut self.flights,
             next_ticket: &mut self.next_ticket,
+            ack_ms: self.options.ack_ms,
             max_topic: STAGE - STAGE_OVERHEAD,
         })
     }
@@ -124,6 +138,7 @@ pub struct Link<'s, 'buf, IO> {
     connection: minimq::Connection<'s, 'buf, IO>,
     flights: &'s mut Vec<Flight, IN_FLIGHT>,
     next_ticket: &'s mut u32,
+    ack_ms: u32,
     max_topic: usize,
 }
 
@@ -138,11 +153,24 @@ where
     IO: Io + ErrorType<Error = StreamError<E>>,
     E: embedded_io_async::Error,
 {
-    fn take_off(&mut self, op: Op, silent: bool) -> Result<Ticket, Error> {
+    fn take_off(&mut self, op: Op, silent: bool, filters: Option<u64>) -> Result<Ticket, Error> {
         let ticket = Ticket(*self.next_ticket);
         *self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.flights.push(Flight { ticket, op, silent }).map_err(|_| Error::Busy)?;
+        let flight = Flight { ticket, op, silent, since_ms: now_ms(), filters };
+        self.flights.push(flight).map_err(|_| Error::Busy)?;
         Ok(ticket)
+    }
+
+    /// When the oldest acknowledgement is overdue.
+    fn overdue_ms(&self) -> Option<u64> {
+        let pending = self.flights.iter().filter(|flight| self.connection.is_pending(&flight.op));
+        let oldest = pending.map(|flight| flight.since_ms).min()?;
+        Some(oldest.saturating_add(self.ack_ms.into()))
+    }
+
+    /// Room that messages in flight take now may come back.
+    fn busy_or(&self, error: Error) -> Error {
+        if error == Error::TooLarge && !self.flights.is_empty() { Error::Busy } else { error }
     }
 
     /// Room for another ticket; forgets subscriptions that nobody asks about any more.
@@ -187,33 +215,52 @@ where
             // The payload is copied as it is: this is lack of room.
             PubError::Payload(()) => Error::TooLarge,
         });
-        let op = match op {
-            // Room that messages in flight take now may come back.
-            Err(Error::TooLarge) if !self.flights.is_empty() => return Err(Error::Busy),
-            other => other?,
-        };
-        op.map(|op| self.take_off(op, false)).transpose()
+        let op = op.map_err(|error| self.busy_or(error))?;
+        op.map(|op| self.take_off(op, false, None)).transpose()
     }
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
+        let digest = digest(filters);
+        let same =
+            |flight: &&Flight| flight.filters == Some(digest) && self.connection.is_pending(&flight.op);
+        if let Some(flight) = self.flights.iter().find(same) {
+            // An earlier connection ended before it was granted: the engine has sent it again.
+            return Ok(flight.ticket);
+        }
         self.make_room()?;
         let options = SubscriptionOptions::default().maximum_qos(minimq::QoS::AtLeastOnce);
         let mut list: Vec<TopicFilter<'_>, MAX_FILTERS> = Vec::new();
         for filter in filters {
             list.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::TooLarge)?;
         }
-        let op = self.connection.subscribe(&list, &[]).await.map_err(from_engine)?;
-        self.take_off(op, true)
+        let op = self.connection.subscribe(&list, &[]).await.map_err(from_engine);
+        let op = op.map_err(|error| self.busy_or(error))?;
+        self.take_off(op, true, Some(digest))
     }
 
     async fn unsubscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
         self.make_room()?;
-        let op = self.connection.unsubscribe(filters, &[]).await.map_err(from_engine)?;
-        self.take_off(op, true)
+        let op = self.connection.unsubscribe(filters, &[]).await.map_err(from_engine);
+        let op = op.map_err(|error| self.busy_or(error))?;
+        self.take_off(op, true, None)
     }
 
     async fn poll(&mut self) -> Result<Option<Inbound<'_>>, Error> {
-        let Some(message) = self.connection.poll().await.map_err(from_engine)? else {
+        let limit = self.overdue_ms();
+        if limit.is_some_and(|at| now_ms() >= at) {
+            self.connection.handle_disconnect();
+            return Err(Error::Timeout("acknowledgement"));
+        }
+        let poll = self.connection.poll();
+        let polled = match limit {
+            None => poll.await,
+            Some(at) => match with_timeout(left(at), poll).await {
+                Ok(polled) => polled,
+                // The next call tells that it is too late.
+                Err(_) => return Ok(None),
+            },
+        };
+        let Some(message) = polled.map_err(from_engine)? else {
             return Ok(None);
         };
         let oversized = message.properties().iter().find_map(|property| match property {
@@ -261,6 +308,14 @@ where
     async fn disconnect(&mut self) -> Result<(), Error> {
         self.connection.disconnect().await.map_err(from_engine)
     }
+}
+
+/// Tells subscriptions apart (FNV-1a).
+fn digest(filters: &[&str]) -> u64 {
+    let bytes = filters.iter().flat_map(|filter| filter.bytes().chain([0]));
+    bytes.fold(0xCBF2_9CE4_8422_2325, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
 }
 
 fn from_engine<E: embedded_io_async::Error>(error: minimq::Error<StreamError<E>>) -> Error {

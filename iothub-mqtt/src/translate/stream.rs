@@ -1,6 +1,7 @@
 //! [`V311`]: the translator over a byte stream.
 
 use super::{Connect, Malformed, Translator};
+use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
 /// Bytes read ahead from the stream. Payloads do not go through it.
@@ -19,18 +20,25 @@ pub struct V311<'c, S, const N: usize> {
     ahead: [u8; READ_AHEAD],
     start: usize,
     end: usize,
+    write_limit: Option<Duration>,
 }
 
 impl<'c, S, const N: usize> V311<'c, S, N> {
     /// Puts `translator` (a fresh one) over `stream` (an established connection).
     pub fn new(stream: S, translator: Translator<'c, N>) -> Self {
-        Self { stream, translator, ahead: [0; READ_AHEAD], start: 0, end: 0 }
+        Self { stream, translator, ahead: [0; READ_AHEAD], start: 0, end: 0, write_limit: None }
     }
 
     /// Over `stream`, sending `connect` instead of the engine's own CONNECT and keeping unacknowledged
     /// messages across a lost server session (see [`Translator::keep_in_flight`]).
     pub fn with_connect(stream: S, connect: &'c Connect<'c>) -> Self {
         Self::new(stream, Translator::with_connect(connect).keep_in_flight())
+    }
+
+    /// Fails with [`StreamError::Stalled`] when the stream below takes no bytes for so many milliseconds.
+    #[must_use]
+    pub fn with_write_limit(self, ms: u32) -> Self {
+        Self { write_limit: Some(Duration::from_millis(ms.into())), ..self }
     }
 
     /// Gives the stream back. Bytes read ahead or not yet written are lost.
@@ -48,6 +56,8 @@ pub enum StreamError<E> {
     Transport(E),
     /// The stream below took no bytes.
     WriteZero,
+    /// The stream below took no bytes in time.
+    Stalled,
     /// A packet that cannot be translated.
     Malformed(Malformed),
 }
@@ -57,6 +67,7 @@ impl<E: core::fmt::Debug> core::fmt::Display for StreamError<E> {
         match self {
             Self::Transport(e) => write!(f, "transport: {e:?}"),
             Self::WriteZero => f.write_str("transport took no bytes"),
+            Self::Stalled => f.write_str("transport took no bytes in time"),
             Self::Malformed(e) => e.fmt(f),
         }
     }
@@ -76,6 +87,7 @@ impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
         match self {
             Self::Transport(e) => e.kind(),
             Self::WriteZero => ErrorKind::WriteZero,
+            Self::Stalled => ErrorKind::TimedOut,
             Self::Malformed(_) => ErrorKind::InvalidData,
         }
     }
@@ -124,9 +136,22 @@ impl<S: Read, const N: usize> Read for V311<'_, S, N> {
     }
 }
 
+/// What `operation` gives, if that is soon enough.
+async fn within<T, E>(
+    limit: Option<Duration>,
+    operation: impl Future<Output = Result<T, E>>,
+) -> Result<T, StreamError<E>> {
+    let result = match limit {
+        None => operation.await,
+        Some(limit) => with_timeout(limit, operation).await.map_err(|_| StreamError::Stalled)?,
+    };
+    result.map_err(StreamError::Transport)
+}
+
 impl<S: Write, const N: usize> V311<'_, S, N> {
     async fn drain(&mut self) -> Result<(), StreamError<S::Error>> {
-        let n = self.stream.write(self.translator.pending()).await.map_err(StreamError::Transport)?;
+        let write = self.stream.write(self.translator.pending());
+        let n = within(self.write_limit, write).await?;
         if n == 0 {
             return Err(StreamError::WriteZero);
         }
@@ -150,6 +175,6 @@ impl<S: Write, const N: usize> Write for V311<'_, S, N> {
         while !self.translator.pending().is_empty() {
             self.drain().await?;
         }
-        self.stream.flush().await.map_err(StreamError::Transport)
+        within(self.write_limit, self.stream.flush()).await
     }
 }
