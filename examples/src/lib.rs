@@ -2,5 +2,6 @@
 
 pub mod cert_gen;
 pub mod cloud;
+pub mod host;
 pub mod local_cloud;
 pub mod zero_touch;

@@ -26,9 +26,17 @@ fn fails(break_it: &str, step: &str, why: &str) {
 fn the_whole_tutorial() {
     for profile in ["standard", "riot"] {
         let told = succeeds(&["--profile", profile]);
-        for words in
-            ["certificate: the enrolled one", "assigned to", "temperatureAlert", "Hello from the cloud"]
-        {
+        for words in [
+            "# set_dps_uds ****",
+            "DPS UDS: (set)",
+            "certificate: the enrolled one",
+            "assigned to",
+            "\"temperature\":22.5",
+            "temperatureAlert",
+            "\"value\":600",
+            "method stop: 200",
+            "Hello from the cloud",
+        ] {
             assert!(told.contains(words), "{profile}: {words} in {told}");
         }
     }
@@ -50,27 +58,27 @@ fn a_device_kept_in_a_folder_keeps_its_certificate() {
 
 #[test]
 fn another_secret_is_refused() {
-    fails("wrong-uds", "step 6", "401002");
+    fails("wrong-uds", "step 7", "401002");
 }
 
 #[test]
 fn another_firmware_is_refused() {
-    fails("changed-firmware", "step 6", "401002");
+    fails("changed-firmware", "step 7", "401002");
 }
 
 #[test]
 fn a_device_that_is_not_enrolled_is_refused() {
-    fails("no-enrolment", "step 6", "401002");
+    fails("no-enrolment", "step 7", "401002");
 }
 
 #[test]
 fn another_id_scope_is_refused() {
-    fails("wrong-id-scope", "step 6", "CONNACK 5");
+    fails("wrong-id-scope", "step 7", "CONNACK 5");
 }
 
 #[test]
 fn a_server_of_another_ca_is_refused_by_the_device() {
-    fails("foreign-server", "step 6", "invalid peer certificate");
+    fails("foreign-server", "step 7", "invalid peer certificate");
 }
 
 #[test]

@@ -180,8 +180,11 @@ impl Debug for Wifi<'_> {
     }
 }
 
-/// Names of the wireless networks around: the first ten.
-pub type Networks = Vec<Vec<u8, 32>, 10>;
+/// Networks the console shows.
+pub const NETWORKS: usize = 10;
+
+/// Names of the wireless networks around.
+pub type Networks = Vec<Vec<u8, 32>, NETWORKS>;
 
 /// The board's way to the world.
 #[allow(async_fn_in_trait, reason = "used on single-core executors only")]

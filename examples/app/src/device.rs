@@ -1,21 +1,29 @@
-//! The application's life: identity first, then whatever the runner of `iothub-mqtt` keeps alive.
-
-use core::fmt;
+//! The application's life from one reset to the next: buttons first, then the configuration console or the way to the
+//! cloud.
 
 use dice_core::{MacAddress, RegistrationId, Uds};
 use dps_client::{Backoff, Config, Timing};
+use embassy_futures::join::join;
+use embassy_time::{Duration, Timer, with_timeout};
+use embedded_io_async::Write;
+use heapless::String;
 use iothub_mqtt::provision::MIN_BODY;
-use iothub_mqtt::runner::{self, Connector, Device, Memory, Policy, Service, Target};
-use iothub_mqtt::{ClientOptions, Error};
+use iothub_mqtt::runner::{self, Memory, Policy};
+use iothub_mqtt::{Announcement, ClientOptions, Error, session};
 use stsafe_a100::asynch::Stsafe;
-use stsafe_a100::vault::{Setting, VaultError};
+use stsafe_a100::vault::Setting;
 
-use crate::board::{Board, Network, Parts, System};
-use crate::console::SettingStore;
+use crate::board::{Board, Button, Link, Network, Panel, Parts, System};
+use crate::connector::{WithIdentity, learn_time};
+use crate::console::{SettingStore, session::Session};
 use crate::event::Event;
-use crate::identity::{Identity, IdentityError, Profile};
+use crate::failure::{EndOf, Failure, FailureOf};
+use crate::identity::{Identity, Profile};
 use crate::settings::Settings;
-use crate::work::Work;
+use crate::shared::{Bus, Device, Shared};
+use crate::tasks;
+use crate::vigil::Task;
+use crate::work::{SILENCE_MS, Work};
 
 /// What the firmware fixes for all its devices; what differs from one to the next is in [`Settings`].
 #[derive(Clone, Debug)]
@@ -26,135 +34,271 @@ pub struct Options {
     pub telemetry_interval_ms: u32,
     /// The waits between attempts.
     pub backoff: Backoff,
+    /// The first registration waits a random time up to this, in milliseconds: it spreads a fleet that is switched on
+    /// together.
+    pub spread_ms: u32,
 }
 
 impl Default for Options {
-    /// The standard identity, and the tutorial's interval of two seconds.
+    /// The standard identity, the tutorial's interval of two seconds, no spread.
     fn default() -> Self {
-        Self { profile: Profile::default(), telemetry_interval_ms: 2000, backoff: Backoff::DEFAULT }
-    }
-}
-
-/// Why the application stopped: something that trying again does not mend. The text names the step.
-///
-/// `I` is the error of the board's I2C bus, `N` that of its network.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Failure<I, N> {
-    /// The secure element, or what is stored in it.
-    Vault(VaultError<I>),
-    /// A setting is missing.
-    Missing(Setting),
-    /// The registration id or the measurement is refused.
-    Identity(IdentityError),
-    /// The settings are refused.
-    Settings(dps_client::Error),
-    /// There is no network, and there will be none.
-    Network(N),
-    /// The cloud is out of reach for good: refused, or not who it should be.
-    Cloud(runner::Failure<N>),
-}
-
-/// The [`Failure`] of a [`Board`].
-pub type FailureOf<B> = Failure<
-    <<B as Board>::I2c as embedded_hal_async::i2c::ErrorType>::Error,
-    <<B as Board>::Network as Network>::Error,
->;
-
-impl<I, N> From<VaultError<I>> for Failure<I, N> {
-    fn from(error: VaultError<I>) -> Self {
-        Self::Vault(error)
-    }
-}
-
-impl<I: fmt::Debug, N: fmt::Display> fmt::Display for Failure<I, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Vault(cause) => write!(f, "reading the settings: {cause}"),
-            Self::Missing(setting) => write!(f, "no {setting} is stored"),
-            Self::Identity(cause) => write!(f, "deriving the identity: {cause}"),
-            Self::Settings(cause) => write!(f, "settings: {cause}"),
-            Self::Network(cause) => write!(f, "joining the network: {cause}"),
-            Self::Cloud(cause) => cause.fmt(f),
+        Self {
+            profile: Profile::default(),
+            telemetry_interval_ms: 2000,
+            backoff: Backoff::DEFAULT,
+            spread_ms: 0,
         }
     }
 }
 
-impl<I: fmt::Debug, N: fmt::Debug + fmt::Display> core::error::Error for Failure<I, N> {}
+/// How a life ended.
+#[derive(Debug)]
+pub enum End<I, N> {
+    /// The user said `exit` on the console: the device is to be reset.
+    Restart,
+    /// Something failed that trying again does not mend.
+    Failed(Failure<I, N>),
+}
+
+/// A version that can stand in a registration id is shorter.
+const VERSION_MAX_LEN: usize = 48;
+type Version = String<VERSION_MAX_LEN>;
+type Product = String<64>;
 
 /// Longest message received from the hub, its topic included.
 const RX: usize = 4096;
 /// Messages on their way to the hub.
-const TX: usize = 2048;
+const TX: usize = 4096;
 /// Longest answer of the provisioning service, and what is on its way there.
 const REGISTRATION: usize = 2048;
+/// How often the hub wants to hear from the device, in seconds, as with the original firmware.
+const KEEP_ALIVE_S: u16 = 120;
+/// How long joining the network may take.
+const JOIN: Duration = Duration::from_secs(60);
+/// How often the network is asked for the time before the device goes on without.
+const TIME_ATTEMPTS: u32 = 3;
+/// How long the start may take until the network is joined, in milliseconds.
+const START_MS: u32 = 60_000;
+/// How long a device that has failed rests before it starts again, in seconds.
+const REST_S: u32 = 600;
+/// How long the reason stands on the screen before the application goes on.
+const NOTICE: Duration = Duration::from_secs(3);
 
-/// Runs the device until something fails for good.
-pub async fn run<B: Board>(board: &mut B, options: &Options) -> FailureOf<B> {
-    match live(board.parts(), options).await {
-        Err(failure) => failure,
-        // The application never asks the runner to stop.
-        Ok(()) => Failure::Cloud(runner::Failure::Settings(Error::Disconnected)),
+const BANNER: &str = "\r\n\
+    ********************************************************\r\n\
+    **  MXChip AZ3166 - Microsoft Azure IoT Developer Kit  **\r\n\
+    ********************************************************\r\n";
+const HINT: &str = "Reset with button A held to configure the device.\r\n";
+
+/// Runs the device for ever: whatever ends, it starts again, after a rest of ten minutes if something failed for good. The
+/// watchdog is fed all the time.
+pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
+    loop {
+        let end = run(board, options).await;
+        if matches!(end, End::Failed(_)) {
+            for _ in 0..REST_S {
+                board.parts().system.feed_watchdog();
+                Timer::after_secs(1).await;
+            }
+        }
+        board.parts().system.reset();
     }
 }
 
-async fn live<B: Board>(parts: Parts<'_, B>, options: &Options) -> Result<(), FailureOf<B>> {
-    let Parts { i2c, delay, network, system, .. } = parts;
-    let mut store = SettingStore::open(Stsafe::new(&mut *i2c, &mut *delay), system.host_keys()).await?;
-    let settings = Settings::read(&mut store).await?;
-    let id_scope = settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
-    let mut id_text = [0; RegistrationId::DEFAULT_MAX_LEN];
-    let id = match settings.registration_id() {
-        Some(id) => RegistrationId::new(id),
-        None => {
-            RegistrationId::default_for(MacAddress(system.mac()), system.firmware_version(), &mut id_text)
+/// Runs the device from its start until the user wants a restart on the console, or something fails for good. What the
+/// user is told about that stands on screen and terminal when this returns; the watchdog is not fed any more.
+///
+/// The future must run to its end: dropping it leaves the bus as it is.
+pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
+    let Parts { i2c, delay, console, panel, network, link, system } = board.parts();
+    let bus = Bus::new(i2c);
+    let shared = Shared::new(system);
+    let main = Main::<B> { delay, network, link, bus: &bus, shared: &shared, options };
+    let a = panel.is_pressed(Button::A).await;
+    let b = panel.is_pressed(Button::B).await;
+    shared.log.raw(BANNER);
+    if a {
+        // The terminal belongs to the console; before it only the banner is there to be written.
+        let mut text = [0; 256];
+        let len = shared.log.take(&mut text);
+        let _ = with_timeout(JOIN, console.write_all(text.get(..len).unwrap_or_default())).await;
+        let main = async {
+            main.configure(console).await;
+            shared.over.set(true);
+        };
+        join(main, tasks::run::<B>(&bus, panel, link, None, &shared)).await;
+        return End::Restart;
+    }
+    shared.log.raw(HINT);
+    let main = async {
+        let failure = main.live(b).await;
+        shared.tell(&Event::Failed { cause: &failure, rows: failure.rows() });
+        shared.over.set(true);
+        failure
+    };
+    End::Failed(join(main, tasks::run::<B>(&bus, panel, link, Some(console), &shared)).await.0)
+}
+
+/// The main task: what is not display, sensors, log or watchdog.
+struct Main<'a, 'b, 's, B: Board> {
+    delay: &'a mut B::Delay,
+    network: &'a mut B::Network,
+    link: &'a B::Link,
+    bus: &'a Bus<'b, B::I2c>,
+    shared: &'a Shared<'s, B::System>,
+    options: &'a Options,
+}
+
+impl<B: Board> Main<'_, '_, '_, B> {
+    async fn configure(self, console: &mut B::Console) {
+        let mac = self.shared.system.borrow().mac();
+        self.shared.tell(&Event::Configuring { mac });
+        let mut session = Session {
+            i2c: Device::new(self.bus),
+            delay: self.delay,
+            network: self.network,
+            shared: self.shared,
+            profile: &self.options.profile,
+        };
+        session.serve(console).await;
+    }
+
+    /// The way to the cloud; ends only with a failure.
+    async fn live(mut self, access_point: bool) -> FailureOf<B> {
+        match self.try_to_live(access_point).await {
+            Err(failure) => failure,
+            // The application never asks the runner to stop.
+            Ok(()) => Failure::Cloud(runner::Failure::Settings(Error::Disconnected)),
         }
     }
-    .map_err(|error| Failure::Identity(error.into()))?;
-    let identity = boot::<B>(&mut store, system, &options.profile, id).await?;
-    drop(store);
 
-    network.join(settings.wifi()).await.map_err(Failure::Network)?;
-    let config = Config::new(id_scope, id.as_str()).map_err(Failure::Settings)?;
-    let config = config.with_timing(Timing { backoff: options.backoff, ..Timing::DEFAULT });
-    // What is not subscribed to is not sent: the application has no twin.
-    let client = ClientOptions { twin: false, ..ClientOptions::new(system.random()) };
-    let policy = Policy { backoff: options.backoff, ..Policy::DEFAULT };
-    let (host, port) = settings.endpoint();
-    let mut device: Device<'_, _> = Device::new(
-        runner::Settings { provisioning_host: host, client, policy, ..runner::Settings::new(config) },
-        xorshift(system.random()),
-    );
-    let mut memory = Memory {
-        rx: &mut [0; RX],
-        tx: &mut [0; TX],
-        registration_rx: &mut [0; REGISTRATION],
-        registration_tx: &mut [0; REGISTRATION],
-        body: &mut [0; MIN_BODY],
-        token: &mut [],
-    };
-    let mut work = Work::new(system, options.telemetry_interval_ms);
-    let mut connector = WithIdentity { network, identity: &identity, provisioning_port: port };
-    device.run(&mut work, &mut connector, &mut memory, None).await.map_err(Failure::Cloud)
-}
+    async fn try_to_live(&mut self, access_point: bool) -> Result<(), FailureOf<B>> {
+        let shared = self.shared;
+        shared.promise(Task::Main, START_MS);
+        if access_point {
+            shared.tell(&Event::AccessPointRefused);
+            Timer::after(NOTICE).await;
+        }
+        let crash = shared.system.borrow().crash();
+        let version = self.firmware_version();
+        shared.tell(&Event::Started { version: &version, crash: crash.as_deref() });
 
-/// Derives the identity; the secret is wiped when this returns.
-async fn boot<B: Board>(
-    store: &mut SettingStore<&mut B::I2c, &mut B::Delay>,
-    system: &mut B::System,
-    profile: &Profile,
-    id: RegistrationId<'_>,
-) -> Result<Identity, FailureOf<B>> {
-    let bytes = store.uds().await?.ok_or(Failure::Missing(Setting::Uds))?;
-    let uds = Uds::from_bytes(*bytes).map_err(|error| Failure::Identity(error.into()))?;
-    let identity = Identity::derive(profile, &uds, system.image(), system.firmware_version(), id);
-    let identity = identity.map_err(Failure::Identity)?;
-    system.observe(&Event::IdentityDerived {
-        registration_id: id.as_str(),
-        firmware: identity.firmware(),
-        certificate: identity.certificate(),
-    });
-    Ok(identity)
+        let (settings, uds) = self.read_vault().await?;
+        let id_scope = settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
+        let mac = MacAddress(shared.system.borrow().mac());
+        let mut id_text = [0; RegistrationId::DEFAULT_MAX_LEN];
+        let id = settings.registration_id(mac, &version, &mut id_text);
+        let id = id.map_err(|error| Failure::Identity(error.into()))?;
+        let identity = self.derive(uds, &version, id)?;
+
+        self.join(&settings).await?;
+        let has_time = self.learn_time().await;
+
+        let config = Config::new(id_scope, id.as_str()).map_err(Failure::Settings)?;
+        let backoff = self.options.backoff;
+        let config =
+            config.with_timing(Timing { backoff, spread_ms: self.options.spread_ms, ..Timing::DEFAULT });
+        let mut product = Product::new();
+        // As long as a version may be.
+        let _ = product.push_str("IoT_DevKit_").and_then(|()| product.push_str(&version));
+        let announcement = Announcement::default()
+            .with_product_info(&product)
+            .map_err(|e| Failure::Cloud(runner::Failure::Settings(e)))?;
+        let (host, port) = settings.endpoint();
+        let random = self.random();
+        let mut device: runner::Device<'_, _> = runner::Device::new(
+            runner::Settings {
+                provisioning_host: host,
+                announcement,
+                session: session::Options { keep_alive_s: KEEP_ALIVE_S, ..session::Options::default() },
+                client: ClientOptions::new(self.random()),
+                policy: Policy { backoff, ..Policy::DEFAULT },
+                ..runner::Settings::new(config)
+            },
+            xorshift(random),
+        );
+        let mut memory = Memory {
+            rx: &mut [0; RX],
+            tx: &mut [0; TX],
+            registration_rx: &mut [0; REGISTRATION],
+            registration_tx: &mut [0; REGISTRATION],
+            body: &mut [0; MIN_BODY],
+            token: &mut [],
+        };
+        let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
+        let mut work =
+            Work::new(shared, &version, crash, self.options.telemetry_interval_ms, longest_wait_ms);
+        let mut connector = WithIdentity::new(self.network, &identity, shared, port, has_time);
+        device.run(&mut work, &mut connector, &mut memory, None).await.map_err(Failure::Cloud)
+    }
+
+    fn firmware_version(&self) -> Version {
+        self.shared.system.borrow().firmware_version().chars().take(VERSION_MAX_LEN).collect()
+    }
+
+    fn random(&self) -> u32 {
+        self.shared.system.borrow_mut().random()
+    }
+
+    async fn read_vault(&mut self) -> Result<(Settings, Uds), FailureOf<B>> {
+        let keys = self.shared.system.borrow().host_keys();
+        let chip = Stsafe::new(Device::new(self.bus), &mut *self.delay);
+        let mut store = SettingStore::open(chip, keys).await?;
+        let settings = Settings::read(&mut store).await?;
+        let uds = store.uds().await?.ok_or(Failure::Missing(Setting::Uds))?;
+        let uds = Uds::from_bytes(*uds).map_err(|error| Failure::Identity(error.into()))?;
+        Ok((settings, uds))
+    }
+
+    /// Derives the identity; the secret is wiped when this returns.
+    fn derive(&self, uds: Uds, version: &str, id: RegistrationId<'_>) -> Result<Identity, FailureOf<B>> {
+        let identity = {
+            let system = self.shared.system.borrow();
+            Identity::derive(&self.options.profile, &uds, system.image(), version, id)
+        };
+        drop(uds);
+        let identity = identity.map_err(Failure::Identity)?;
+        self.shared.tell(&Event::IdentityDerived {
+            registration_id: id.as_str(),
+            firmware: identity.firmware(),
+            certificate: identity.certificate(),
+        });
+        Ok(identity)
+    }
+
+    /// Joins the network, however often that takes.
+    async fn join(&mut self, settings: &Settings) -> Result<(), FailureOf<B>> {
+        let backoff = self.options.backoff;
+        for attempt in 0.. {
+            self.shared.promise(Task::Main, SILENCE_MS);
+            self.shared.tell(&Event::Joining);
+            let in_ms = backoff.delay_ms(attempt, self.random());
+            match with_timeout(JOIN, self.network.join(settings.wifi())).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) if B::Network::is_retriable(&error) => {
+                    self.shared.tell(&Event::Retrying { cause: &error, in_ms: Some(in_ms) });
+                }
+                Ok(Err(error)) => return Err(Failure::Network(error)),
+                Err(_) => {
+                    self.shared.tell(&Event::Retrying { cause: &"no network in time", in_ms: Some(in_ms) });
+                }
+            }
+            Timer::after_millis(in_ms.into()).await;
+        }
+        self.shared.tell(&Event::Joined { address: self.link.address() });
+        Ok(())
+    }
+
+    /// Asks for the time a few times. Without it the connections ask again.
+    async fn learn_time(&mut self) -> bool {
+        for _ in 0..TIME_ATTEMPTS {
+            self.shared.promise(Task::Main, SILENCE_MS);
+            if learn_time(self.network, self.shared).await {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Numbers that spread waiting times, from a seed of the board's (Marsaglia's xorshift).
@@ -165,32 +309,5 @@ fn xorshift(seed: u32) -> impl FnMut() -> u32 {
         state ^= state >> 17;
         state ^= state << 5;
         state
-    }
-}
-
-/// The board's network with the device's identity.
-struct WithIdentity<'a, N> {
-    network: &'a mut N,
-    identity: &'a Identity,
-    provisioning_port: u16,
-}
-
-impl<N: Network> Connector for WithIdentity<'_, N> {
-    type Stream<'s>
-        = N::Stream<'s>
-    where
-        Self: 's;
-    type Error = N::Error;
-
-    async fn connect(&mut self, target: Target<'_>) -> Result<N::Stream<'_>, N::Error> {
-        let port = match target.service {
-            Service::Provisioning { .. } => self.provisioning_port,
-            Service::Hub(_) => target.port,
-        };
-        self.network.connect(target.host, port, self.identity).await
-    }
-
-    fn is_retriable(error: &N::Error) -> bool {
-        N::is_retriable(error)
     }
 }

@@ -1,13 +1,30 @@
-//! What the application tells its board, step by step: enough to narrate a whole start.
+//! The steps of the application: what its screen, its log and whoever observes it are told. Nothing in them is secret.
 
-use core::fmt::Display;
+use core::fmt::{Debug, Display, Formatter};
+use core::net::IpAddr;
 
 use iothub_mqtt::property::Properties;
 
-/// A step that was reached. Nothing in it is secret.
+use crate::telemetry::Reading;
+
+/// A step that was reached.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// The application started.
+    Started {
+        /// The firmware's version.
+        version: &'a str,
+        /// What ended the last run, if that was a crash.
+        crash: Option<&'a str>,
+    },
+    /// Button A was held: the configuration console runs on the terminal.
+    Configuring {
+        /// The board's MAC address.
+        mac: [u8; 6],
+    },
+    /// Button B was held: the access point of the original firmware is asked for, which is not offered.
+    AccessPointRefused,
     /// The secret was read and the identity derived from it.
     IdentityDerived {
         /// Who the device says it is.
@@ -17,6 +34,17 @@ pub enum Event<'a> {
         /// The certificate that says so, DER.
         certificate: &'a [u8],
     },
+    /// The network is being joined.
+    Joining,
+    /// The network has been joined.
+    Joined {
+        /// The device's address, if the network says.
+        address: Option<IpAddr>,
+    },
+    /// The network told the time, in seconds since 1970.
+    TimeKnown(u64),
+    /// The provisioning service is asked: at first, or because the hub no longer takes the device.
+    Registering,
     /// A connection is being made.
     Connecting {
         /// To which host.
@@ -31,6 +59,11 @@ pub enum Event<'a> {
     },
     /// The hub took the connection and the subscriptions.
     HubConnected,
+    /// A message is on its way to the hub.
+    TelemetrySent {
+        /// What it says.
+        reading: Reading,
+    },
     /// The hub acknowledged a message.
     TelemetryDelivered,
     /// A message came from the cloud.
@@ -40,6 +73,24 @@ pub enum Event<'a> {
         /// Its body.
         payload: &'a [u8],
     },
+    /// The cloud called a method.
+    Method {
+        /// Which.
+        name: &'a str,
+        /// What it is answered with.
+        status: i32,
+        /// Whether telemetry is switched on now.
+        running: bool,
+    },
+    /// The cloud set the time between two messages.
+    Interval {
+        /// The time that holds now, in milliseconds.
+        ms: u32,
+        /// Whether that is the one the cloud wanted.
+        accepted: bool,
+    },
+    /// The hub knows the properties the device reports.
+    Reported,
     /// Something failed that may work later; the device tries again.
     Retrying {
         /// What failed.
@@ -47,18 +98,25 @@ pub enum Event<'a> {
         /// When it tries again, in milliseconds from now; `None` when the registration's own ladder decides.
         in_ms: Option<u32>,
     },
-    /// The cloud called a method.
-    Method {
-        /// Which.
-        name: &'a str,
-        /// What it is answered with.
-        status: i32,
+    /// Something failed for good; the application ends.
+    Failed {
+        /// What failed.
+        cause: &'a dyn DebugDisplay,
+        /// The same for the screen: row 2 and row 3.
+        rows: [&'static str; 2],
     },
-    /// The provisioning service is asked: at first, or because the hub no longer takes the device.
-    Registering,
 }
 
 /// A cause: something that prints itself.
-pub trait DebugDisplay: core::fmt::Debug + Display {}
+pub trait DebugDisplay: Debug + Display {}
 
-impl<T: core::fmt::Debug + Display> DebugDisplay for T {}
+impl<T: Debug + Display> DebugDisplay for T {}
+
+/// Bytes as hexadecimal digits.
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

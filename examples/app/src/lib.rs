@@ -13,16 +13,27 @@
 )]
 
 pub mod board;
+mod connector;
 pub mod console;
 pub mod device;
+mod display;
 pub mod event;
+mod failure;
 pub mod identity;
+mod log;
+mod sensors;
 pub mod settings;
+mod shared;
+mod status;
+mod tasks;
 pub mod telemetry;
+mod twin;
+mod vigil;
 mod work;
 
 pub use board::{Board, Link, Network, Panel, Parts, System};
-pub use device::{Failure, FailureOf, Options, run};
+pub use device::{End, Options, run, run_forever};
 pub use event::Event;
+pub use failure::{BusErrorOf, EndOf, Failure, FailureOf};
 pub use identity::{Identity, Profile};
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Formatter};
 
+use dice_core::{MacAddress, RegistrationId};
 use dps_client::GLOBAL_ENDPOINT;
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
@@ -62,10 +63,21 @@ impl Settings {
         (!self.id_scope.is_empty()).then_some(&*self.id_scope)
     }
 
-    /// The id to register with; without it the device builds one from MAC address and firmware version.
-    #[must_use]
-    pub fn registration_id(&self) -> Option<&str> {
-        (!self.registration_id.is_empty()).then_some(&*self.registration_id)
+    /// The id to register with: the stored one, or one of MAC address and firmware version, in `buffer`.
+    ///
+    /// # Errors
+    /// Those of [`RegistrationId`], for an id that cannot stand in a certificate.
+    pub fn registration_id<'a>(
+        &'a self,
+        mac: MacAddress,
+        version: &str,
+        buffer: &'a mut [u8; RegistrationId::DEFAULT_MAX_LEN],
+    ) -> Result<RegistrationId<'a>, dice_core::Error> {
+        if self.registration_id.is_empty() {
+            RegistrationId::default_for(mac, version, buffer)
+        } else {
+            RegistrationId::new(&self.registration_id)
+        }
     }
 }
 
@@ -102,7 +114,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("endpoint", &self.endpoint())
             .field("id_scope", &self.id_scope())
-            .field("registration_id", &self.registration_id())
+            .field("registration_id", &self.registration_id)
             .finish_non_exhaustive()
     }
 }

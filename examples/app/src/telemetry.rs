@@ -18,6 +18,8 @@ pub struct Reading {
     pub temperature: Option<i32>,
     /// Relative humidity in hundredths of a percent; `None` if its sensor does not answer.
     pub humidity: Option<i32>,
+    /// Air pressure in hundredths of a hectopascal; `None` if its sensor does not answer.
+    pub pressure: Option<i32>,
 }
 
 impl Reading {
@@ -32,9 +34,11 @@ impl Reading {
     #[must_use]
     pub fn body(&self, device_id: &str, message_id: u32) -> String<MAX_BODY> {
         let mut body = String::new();
-        // Cannot overflow: a device id of 128 bytes (the service's limit) and three numbers fit.
+        // Cannot overflow: a device id of 128 bytes (the service's limit) and four numbers fit.
         let _ = write!(body, r#"{{"deviceId":"{device_id}","messageId":{message_id}"#);
-        for (name, value) in [("temperature", self.temperature), ("humidity", self.humidity)] {
+        for (name, value) in
+            [("temperature", self.temperature), ("humidity", self.humidity), ("pressure", self.pressure)]
+        {
             if let Some(value) = value {
                 let _ = write!(body, r#","{name}":{}"#, Hundredths(value));
             }
@@ -44,8 +48,8 @@ impl Reading {
     }
 }
 
-/// Prints hundredths as a decimal number.
-struct Hundredths(i32);
+/// Prints hundredths as a decimal number with two digits behind the point.
+pub(crate) struct Hundredths(pub(crate) i32);
 
 impl core::fmt::Display for Hundredths {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -61,21 +65,22 @@ mod tests {
 
     #[test]
     fn body_is_json_with_two_decimals() {
-        let reading = Reading { temperature: Some(-5), humidity: Some(48_10) };
+        let reading = Reading { temperature: Some(-5), humidity: Some(48_10), pressure: None };
         assert_eq!(
             reading.body("dev-1", 7).as_str(),
             r#"{"deviceId":"dev-1","messageId":7,"temperature":-0.05,"humidity":48.10}"#
         );
         let longest: std::string::String = core::iter::repeat_n('d', 128).collect();
         let worst =
-            Reading { temperature: Some(i32::MIN), humidity: Some(i32::MIN) }.body(&longest, u32::MAX);
-        assert!(worst.ends_with("-21474836.48}"), "{worst}");
+            Reading { temperature: Some(i32::MIN), humidity: Some(i32::MIN), pressure: Some(i32::MIN) }
+                .body(&longest, u32::MAX);
+        assert!(worst.ends_with(r#","pressure":-21474836.48}"#), "{worst}");
         assert_eq!(Reading::default().body("d", 1).as_str(), r#"{"deviceId":"d","messageId":1}"#);
     }
 
     #[test]
     fn alert_is_raised_above_the_limit_only() {
-        assert_eq!(Reading { temperature: Some(ALERT_ABOVE), humidity: None }.alert(), "false");
-        assert_eq!(Reading { temperature: Some(ALERT_ABOVE + 1), humidity: None }.alert(), "true");
+        assert_eq!(Reading { temperature: Some(ALERT_ABOVE), ..Reading::default() }.alert(), "false");
+        assert_eq!(Reading { temperature: Some(ALERT_ABOVE + 1), ..Reading::default() }.alert(), "true");
     }
 }

@@ -1,9 +1,11 @@
 //! `zero-touch`: the tutorial, from the first secret to the first message, in one process.
 
 pub mod args;
-pub mod board;
 pub mod device;
+mod narrator;
+mod screen;
 mod story;
+mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

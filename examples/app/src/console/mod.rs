@@ -50,6 +50,7 @@
 mod command;
 mod line;
 mod report;
+pub(crate) mod session;
 mod store;
 mod words;
 

@@ -1,0 +1,201 @@
+//! The console on a board: bytes from its terminal to the [`Console`], requests to vault, network and identity, answers
+//! back. The same for every board.
+
+use dice_core::pem::{self, Label, Lines};
+use dice_core::{MacAddress, RegistrationId, Uds};
+use embassy_time::{Duration, Timer, with_timeout};
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::i2c::I2c;
+use embedded_io_async::{Read, Write};
+use heapless::{String, Vec};
+use stsafe_a100::asynch::Stsafe;
+use zeroize::Zeroize;
+
+use super::{Answer, Console, Request, SettingStore, Shown};
+use crate::board::{NETWORKS, Network, System};
+use crate::identity::{Identity, Profile};
+use crate::settings::Settings;
+use crate::shared::Shared;
+
+/// Room for what one byte from the terminal makes the console write: two certificates in PEM form at most.
+const OUT: usize = 4096;
+/// Longest text of the certificates.
+const PEM: usize = 3584;
+/// Lines `version` shows at most.
+const VERSIONS: usize = 8;
+/// How long a look for networks may take.
+const SCAN: Duration = Duration::from_secs(20);
+/// A line that only errs, or an end that can be read again, does not keep the processor busy.
+const PAUSE: Duration = Duration::from_millis(10);
+const NO_CHIP: &str = "the secure chip does not answer";
+
+/// The parts of the board the console works with.
+pub(crate) struct Session<'a, 's, I2C, D, N, S> {
+    pub(crate) i2c: I2C,
+    pub(crate) delay: D,
+    pub(crate) network: &'a mut N,
+    pub(crate) shared: &'a Shared<'s, S>,
+    pub(crate) profile: &'a Profile,
+}
+
+impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> {
+    /// Serves the terminal until the user says `exit`, or it is gone.
+    pub(crate) async fn serve<T: Read + Write>(&mut self, terminal: &mut T) {
+        let mut console = Console::new();
+        let mut out = [0; OUT];
+        let mut rest = &mut out[..];
+        let _ = console.start(&mut rest);
+        let len = OUT - rest.len();
+        if send(terminal, out.get(..len).unwrap_or_default()).await.is_err() {
+            return;
+        }
+        let mut keys = [0; 32];
+        loop {
+            let len = match terminal.read(&mut keys).await {
+                // A terminal that is closed: nobody can say `exit`.
+                Ok(0) => break,
+                Ok(len) => len,
+                // Noise on the line: the user types again.
+                Err(_) => {
+                    Timer::after(PAUSE).await;
+                    continue;
+                }
+            };
+            for key in keys.get(..len).unwrap_or_default() {
+                let ended = self.key(&mut console, *key, &mut out, terminal).await;
+                if ended {
+                    keys.zeroize();
+                    return;
+                }
+            }
+            keys.zeroize();
+        }
+    }
+
+    /// One byte from the terminal; `true` if it ended the session.
+    async fn key<T: Write>(
+        &mut self,
+        console: &mut Console,
+        key: u8,
+        out: &mut [u8; OUT],
+        terminal: &mut T,
+    ) -> bool {
+        let mut rest = &mut out[..];
+        // The buffer has room for everything one byte can cause.
+        let request = console.push(key, &mut rest).ok().flatten();
+        let left = rest.len();
+        let echo = out.get(..OUT - left).unwrap_or_default();
+        let Some(request) = request else { return send(terminal, echo).await.is_err() };
+        // The echo is seen before the work begins.
+        if send(terminal, echo).await.is_err() || request == Request::Reboot {
+            return true;
+        }
+        let len = match request {
+            Request::Versions => self.versions(console, out),
+            Request::Scan => self.scan(console, out).await,
+            Request::Certificate => self.certificate(console, out).await,
+            request => {
+                let mut shown = Shown::new();
+                let answer = self.on_vault(request, &mut shown).await;
+                answered(console, answer, out)
+            }
+        };
+        send(terminal, out.get(..len).unwrap_or_default()).await.is_err()
+    }
+
+    async fn on_vault<'r>(&mut self, request: Request<'_>, shown: &'r mut Shown) -> Answer<'r> {
+        let system = &self.shared.system;
+        let keep = |keys: &_| system.borrow_mut().keep_host_keys(keys);
+        match open(&mut self.i2c, &mut self.delay, self.shared).await {
+            Some(mut store) => {
+                store.carry_out(request, shown, keep).await.unwrap_or(Answer::Failed("not possible here"))
+            }
+            None => Answer::Failed(NO_CHIP),
+        }
+    }
+
+    fn versions(&self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
+        let system = self.shared.system.borrow();
+        let mut firmware = String::<64>::new();
+        // A version has no more than a few characters.
+        let _ = firmware.push_str("firmware ").and_then(|()| firmware.push_str(system.firmware_version()));
+        let own: &str = concat!("devkit-app ", env!("CARGO_PKG_VERSION"));
+        let lines = [&*firmware, own].into_iter().chain(system.versions().iter().copied());
+        let lines: Vec<&str, VERSIONS> = lines.take(VERSIONS).collect();
+        answered(console, Answer::Lines(&lines), out)
+    }
+
+    async fn scan(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
+        match with_timeout(SCAN, self.network.scan()).await {
+            Ok(Ok(networks)) => {
+                let names: Vec<&[u8], { NETWORKS }> = networks.iter().map(Vec::as_slice).collect();
+                answered(console, Answer::Networks(&names), out)
+            }
+            Ok(Err(_)) => failed(console, "the network cannot be looked at", out),
+            Err(_) => failed(console, "it takes too long", out),
+        }
+    }
+
+    async fn certificate(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
+        let identity = match self.identity().await {
+            Ok(identity) => identity,
+            Err(why) => return failed(console, why, out),
+        };
+        let mut text = [0; PEM];
+        let mut used = 0;
+        for certificate in identity.chain() {
+            let block = text.get_mut(used..).unwrap_or_default();
+            match pem::encode(Label::Certificate, certificate, Lines::Wrapped, block) {
+                Ok(block) => used += block.len(),
+                // Cannot be: there is room for the longest chain.
+                Err(_) => return failed(console, "it is too long", out),
+            }
+        }
+        let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
+        answered(console, Answer::Certificate(text), out)
+    }
+
+    /// The identity the device will have with what is stored now.
+    async fn identity(&mut self) -> Result<Identity, &'static str> {
+        let mut store = open(&mut self.i2c, &mut self.delay, self.shared).await.ok_or(NO_CHIP)?;
+        let uds = store.uds().await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
+        let settings = Settings::read(&mut store).await.map_err(|_| "the settings cannot be read")?;
+        let uds = Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")?;
+        let system = self.shared.system.borrow();
+        let mut id = [0; RegistrationId::DEFAULT_MAX_LEN];
+        let id = settings
+            .registration_id(MacAddress(system.mac()), system.firmware_version(), &mut id)
+            .map_err(|_| "the registration ID cannot stand in a certificate")?;
+        Identity::derive(self.profile, &uds, system.image(), system.firmware_version(), id)
+            .map_err(|_| "the firmware image cannot be measured")
+    }
+}
+
+/// The vault, opened anew for every command: what an interrupted one left is seen as it is.
+async fn open<'c, I2C: I2c, D: DelayNs, S: System>(
+    i2c: &'c mut I2C,
+    delay: &'c mut D,
+    shared: &Shared<'_, S>,
+) -> Option<SettingStore<&'c mut I2C, &'c mut D>> {
+    let keys = shared.system.borrow().host_keys();
+    SettingStore::open_for_setup(Stsafe::new(i2c, delay), keys).await.ok()
+}
+
+fn failed(console: &mut Console, why: &str, out: &mut [u8; OUT]) -> usize {
+    answered(console, Answer::Failed(why), out)
+}
+
+/// Writes an answer and gives its length. The buffer has room for the longest answer; a longer one is cut.
+fn answered(console: &mut Console, answer: Answer<'_>, out: &mut [u8; OUT]) -> usize {
+    let mut rest = &mut out[..];
+    let _ = console.answer(answer, &mut rest);
+    OUT - rest.len()
+}
+
+async fn send<T: Write>(terminal: &mut T, text: &[u8]) -> Result<(), T::Error> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    terminal.write_all(text).await?;
+    terminal.flush().await
+}

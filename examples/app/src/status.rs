@@ -1,0 +1,320 @@
+//! What the user sees of the application: four rows of text, three lamps and a colour. Pure: events and the time in,
+//! pictures out.
+
+use core::fmt::Write;
+use core::net::IpAddr;
+
+use heapless::String;
+
+use crate::board::Rgb;
+use crate::event::{Event, Hex};
+use crate::telemetry::{Hundredths, Reading};
+
+/// Rows of the screen.
+pub(crate) const ROWS: usize = 4;
+/// Characters in a row.
+pub(crate) const COLUMNS: usize = 16;
+
+/// A row; what is longer is cut.
+pub(crate) type Row = String<COLUMNS>;
+
+/// How long the colour of a message lasts, in milliseconds.
+const FLASH_MS: u64 = 500;
+/// How long the text of a message stands on the screen, in milliseconds.
+const MESSAGE_MS: u64 = 5000;
+
+const TITLE: &str = "IoT DevKit";
+const NO_WIFI: &str = "No Wi-Fi";
+const RUNNING: &str = "Running...";
+
+/// How far the application is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Off,
+    Configuring,
+    AccessPointRefused,
+    Starting,
+    Joining,
+    Joined,
+    Registering,
+    Assigned,
+    Online,
+    Failed([&'static str; 2]),
+}
+
+/// The state of everything the user sees.
+#[derive(Debug)]
+pub(crate) struct Status {
+    phase: Phase,
+    /// Something failed since the phase began.
+    trouble: bool,
+    address: Option<IpAddr>,
+    mac: [u8; 6],
+    registration_id: String<{ 2 * COLUMNS }>,
+    hub: Row,
+    reading: Reading,
+    /// Telemetry is switched on.
+    sending: bool,
+    message: Option<(String<{ 2 * COLUMNS }>, u64)>,
+    flash: Option<(Rgb, u64)>,
+    /// Button B is held: the screen tells who the device is.
+    pub(crate) asked: bool,
+}
+
+impl Status {
+    /// Dark.
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: Phase::Off,
+            trouble: false,
+            address: None,
+            mac: [0; 6],
+            registration_id: String::new(),
+            hub: Row::new(),
+            reading: Reading::default(),
+            sending: true,
+            message: None,
+            flash: None,
+            asked: false,
+        }
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn hear(&mut self, event: &Event<'_>, now_ms: u64) {
+        match event {
+            Event::Started { .. } => self.enter(Phase::Starting),
+            Event::Configuring { mac } => {
+                self.mac = *mac;
+                self.enter(Phase::Configuring);
+            }
+            Event::AccessPointRefused => self.enter(Phase::AccessPointRefused),
+            Event::IdentityDerived { registration_id, .. } => self.registration_id = cut(registration_id),
+            Event::Joining => self.enter(Phase::Joining),
+            Event::Joined { .. } => self.enter(Phase::Joined),
+            Event::Registering => self.enter(Phase::Registering),
+            Event::Assigned { hub, .. } => {
+                self.hub = cut(hub);
+                self.enter(Phase::Assigned);
+            }
+            Event::HubConnected => self.enter(Phase::Online),
+            Event::TelemetrySent { reading } => self.reading = *reading,
+            Event::TelemetryDelivered => self.flash = Some((Rgb::BLUE, now_ms.saturating_add(FLASH_MS))),
+            Event::Message { payload, .. } => {
+                self.flash = Some((Rgb::RED, now_ms.saturating_add(FLASH_MS)));
+                let text = core::str::from_utf8(payload).unwrap_or("(binary)");
+                self.message = Some((cut(text), now_ms.saturating_add(MESSAGE_MS)));
+            }
+            Event::Method { running, .. } => self.sending = *running,
+            Event::Retrying { .. } => {
+                if self.phase == Phase::Online {
+                    self.enter(Phase::Assigned);
+                }
+                self.trouble = true;
+            }
+            Event::Failed { rows, .. } => self.enter(Phase::Failed(*rows)),
+            Event::TimeKnown(_) | Event::Connecting { .. } | Event::Interval { .. } | Event::Reported => {}
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.trouble = false;
+    }
+
+    /// Takes note of the network's state.
+    pub(crate) fn set_address(&mut self, address: Option<IpAddr>) {
+        self.address = address;
+    }
+
+    /// The screen.
+    pub(crate) fn rows(&self, now_ms: u64) -> [Row; ROWS] {
+        let network = match self.address {
+            Some(address) => format(format_args!("{address}")),
+            None => cut(NO_WIFI),
+        };
+        let rows = |one: Row, two: &str, three: Row| [cut(TITLE), one, cut(two), three];
+        if self.asked && matches!(self.phase, Phase::Registering | Phase::Assigned | Phase::Online) {
+            let [first, second] = halves(&self.registration_id);
+            return [cut(TITLE), first, second, self.hub.clone()];
+        }
+        if let (Phase::Online, Some((text, until))) = (self.phase, &self.message)
+            && now_ms < *until
+        {
+            let [first, second] = halves(text);
+            return [cut(TITLE), network, first, second];
+        }
+        match self.phase {
+            Phase::Off => [Row::new(), Row::new(), Row::new(), Row::new()],
+            Phase::Configuring => {
+                rows(format(format_args!("id:{}", Hex(&self.mac))), "Configuration", Row::new())
+            }
+            Phase::AccessPointRefused => rows(cut("No AP mode."), "Reset with A", cut("to configure.")),
+            Phase::Starting => rows(Row::new(), "Initializing...", cut(" > WiFi")),
+            Phase::Joining => {
+                let network = if self.trouble { cut(NO_WIFI) } else { Row::new() };
+                rows(network, "Connecting...", cut(" > WiFi"))
+            }
+            Phase::Joined => rows(network, RUNNING, cut(" > Sensors")),
+            Phase::Registering => {
+                rows(network, if self.trouble { "DPS Failed!" } else { RUNNING }, cut(" > DPS"))
+            }
+            Phase::Assigned => {
+                let state = if self.trouble { "Connecting..." } else { "DPS connected!" };
+                rows(network, state, cut(" > IoT Hub(DPS)"))
+            }
+            Phase::Online => rows(network, RUNNING, climate(self.reading)),
+            Phase::Failed([two, three]) => rows(network, two, cut(three)),
+        }
+    }
+
+    /// The lamps: network, cloud, telemetry.
+    pub(crate) fn lamps(&self) -> [bool; 3] {
+        let online = self.phase == Phase::Online;
+        [self.address.is_some() && !self.is_before_network(), online, online && self.sending]
+    }
+
+    fn is_before_network(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Off | Phase::Configuring | Phase::AccessPointRefused | Phase::Starting | Phase::Joining
+        )
+    }
+
+    /// The colour of the RGB lamp.
+    pub(crate) fn rgb(&self, now_ms: u64) -> Rgb {
+        self.flash.filter(|(_, until)| now_ms < *until).map_or(Rgb::OFF, |(color, _)| color)
+    }
+}
+
+/// The beginning of a text, without what the font lacks.
+fn cut<const N: usize>(text: &str) -> String<N> {
+    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).take(N).collect()
+}
+
+fn format(text: core::fmt::Arguments<'_>) -> Row {
+    let mut row = String::<48>::new();
+    // Longer than any address.
+    let _ = row.write_fmt(text);
+    cut(&row)
+}
+
+fn halves(text: &str) -> [Row; 2] {
+    // ASCII after `cut`: a character is a byte.
+    let (first, second) = text.split_at_checked(COLUMNS).unwrap_or((text, ""));
+    [cut(first), cut(second)]
+}
+
+fn climate(reading: Reading) -> Row {
+    match (reading.temperature, reading.humidity) {
+        (Some(temperature), Some(humidity)) => {
+            format(format_args!("{}C {}%", Hundredths(temperature), Hundredths(humidity)))
+        }
+        _ => Row::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    fn shown(status: &Status, now_ms: u64) -> [std::string::String; ROWS] {
+        status.rows(now_ms).map(|row| row.as_str().to_owned())
+    }
+
+    fn heard(events: &[Event<'_>]) -> Status {
+        let mut status = Status::new();
+        status.set_address(Some(Ipv4Addr::new(192, 168, 100, 200).into()));
+        for event in events {
+            status.hear(event, 0);
+        }
+        status
+    }
+
+    const ASSIGNED: Event<'_> = Event::Assigned { hub: "hub-7.azure-devices.net", device_id: "d" };
+
+    fn retrying() -> Event<'static> {
+        Event::Retrying { cause: &"why", in_ms: None }
+    }
+
+    #[test]
+    fn the_screens_of_the_tutorial() {
+        let ip = "192.168.100.200";
+        let screens: [(&[Event<'_>], [&str; ROWS]); 12] = [
+            (&[], ["", "", "", ""]),
+            (
+                &[Event::Configuring { mac: [0xc8, 0x93, 0x46, 0xf8, 0xa1, 0xb2] }],
+                ["IoT DevKit", "id:c89346f8a1b2", "Configuration", ""],
+            ),
+            (
+                &[Event::Started { version: "", crash: None }],
+                ["IoT DevKit", "", "Initializing...", " > WiFi"],
+            ),
+            (&[Event::Joining], ["IoT DevKit", "", "Connecting...", " > WiFi"]),
+            (&[Event::Joining, retrying()], ["IoT DevKit", "No Wi-Fi", "Connecting...", " > WiFi"]),
+            (&[Event::Joined { address: None }], ["IoT DevKit", ip, "Running...", " > Sensors"]),
+            (&[Event::Registering], ["IoT DevKit", ip, "Running...", " > DPS"]),
+            (&[Event::Registering, retrying()], ["IoT DevKit", ip, "DPS Failed!", " > DPS"]),
+            (&[ASSIGNED], ["IoT DevKit", ip, "DPS connected!", " > IoT Hub(DPS)"]),
+            (&[ASSIGNED, Event::HubConnected], ["IoT DevKit", ip, "Running...", ""]),
+            (
+                &[ASSIGNED, Event::HubConnected, retrying()],
+                ["IoT DevKit", ip, "Connecting...", " > IoT Hub(DPS)"],
+            ),
+            (
+                &[Event::Failed { cause: &"why", rows: ["DPS Failed!", " > DPS"] }],
+                ["IoT DevKit", ip, "DPS Failed!", " > DPS"],
+            ),
+        ];
+        for (events, rows) in screens {
+            assert_eq!(shown(&heard(events), 0), rows, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_shown_for_a_while_and_flash() {
+        let mut status = heard(&[ASSIGNED, Event::HubConnected]);
+        let reading = Reading { temperature: Some(24_31), humidity: Some(41_05), pressure: Some(101_325) };
+        status.hear(&Event::TelemetrySent { reading }, 0);
+        assert_eq!(shown(&status, 0)[3], "24.31C 41.05%");
+        status.hear(&Event::TelemetryDelivered, 100);
+        assert_eq!([status.rgb(599), status.rgb(600)], [Rgb::BLUE, Rgb::OFF]);
+        let properties = iothub_mqtt::property::Properties::new("");
+        let payload = "Hello from the \u{1b}clöud, and more than fits".as_bytes();
+        status.hear(&Event::Message { properties, payload }, 1000);
+        assert_eq!(shown(&status, 5999)[2..], ["Hello from the ?", "cl?ud, and more "]);
+        assert_eq!(shown(&status, 6000)[2..], ["Running...", "24.31C 41.05%"]);
+        assert_eq!([status.rgb(1499), status.rgb(1500)], [Rgb::RED, Rgb::OFF]);
+        status.hear(&Event::Message { properties, payload: &[0xFF] }, 7000);
+        assert_eq!(shown(&status, 7000)[2], "(binary)");
+    }
+
+    #[test]
+    fn lamps() {
+        let mut status = heard(&[Event::Joining]);
+        assert_eq!(status.lamps(), [false; 3]);
+        status.hear(&Event::Joined { address: None }, 0);
+        assert_eq!(status.lamps(), [true, false, false]);
+        status.hear(&ASSIGNED, 0);
+        status.hear(&Event::HubConnected, 0);
+        assert_eq!(status.lamps(), [true; 3]);
+        status.hear(&Event::Method { name: "stop", status: 200, running: false }, 0);
+        assert_eq!(status.lamps(), [true, true, false]);
+        status.hear(&retrying(), 0);
+        assert_eq!(status.lamps(), [true, false, false]);
+        status.set_address(None);
+        assert_eq!(status.lamps(), [false; 3]);
+    }
+
+    #[test]
+    fn button_b_tells_who_the_device_is() {
+        let derived = Event::IdentityDerived {
+            registration_id: "az-c89346f8a1b2v2v0v0",
+            firmware: &[],
+            certificate: &[],
+        };
+        let mut status = heard(&[derived, ASSIGNED]);
+        status.asked = true;
+        assert_eq!(shown(&status, 0), ["IoT DevKit", "az-c89346f8a1b2v", "2v0v0", "hub-7.azure-devi"]);
+    }
+}

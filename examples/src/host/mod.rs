@@ -1,0 +1,252 @@
+//! A DevKit made of this machine: the virtual peripherals on its I2C bus, this machine's network, and the firmware's own
+//! application.
+
+mod network;
+mod terminal;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use devkit_app::board::{Button, Crash, Lamp, Rgb};
+use devkit_app::{Board, Event, Panel, Parts, System};
+use embedded_hal::i2c::{ErrorType, Operation, SevenBitAddress};
+use embedded_io_adapters::tokio_1::FromTokio;
+use stsafe_a100::mac::HostKeys;
+use stsafe_a100::sim::VirtualChip;
+use tokio::io::DuplexStream;
+use virtual_devices::{Bus, DevKit, TransactionError};
+
+pub use network::{ConnectError, HostLink, HostNetwork};
+pub use terminal::Terminal;
+
+/// Bytes the serial line holds that nobody has read.
+const LINE: usize = 1 << 16;
+
+/// A board made of this machine. What the user of a real one touches is in [`User`].
+#[allow(missing_debug_implementations, reason = "a terminal's stream has nothing to print")]
+pub struct HostBoard {
+    bus: HostBus,
+    delay: HostDelay,
+    console: FromTokio<DuplexStream>,
+    panel: HostPanel,
+    network: HostNetwork,
+    link: HostLink,
+    system: HostSystem,
+}
+
+/// What the user of a board touches and sees.
+#[allow(missing_debug_implementations, reason = "a terminal's stream has nothing to print")]
+pub struct User {
+    /// The other end of the serial line.
+    pub terminal: Terminal,
+    /// Buttons and lamps.
+    pub panel: virtual_devices::Panel,
+    /// The display.
+    pub display: virtual_devices::Shared<virtual_devices::Ssd1306>,
+    /// The sensor for temperature and humidity.
+    pub climate: virtual_devices::Shared<virtual_devices::Hts221>,
+    /// What a reset does not clear.
+    pub memory: Arc<Mutex<Memory>>,
+}
+
+/// What a reset does not clear: flash and memory outside the program's.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What ended the last run.
+    pub crash: Option<Crash>,
+    /// The keys of the channel to the secure element.
+    pub host_keys: Option<HostKeys>,
+    /// How often the watchdog was fed.
+    pub meals: u32,
+}
+
+impl HostBoard {
+    /// A board with this secure element.
+    #[must_use]
+    pub fn new(chip: VirtualChip, network: HostNetwork, system: HostSystem) -> (Self, User) {
+        let (console, terminal) = tokio::io::duplex(LINE);
+        let kit = DevKit::new(chip, system.mac);
+        let bus = HostBus(Arc::new(Mutex::new(Clocked { bus: kit.bus, last: Instant::now() })));
+        let user = User {
+            terminal: Terminal::new(terminal),
+            panel: kit.panel.clone(),
+            display: kit.display,
+            climate: kit.climate,
+            memory: system.memory.clone(),
+        };
+        let board = Self {
+            delay: HostDelay(bus.clone()),
+            bus,
+            console: FromTokio::new(console),
+            panel: HostPanel(kit.panel),
+            link: network.link(),
+            network,
+            system,
+        };
+        (board, user)
+    }
+}
+
+impl Board for HostBoard {
+    type I2c = HostBus;
+    type Delay = HostDelay;
+    type Console = FromTokio<DuplexStream>;
+    type Panel = HostPanel;
+    type Network = HostNetwork;
+    type Link = HostLink;
+    type System = HostSystem;
+
+    fn parts(&mut self) -> Parts<'_, Self> {
+        let Self { bus, delay, console, panel, network, link, system } = self;
+        Parts { i2c: bus, delay, console, panel, network, link, system }
+    }
+}
+
+struct Clocked {
+    bus: Bus,
+    last: Instant,
+}
+
+impl Clocked {
+    /// Lets the devices see the time that has passed.
+    fn catch_up(&mut self) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.last);
+        self.last = now;
+        self.bus.elapse(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+/// The bus, on this machine's clock.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "what is on it has nothing to print")]
+pub struct HostBus(Arc<Mutex<Clocked>>);
+
+/// What a lock protects is whole, even if somebody has panicked with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ErrorType for HostBus {
+    type Error = TransactionError;
+}
+
+impl embedded_hal_async::i2c::I2c<SevenBitAddress> for HostBus {
+    async fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [Operation<'_>],
+    ) -> Result<(), TransactionError> {
+        let mut clocked = lock(&self.0);
+        clocked.catch_up();
+        embedded_hal::i2c::I2c::transaction(&mut clocked.bus, address, operations)
+    }
+}
+
+/// Waits on the bus's behalf: for its devices the time passes, nobody really waits.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "what is on the bus has nothing to print")]
+pub struct HostDelay(HostBus);
+
+impl embedded_hal_async::delay::DelayNs for HostDelay {
+    async fn delay_ns(&mut self, ns: u32) {
+        lock(&self.0.0).bus.elapse(ns.into());
+    }
+}
+
+/// The virtual buttons and lamps.
+#[derive(Debug)]
+pub struct HostPanel(virtual_devices::Panel);
+
+impl Panel for HostPanel {
+    async fn is_pressed(&mut self, button: Button) -> bool {
+        let buttons = self.0.buttons();
+        match button {
+            Button::A => buttons.a,
+            Button::B => buttons.b,
+        }
+    }
+
+    async fn set_lamp(&mut self, lamp: Lamp, on: bool) {
+        let lamp = match lamp {
+            Lamp::Wifi => virtual_devices::Lamp::Wifi,
+            Lamp::Azure => virtual_devices::Lamp::Azure,
+            Lamp::User => virtual_devices::Lamp::User,
+        };
+        self.0.set_lamp(lamp, if on { u8::MAX } else { 0 });
+    }
+
+    async fn set_rgb(&mut self, color: Rgb) {
+        use virtual_devices::Lamp::{Blue, Green, Red};
+        for (lamp, value) in [(Red, color.red), (Green, color.green), (Blue, color.blue)] {
+            self.0.set_lamp(lamp, value);
+        }
+    }
+}
+
+/// Hears what the application tells.
+pub type Observer = Box<dyn FnMut(&Event<'_>)>;
+
+/// The firmware image, the MAC address, and who listens to the device's events.
+#[allow(missing_debug_implementations, reason = "an observer has nothing to print")]
+pub struct HostSystem {
+    /// The firmware image in its flash.
+    pub image: Vec<u8>,
+    /// The firmware's version.
+    pub version: String,
+    /// The MAC address.
+    pub mac: [u8; 6],
+    /// Hears what the application tells.
+    pub observer: Observer,
+    /// What a reset does not clear.
+    pub memory: Arc<Mutex<Memory>>,
+}
+
+impl System for HostSystem {
+    fn image(&self) -> &[u8] {
+        &self.image
+    }
+
+    fn firmware_version(&self) -> &str {
+        &self.version
+    }
+
+    fn versions(&self) -> &[&str] {
+        &["board host"]
+    }
+
+    fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    fn random(&mut self) -> u32 {
+        rand::random()
+    }
+
+    fn crash(&self) -> Option<Crash> {
+        lock(&self.memory).crash.clone()
+    }
+
+    fn forget_crash(&mut self) {
+        lock(&self.memory).crash = None;
+    }
+
+    fn feed_watchdog(&mut self) {
+        lock(&self.memory).meals += 1;
+    }
+
+    fn reset(&mut self) {}
+
+    fn host_keys(&self) -> Option<HostKeys> {
+        lock(&self.memory).host_keys.clone()
+    }
+
+    fn keep_host_keys(&mut self, keys: &HostKeys) -> bool {
+        lock(&self.memory).host_keys = Some(keys.clone());
+        true
+    }
+
+    fn observe(&mut self, event: &Event<'_>) {
+        (self.observer)(event);
+    }
+}
