@@ -1,0 +1,265 @@
+//! What is behind the backplane function: clocks, the window, cores in their wrappers, and memory.
+
+use super::fault::Faults;
+
+/// Bytes of memory.
+const RAM: usize = 0x3_C000;
+/// BCM43362, revision 1, cores in AXI wrappers.
+const CHIP_ID: u32 = 0x1001_A962;
+
+/// First of the function's own registers.
+const OWN_REGISTERS: u32 = 0x1_0000;
+const WINDOW_ADDRESS: u32 = 0x1_000A;
+const CLOCK: u32 = 0x1_000E;
+
+const FORCE_ALP: u8 = 0x01;
+const FORCE_HT: u8 = 0x02;
+const ALP_REQUEST: u8 = 0x08;
+const HT_REQUEST: u8 = 0x10;
+const ALP_AVAILABLE: u8 = 0x40;
+const HT_AVAILABLE: u8 = 0x80;
+
+/// Nanoseconds until the crystal is stable.
+const CRYSTAL_NS: u64 = 3_000_000;
+/// Nanoseconds the firmware takes to start.
+const FIRMWARE_NS: u64 = 50_000_000;
+
+const ARM: usize = 0;
+const MEMORY: usize = 1;
+const CLOCK_ENABLE: u32 = 0x01;
+const FORCE_GATED_CLOCK: u32 = 0x02;
+const HALT: u32 = 0x20;
+
+/// Whether an address is one of the function's own registers.
+pub(super) const fn is_own_register(address: u32) -> bool {
+    address >= OWN_REGISTERS
+}
+
+/// A core's wrapper.
+#[derive(Clone, Copy, Debug)]
+struct Wrapper {
+    control: u32,
+    in_reset: bool,
+}
+
+impl Wrapper {
+    const fn is_running(self) -> bool {
+        self.control & (CLOCK_ENABLE | FORCE_GATED_CLOCK | HALT) == CLOCK_ENABLE && !self.in_reset
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Chip {
+    pub(super) now_ns: u64,
+    pub(super) started_with: Option<Vec<u8>>,
+    memory: Vec<u8>,
+    window: u32,
+    clock: u8,
+    clock_since: u64,
+    others: [u8; 0x20],
+    wrappers: [Wrapper; 2],
+    started_at: Option<u64>,
+}
+
+impl Chip {
+    pub(super) fn new() -> Self {
+        Self {
+            now_ns: 0,
+            started_with: None,
+            // What memory holds after power-up is nothing to rely on.
+            memory: (0_u32..).map(|at| at.wrapping_mul(0x9E37_79B1).to_be_bytes()[0]).take(RAM).collect(),
+            window: 0x1800_0000,
+            clock: 0,
+            clock_since: 0,
+            others: [0; 0x20],
+            wrappers: [
+                Wrapper { control: CLOCK_ENABLE, in_reset: false },
+                Wrapper { control: 0, in_reset: true },
+            ],
+            started_at: None,
+        }
+    }
+
+    /// The card was reset: clocks and window are as after power-up, and the processor runs from its ROM.
+    pub(super) fn reset(&mut self) {
+        let memory = core::mem::take(&mut self.memory);
+        *self = Self { now_ns: self.now_ns, memory, ..Self::new() };
+    }
+
+    pub(super) fn has_crystal_clock(&self) -> bool {
+        let wanted = self.clock & (FORCE_ALP | ALP_REQUEST | FORCE_HT | HT_REQUEST) != 0;
+        (wanted || self.started_at.is_some()) && self.now_ns >= self.clock_since + CRYSTAL_NS
+    }
+
+    fn has_fast_clock(&self) -> bool {
+        self.clock & (FORCE_HT | HT_REQUEST) != 0 && self.serves_frames()
+    }
+
+    /// Whether a firmware has been running long enough.
+    pub(super) fn serves_frames(&self) -> bool {
+        self.started_at.is_some_and(|since| self.now_ns >= since + FIRMWARE_NS)
+    }
+
+    pub(super) fn read(
+        &mut self,
+        address: u32,
+        len: usize,
+        faults: &Faults,
+        violations: &mut Vec<String>,
+    ) -> Vec<u8> {
+        if is_own_register(address) {
+            return (address..).take(len).map(|address| self.own_register(address, faults)).collect();
+        }
+        let at = self.behind_window(address, len, violations);
+        if let Some(cells) = self.memory_at(at, len, violations) {
+            return cells.to_vec();
+        }
+        let value = self.register(at, faults);
+        if address & 0x8000 == 0 || len != 4 {
+            // Eight bits wide: the one byte in its place.
+            let [byte, ..] = (value >> (8 * (at & 3))).to_le_bytes();
+            if len != 1 {
+                violations.push(format!("register {at:#x} read in {len} bytes without 32-bit access"));
+            }
+            return vec![byte; len];
+        }
+        value.to_le_bytes().to_vec()
+    }
+
+    pub(super) fn write(&mut self, address: u32, data: &[u8], faults: &Faults, violations: &mut Vec<String>) {
+        if is_own_register(address) {
+            for (address, byte) in (address..).zip(data) {
+                self.set_own_register(address, *byte);
+            }
+            return;
+        }
+        let at = self.behind_window(address, data.len(), violations);
+        if let Some(cells) = self.memory_at(at, data.len(), violations) {
+            cells.copy_from_slice(data);
+            if let Some((flipped, mask)) = faults.flip()
+                && let Some(cell) = flipped.checked_sub(at as usize).and_then(|within| cells.get_mut(within))
+            {
+                *cell ^= mask;
+            }
+            return;
+        }
+        match <[u8; 4]>::try_from(data) {
+            Ok(value) if address & 0x8000 != 0 => self.set_register(at, u32::from_le_bytes(value), faults),
+            _ => match data {
+                [byte] if at.is_multiple_of(4) => self.set_register(at, u32::from(*byte), faults),
+                _ => violations.push(format!("register {at:#x} written in {} bytes", data.len())),
+            },
+        }
+    }
+
+    /// The address on the backplane. A transfer that runs out of the window goes on at its start.
+    fn behind_window(&self, address: u32, len: usize, violations: &mut Vec<String>) -> u32 {
+        let offset = address & 0x7FFF;
+        if offset as usize + len > 0x8000 {
+            violations.push(format!("{len} bytes at {address:#x} leave the window"));
+        }
+        self.window | offset
+    }
+
+    fn memory_at(&mut self, at: u32, len: usize, violations: &mut Vec<String>) -> Option<&mut [u8]> {
+        let at = at as usize;
+        let is_running = self.wrappers[MEMORY].is_running();
+        let cells = self.memory.get_mut(at..at + len)?;
+        if !is_running {
+            violations.push(format!("memory at {at:#x} used while it is in reset"));
+        }
+        Some(cells)
+    }
+
+    fn own_register(&self, address: u32, faults: &Faults) -> u8 {
+        match address {
+            CLOCK => {
+                let crystal = self.has_crystal_clock() && !faults.has_no_crystal_clock();
+                let fast = self.has_fast_clock() && !faults.has_no_fast_clock();
+                self.clock | if crystal { ALP_AVAILABLE } else { 0 } | if fast { HT_AVAILABLE } else { 0 }
+            }
+            WINDOW_ADDRESS..=0x1_000C => {
+                let [_, bytes @ ..] = self.window.to_le_bytes();
+                bytes.get((address - WINDOW_ADDRESS) as usize).copied().unwrap_or_default()
+            }
+            _ => self.others.get((address & 0x1F) as usize).copied().unwrap_or_default(),
+        }
+    }
+
+    fn set_own_register(&mut self, address: u32, value: u8) {
+        match address {
+            CLOCK => {
+                if !self.has_crystal_clock() {
+                    self.clock_since = self.now_ns;
+                }
+                self.clock = value & !(ALP_AVAILABLE | HT_AVAILABLE);
+            }
+            WINDOW_ADDRESS..=0x1_000C => {
+                let mut bytes = self.window.to_le_bytes();
+                if let Some(byte) = bytes.get_mut((address - WINDOW_ADDRESS + 1) as usize) {
+                    *byte = value;
+                }
+                self.window = u32::from_le_bytes(bytes) & !0x7FFF;
+            }
+            _ => {
+                if let Some(cell) = self.others.get_mut((address & 0x1F) as usize) {
+                    *cell = value;
+                }
+            }
+        }
+    }
+
+    fn register(&self, at: u32, faults: &Faults) -> u32 {
+        match (at & !3, wrapper(at)) {
+            (0x1800_0000, _) => faults.chip_id().unwrap_or(CHIP_ID),
+            (_, Some((core, 0x408))) => self.wrappers[core].control,
+            (_, Some((core, 0x800))) => self.wrappers[core].in_reset.into(),
+            _ => 0,
+        }
+    }
+
+    fn set_register(&mut self, at: u32, value: u32, faults: &Faults) {
+        match wrapper(at) {
+            Some((core, 0x408)) => self.wrappers[core].control = value,
+            Some((core, 0x800)) if !faults.is_stuck(core == ARM) => {
+                self.wrappers[core].in_reset = value & 1 != 0;
+            }
+            _ => return,
+        }
+        if !self.wrappers[ARM].is_running() {
+            self.started_at = None;
+        } else if self.started_at.is_none() {
+            self.boot();
+        }
+    }
+
+    /// The processor begins at address 0. With a firmware and settings it will get somewhere.
+    fn boot(&mut self) {
+        let word = |at: usize| {
+            let bytes = self.memory.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            u32::from_le_bytes(bytes.unwrap_or_default())
+        };
+        let token = word(RAM - 4);
+        let words = token & 0xFFFF;
+        let has_token = token >> 16 == !words & 0xFFFF && words > 0;
+        let settings = (RAM - 4).checked_sub(4 * words as usize);
+        // A firmware begins with its vectors: none of the first two is nothing.
+        let has_vectors = [word(0), word(4)].iter().all(|vector| !matches!(*vector, 0 | u32::MAX));
+        let has_settings = settings
+            .and_then(|settings| self.memory.get(settings..RAM - 4))
+            .is_some_and(|bytes| bytes.contains(&b'='));
+        if has_token && has_vectors && has_settings && self.wrappers[MEMORY].is_running() {
+            self.started_at = Some(self.now_ns);
+            self.started_with = Some(self.memory.clone());
+        }
+    }
+}
+
+/// The core whose wrapper an address is in, and the register.
+fn wrapper(at: u32) -> Option<(usize, u32)> {
+    match at & !0xFFF {
+        0x1810_3000 => Some((ARM, at & 0xFFC)),
+        0x1810_4000 => Some((MEMORY, at & 0xFFC)),
+        _ => None,
+    }
+}
