@@ -1,0 +1,80 @@
+//! Topics and documents of the hub.
+
+use iothub_mqtt::method::{self, ReplyTo};
+use iothub_mqtt::property::Properties;
+use iothub_mqtt::{c2d, json, pnp, twin};
+
+use crate::bytes::topic_and_body;
+
+pub(crate) fn topics(input: &[u8]) {
+    let Some((topic, body)) = topic_and_body(input) else { return };
+    let known = [
+        c2d::Message::parse(topic, body).is_ok_and(|message| {
+            properties(&message.properties);
+            let _ = (message.message_id(), message.wanted_feedback());
+            true
+        }),
+        method::Request::parse(topic, body).is_ok_and(|request| {
+            method(&request);
+            true
+        }),
+        twin::Message::parse(topic, body).is_ok_and(|message| {
+            twin_message(&message);
+            true
+        }),
+    ];
+    assert!(known.iter().filter(|known| **known).count() <= 1, "{topic:?} is taken for two things");
+    properties(&Properties::new(topic));
+    document(body);
+}
+
+fn properties(properties: &Properties<'_>) {
+    for (name, value) in properties.iter() {
+        let mut out = vec![0; name.raw().len()];
+        if let Ok(decoded) = name.decode(&mut out) {
+            assert!(name == *decoded && properties.get(decoded).is_some());
+        }
+        if let Some(value) = value {
+            let mut out = vec![0; value.raw().len()];
+            assert!(value.decode(&mut out).is_err() || value.bytes().all(|byte| byte.is_ok()));
+        }
+    }
+}
+
+fn method(request: &method::Request<'_>) {
+    let (component, command) = request.command();
+    assert!(component.is_none_or(|component| request.name == format!("{component}*{command}")));
+    assert_eq!(ReplyTo::new(request.request_id), Ok(request.reply_to()));
+    let mut out = [0; method::MAX_RESPONSE_TOPIC];
+    let topic = request.reply_to().topic(i32::MIN, &mut out).expect("the longest fits").to_owned();
+    assert!(topic.ends_with(request.request_id));
+}
+
+fn twin_message(message: &twin::Message<'_>) {
+    match message {
+        twin::Message::Answer(answer) => {
+            assert!((100..600).contains(&answer.status) && !answer.request_id.is_empty());
+        }
+        twin::Message::Desired(desired) => {
+            if let Ok(object) = desired.object() {
+                section(&object);
+            }
+        }
+    }
+}
+
+fn document(body: &[u8]) {
+    if let Ok(document) = twin::Document::parse(body) {
+        assert_eq!(twin::version(&document.desired()), Some(document.version()));
+        section(&document.desired());
+        if let Some(reported) = document.reported() {
+            section(&reported);
+        }
+    }
+}
+
+fn section(section: &json::read::Object<'_>) {
+    for property in pnp::properties(section, &["thermostat1", "c"]) {
+        assert!(!property.name.raw().starts_with('$') || property.component.is_some());
+    }
+}

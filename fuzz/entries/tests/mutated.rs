@@ -1,0 +1,42 @@
+//! Every fuzz target on mutations of well-formed inputs: always the same ones, few enough for every run of the tests.
+
+use fuzz_entries::target;
+
+const COUNT: usize = 20_000;
+
+#[test]
+fn json() {
+    target("json").run_mutations(COUNT);
+}
+
+#[test]
+fn dps_messages() {
+    target("dps_messages").run_mutations(COUNT);
+}
+
+#[test]
+fn dps_registration() {
+    target("dps_registration").run_mutations(COUNT);
+}
+
+#[test]
+fn hub_topics() {
+    target("hub_topics").run_mutations(COUNT);
+}
+
+#[test]
+fn hub_packets() {
+    target("hub_packets").run_mutations(COUNT);
+}
+
+#[test]
+fn translator() {
+    target("translator").run_mutations(COUNT);
+}
+
+#[test]
+fn seeds_are_there() {
+    for target in fuzz_entries::TARGETS {
+        assert!(target.seeds().len() > 2, "{}", target.name);
+    }
+}
