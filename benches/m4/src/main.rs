@@ -13,6 +13,8 @@ mod dice;
 mod measure;
 #[cfg(feature = "stsafe-bus")]
 mod stsafe;
+#[cfg(feature = "stsafe-zones")]
+mod zones;
 
 use cortex_m_semihosting::debug;
 use panic_semihosting as _;
@@ -31,6 +33,8 @@ fn main() -> ! {
     dice::run();
     #[cfg(feature = "stsafe-bus")]
     stsafe::run();
+    #[cfg(feature = "stsafe-zones")]
+    zones::run();
     debug::exit(debug::EXIT_SUCCESS);
     loop {
         cortex_m::asm::wfi();

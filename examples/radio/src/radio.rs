@@ -81,9 +81,9 @@ impl<B: SdioBus, D: DelayNs> Radio<B, D> {
         let (mut backplane, chip) = prepare(card).await.map_err(BusError::with_source)?;
         let firmware = Region { len: firmware_len, ..region };
         backplane.card.step = Step::Upload;
-        upload(&mut backplane, source, firmware, nvram).await?;
+        pass(&mut backplane, source, firmware, nvram, Pass::Write).await?;
         backplane.card.step = Step::Verification;
-        verify(&mut backplane, source, firmware, nvram).await?;
+        pass(&mut backplane, source, firmware, nvram, Pass::Compare).await?;
         start(&mut backplane).await.map_err(BusError::with_source)?;
         Ok(Self { backplane, chip, firmware_len })
     }
@@ -126,46 +126,47 @@ fn pieces(len: u32) -> impl Iterator<Item = (u32, usize)> {
     (0..len).step_by(PIECE).map(move |offset| (offset, PIECE.min((len - offset) as usize)))
 }
 
-async fn upload<B: SdioBus, D: DelayNs, S: BlobSource>(
+/// What a pass over the memory's content does with it.
+#[derive(Clone, Copy)]
+enum Pass {
+    Write,
+    /// After everything was written: so a window in the wrong place shows, too.
+    Compare,
+}
+
+/// Goes over what the memory is to hold: firmware, settings, and their token.
+async fn pass<B: SdioBus, D: DelayNs, S: BlobSource>(
     backplane: &mut Backplane<B, D>,
     source: &mut S,
     firmware: Region,
     nvram: Nvram<'_>,
+    pass: Pass,
 ) -> Result<(), Error<B::Error, S::Error>> {
     let mut buf = [0; PIECE];
     for (offset, len) in pieces(firmware.len) {
         let piece = buf.get_mut(..len).unwrap_or_default();
         source.read(firmware.address.saturating_add(offset), piece).await.map_err(Error::Source)?;
-        backplane.write(offset, piece).await.map_err(BusError::with_source)?;
+        do_piece(backplane, offset, piece, pass).await.map_err(BusError::with_source)?;
     }
     for (offset, len) in pieces(nvram.padded_len()) {
         let piece = buf.get_mut(..len).unwrap_or_default();
         nvram.piece(offset, piece);
-        backplane.write(nvram.address() + offset, piece).await.map_err(BusError::with_source)?;
-    }
-    backplane.put(chip::RAM_SIZE - TOKEN_LEN, nvram.token()).await.map_err(BusError::with_source)
-}
-
-/// Reads everything back, after everything was written: so a window in the wrong place shows, too.
-async fn verify<B: SdioBus, D: DelayNs, S: BlobSource>(
-    backplane: &mut Backplane<B, D>,
-    source: &mut S,
-    firmware: Region,
-    nvram: Nvram<'_>,
-) -> Result<(), Error<B::Error, S::Error>> {
-    let mut buf = [0; PIECE];
-    for (offset, len) in pieces(firmware.len) {
-        let expected = buf.get_mut(..len).unwrap_or_default();
-        source.read(firmware.address.saturating_add(offset), expected).await.map_err(Error::Source)?;
-        compare(backplane, offset, expected).await.map_err(BusError::with_source)?;
-    }
-    for (offset, len) in pieces(nvram.padded_len()) {
-        let expected = buf.get_mut(..len).unwrap_or_default();
-        nvram.piece(offset, expected);
-        compare(backplane, nvram.address() + offset, expected).await.map_err(BusError::with_source)?;
+        do_piece(backplane, nvram.address() + offset, piece, pass).await.map_err(BusError::with_source)?;
     }
     let token = nvram.token().to_le_bytes();
-    compare(backplane, chip::RAM_SIZE - TOKEN_LEN, &token).await.map_err(BusError::with_source)
+    do_piece(backplane, chip::RAM_SIZE - TOKEN_LEN, &token, pass).await.map_err(BusError::with_source)
+}
+
+async fn do_piece<B: SdioBus, D: DelayNs>(
+    backplane: &mut Backplane<B, D>,
+    address: u32,
+    piece: &[u8],
+    pass: Pass,
+) -> Result<(), BusError<B::Error>> {
+    match pass {
+        Pass::Write => backplane.write(address, piece).await,
+        Pass::Compare => compare(backplane, address, piece).await,
+    }
 }
 
 async fn compare<B: SdioBus, D: DelayNs>(
