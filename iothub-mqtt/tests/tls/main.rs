@@ -2,5 +2,9 @@
 #![cfg(any(feature = "mbedtls", feature = "rustls"))]
 
 mod adapter;
+mod certificates;
+mod cut;
 mod good;
 mod pki;
+mod protocol;
+mod rogue;
