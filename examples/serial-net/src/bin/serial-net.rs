@@ -1,0 +1,42 @@
+//! Gives a board on a serial port the network of this machine.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use serial_net::{Bridge, Hosts, Rule};
+use serial2_tokio::SerialPort;
+
+/// Gives a board on a serial port (SLIP) the network of this machine, without privileges. By default the board reaches this
+/// machine only: the names given with --host, and 127.0.0.1 as 10.0.2.2.
+#[derive(Debug, Parser)]
+#[command(name = "serial-net", version, max_term_width = 110)]
+struct Args {
+    /// The serial port that the board's USART1 is connected to, such as /dev/ttyUSB0
+    #[arg(value_name = "PORT")]
+    port: PathBuf,
+    /// Bits a second
+    #[arg(long, value_name = "BAUD", default_value_t = 460_800)]
+    baud: u32,
+    /// Where a host is to be found: NAME=ADDRESS[:PORT]; "*.example.net" stands for all names below. May be repeated
+    #[arg(long, value_name = "RULE")]
+    host: Vec<Rule>,
+    /// Let the board reach everything this machine reaches
+    #[arg(long)]
+    internet: bool,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let port = SerialPort::open(&args.port, args.baud)
+        .with_context(|| format!("opening {}", args.port.display()))?;
+    let hosts = Hosts::new(args.host);
+    let hosts = if args.internet { hosts.with_internet() } else { hosts };
+    let bridge = Bridge::new(hosts);
+    eprintln!("serial-net: serving {} at {} baud", args.port.display(), args.baud);
+    tokio::select! {
+        end = bridge.run(port) => end.with_context(|| format!("serving {}", args.port.display())),
+        end = tokio::signal::ctrl_c() => end.context("waiting for Ctrl-C"),
+    }
+}

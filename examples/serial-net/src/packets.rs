@@ -1,0 +1,64 @@
+//! Packets as the IP stack wants them: a device that gives one with each read and takes one with each write.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+
+/// One end of a pipe of packets.
+pub(crate) struct Packets {
+    from: mpsc::Receiver<Vec<u8>>,
+    to: mpsc::UnboundedSender<Vec<u8>>,
+}
+
+/// The other end: where packets go to and come from.
+pub(crate) struct Ends {
+    pub(crate) to_stack: mpsc::Sender<Vec<u8>>,
+    pub(crate) from_stack: mpsc::UnboundedReceiver<Vec<u8>>,
+}
+
+/// Packets that wait for the stack. The line behind it is slow; more than a few never wait.
+const WAITING: usize = 64;
+
+/// A pipe.
+pub(crate) fn pipe() -> (Packets, Ends) {
+    let (to_stack, from) = mpsc::channel(WAITING);
+    let (to, from_stack) = mpsc::unbounded_channel();
+    (Packets { from, to }, Ends { to_stack, from_stack })
+}
+
+impl AsyncRead for Packets {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.from.poll_recv(cx) {
+            // A packet that is longer than the stack's buffer is cut; its checksums find that.
+            Poll::Ready(Some(packet)) => {
+                out.put_slice(&packet[..packet.len().min(out.remaining())]);
+                Poll::Ready(Ok(()))
+            }
+            // The line is gone, and soon the stack.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Packets {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, packet: &[u8]) -> Poll<io::Result<usize>> {
+        // When nobody takes it any more, the line is gone.
+        let _ = self.to.send(packet.to_vec());
+        Poll::Ready(Ok(packet.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
