@@ -46,6 +46,17 @@ pub enum Profile {
     },
 }
 
+impl Profile {
+    /// The longest registration id its certificates can name, in bytes.
+    #[must_use]
+    pub const fn registration_id_max_len(&self) -> usize {
+        match self {
+            Self::Standard => standard::REGISTRATION_ID_MAX_LEN,
+            Self::Riot { .. } => riot::REGISTRATION_ID_MAX_LEN,
+        }
+    }
+}
+
 /// Why there is no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

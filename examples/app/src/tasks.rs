@@ -1,7 +1,7 @@
 //! What runs beside the main task: screen, lamps and buttons; the sensors; text to the terminal; the watchdog.
 
 use embassy_futures::join::join4;
-use embassy_time::{Duration, Timer, with_timeout};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::Write;
 
 use crate::board::{Board, Button, Lamp, Link, Panel, Rgb, System};
@@ -9,7 +9,6 @@ use crate::display::Display;
 use crate::sensors::Sensors;
 use crate::shared::{Bus, Device, Shared};
 use crate::vigil::Task;
-use embassy_time::Instant;
 
 /// Between two looks at the buttons, and two pictures.
 const FRAME: Duration = Duration::from_millis(50);
@@ -96,7 +95,7 @@ async fn measure<B: Board>(i2c: Device<'_, '_, B::I2c>, shared: &Shared<'_, B::S
     while !shared.over.get() {
         shared.promise(Task::Sensors, PROMISE_MS);
         shared.reading.set(sensors.read().await);
-        Timer::after(READING).await;
+        rest(READING, shared).await;
     }
     shared.vigil.borrow_mut().excuse(Task::Sensors);
 }
@@ -107,7 +106,7 @@ async fn print<B: Board>(console: &mut B::Console, shared: &Shared<'_, B::System
         let over = shared.over.get();
         shared.promise(Task::Log, PROMISE_MS);
         // Wakes up now and then to see whether all is over.
-        let len = with_timeout(FEEDING, shared.log.wait(&mut piece)).await.unwrap_or(0);
+        let len = with_timeout(FRAME, shared.log.wait(&mut piece)).await.unwrap_or(0);
         let text = piece.get(..len).unwrap_or_default();
         if !text.is_empty() {
             // A terminal that is not there does not stop the device.
@@ -128,6 +127,14 @@ async fn feed<B: Board>(shared: &Shared<'_, B::System>) {
         if shared.vigil.borrow().all_well(Instant::now().as_millis()) {
             shared.system.borrow_mut().feed_watchdog();
         }
-        Timer::after(FEEDING).await;
+        rest(FEEDING, shared).await;
+    }
+}
+
+/// Waits, or until all is over.
+async fn rest<S>(time: Duration, shared: &Shared<'_, S>) {
+    let end = Instant::now() + time;
+    while !shared.over.get() && Instant::now() < end {
+        Timer::after(FRAME).await;
     }
 }

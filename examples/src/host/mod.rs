@@ -2,6 +2,7 @@
 //! application.
 
 mod network;
+pub mod screen;
 mod terminal;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use stsafe_a100::sim::VirtualChip;
 use tokio::io::DuplexStream;
 use virtual_devices::{Bus, DevKit, TransactionError};
 
-pub use network::{ConnectError, HostLink, HostNetwork};
+pub use network::{AccessPoint, ConnectError, HostLink, HostNetwork};
 pub use terminal::Terminal;
 
 /// Bytes the serial line holds that nobody has read.
@@ -43,6 +44,8 @@ pub struct User {
     pub panel: virtual_devices::Panel,
     /// The display.
     pub display: virtual_devices::Shared<virtual_devices::Ssd1306>,
+    /// The bus, to put something else on it.
+    pub bus: HostBus,
     /// The sensor for temperature and humidity.
     pub climate: virtual_devices::Shared<virtual_devices::Hts221>,
     /// What a reset does not clear.
@@ -71,6 +74,7 @@ impl HostBoard {
             terminal: Terminal::new(terminal),
             panel: kit.panel.clone(),
             display: kit.display,
+            bus: bus.clone(),
             climate: kit.climate,
             memory: system.memory.clone(),
         };
@@ -121,6 +125,13 @@ impl Clocked {
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "what is on it has nothing to print")]
 pub struct HostBus(Arc<Mutex<Clocked>>);
+
+impl HostBus {
+    /// Puts a device in the place of the one at this address.
+    pub fn attach(&self, address: u8, device: impl virtual_devices::I2cSlave + Send + 'static) {
+        lock(&self.0).bus.attach(address, device);
+    }
+}
 
 /// What a lock protects is whole, even if somebody has panicked with it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,7 +3,6 @@
 pub mod args;
 pub mod device;
 mod narrator;
-mod screen;
 mod story;
 mod told;
 

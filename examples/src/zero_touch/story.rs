@@ -16,11 +16,10 @@ use stsafe_a100::sim::{self, VirtualChip};
 use super::args::{Args, Break};
 use super::device::{Device, FIRMWARE_VERSION};
 use super::narrator::{Narrator, Watch, line};
-use super::screen;
 use super::told::{Told, listener};
 use crate::cert_gen::{self, args::ProfileName};
 use crate::cloud::{self, LocalCloud};
-use crate::host::{HostBoard, HostNetwork, HostSystem, User};
+use crate::host::{HostBoard, HostNetwork, HostSystem, User, screen};
 
 /// The device retries quickly here: the tutorial is watched, and one device is no storm.
 pub(super) const BACKOFF: Backoff = Backoff { min_ms: 500, max_ms: 4000, jitter_ms: 250 };
@@ -109,6 +108,7 @@ impl Story<'_> {
         let options = self.options();
         let (observer, told) = listener();
         let (mut board, mut user) = self.board(network(&cloud, root)?, observer);
+        let display = user.display.clone();
         let device = Box::pin(devkit_app::run(&mut board, &options));
         let mut watch = Watch { told, terminal: &mut user.terminal, device };
         let narrator = &mut self.narrator;
@@ -121,6 +121,7 @@ impl Story<'_> {
         let mut events = cloud.events();
         narrator.told(&mut watch, &Told::HubConnected).await?;
         telemetry(narrator, &mut watch, &mut events).await?;
+        glance(narrator, &mut watch, &display).await?;
 
         if broken == Some(Break::CloudRestart) {
             narrator.step("The cloud goes down, and comes back");
@@ -159,13 +160,7 @@ impl Story<'_> {
         let text = narrator.until(&mut watch, message).await?;
         ensure!(text == GREETING, "at step {}: the device received {text:?}", narrator.step);
         line(&format!("the device received: {text}"));
-        let glance = async {
-            tokio::time::sleep(GLANCE).await;
-            Ok(())
-        };
-        narrator.meanwhile(&mut watch, glance).await?;
-        drop(watch);
-        screen::print(&user.display);
+        glance(narrator, &mut watch, &display).await?;
         Ok(())
     }
 
@@ -185,6 +180,7 @@ impl Story<'_> {
         let options = self.options();
         let (observer, told) = listener();
         let (mut board, mut user) = self.board(HostNetwork::new(roots, []), observer);
+        let display = user.display.clone();
         let device = Box::pin(devkit_app::run(&mut board, &options));
         let mut watch = Watch { told, terminal: &mut user.terminal, device };
         let narrator = &mut self.narrator;
@@ -194,7 +190,8 @@ impl Story<'_> {
         assigned(narrator, &mut watch).await?;
 
         narrator.step("It works: the hub acknowledges telemetry");
-        narrator.told(&mut watch, &Told::Delivered).await
+        narrator.told(&mut watch, &Told::Delivered).await?;
+        glance(narrator, &mut watch, &display).await
     }
 
     /// Configures the device on its console, and derives its certificate at the desk.
@@ -323,6 +320,29 @@ where
     line(&format!("registration id {id}, certificate: {verdict}"));
     narrator.told(watch, &Told::Registering).await?;
     Ok(id)
+}
+
+/// Gives the device the time to draw, and prints what stands on its display.
+async fn glance<F>(
+    narrator: &Narrator,
+    watch: &mut Watch<'_, F>,
+    display: &virtual_devices::Shared<virtual_devices::Ssd1306>,
+) -> Result<()>
+where
+    F: Future<Output = EndOf<HostBoard>> + Unpin,
+{
+    let wait = async {
+        tokio::time::sleep(GLANCE).await;
+        Ok(())
+    };
+    narrator.meanwhile(watch, wait).await?;
+    let edge = "-".repeat(16);
+    line(&format!("+{edge}+"));
+    for row in screen::rows(display) {
+        line(&format!("|{row:16}|"));
+    }
+    line(&format!("+{edge}+"));
+    Ok(())
 }
 
 async fn assigned<F>(narrator: &Narrator, watch: &mut Watch<'_, F>) -> Result<()>

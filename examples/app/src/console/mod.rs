@@ -77,7 +77,8 @@ pub enum Setting {
     DpsEndpoint,
     /// DPS ID scope, 1 to 32 ASCII bytes, by the rule of [`dps_client::Config`].
     DpsIdScope,
-    /// DPS registration ID, 1 to 128 ASCII bytes, by the rule of [`dps_client::Config`].
+    /// DPS registration ID, 1 to 126 ASCII bytes, by the rule of [`dice_core::RegistrationId`]: it is the name in the
+    /// certificate.
     RegistrationId,
 }
 

@@ -11,7 +11,7 @@ use heapless::{String, Vec};
 use stsafe_a100::asynch::Stsafe;
 use zeroize::Zeroize;
 
-use super::{Answer, Console, Request, SettingStore, Shown};
+use super::{Answer, Console, Request, Setting, SettingStore, Shown};
 use crate::board::{NETWORKS, Network, System};
 use crate::identity::{Identity, Profile};
 use crate::settings::Settings;
@@ -104,6 +104,11 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
     }
 
     async fn on_vault<'r>(&mut self, request: Request<'_>, shown: &'r mut Shown) -> Answer<'r> {
+        if let Request::Store(Setting::RegistrationId, id) = request
+            && id.len() > self.profile.registration_id_max_len()
+        {
+            return Answer::Failed("it is too long for the certificate of this firmware");
+        }
         let system = &self.shared.system;
         let keep = |keys: &_| system.borrow_mut().keep_host_keys(keys);
         match open(&mut self.i2c, &mut self.delay, self.shared).await {
