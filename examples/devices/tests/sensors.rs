@@ -87,6 +87,9 @@ fn the_climate_sensor_measures_once_when_asked_and_not_when_off() {
     let [standing, same] = read(&mut bus, Hts221::ADDRESS, 0x28);
     assert_eq!((standing, same), (moving[0], moving[0]));
     assert_eq!(read(&mut bus, Hts221::ADDRESS, 0x27), [0]);
+    // At the end of the addresses it starts over, the top bit standing.
+    let around: [u8; 17] = read(&mut bus, Hts221::ADDRESS, 0xFF);
+    assert_eq!((around[1], around[16]), (0, 0xBC));
     // Identity and calibration cannot be written.
     let before: [u8; 16] = read(&mut bus, Hts221::ADDRESS, 0xB0);
     bus.write(Hts221::ADDRESS, &[&[0xB0][..], &[0xFF; 16]].concat()).unwrap();

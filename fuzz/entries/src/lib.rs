@@ -1,5 +1,5 @@
-//! What the fuzz targets run: every parser of the Azure clients that sees bytes of others, with the properties it must
-//! keep. Each entry takes any bytes and panics if one of its properties does not hold.
+//! What the fuzz targets run: every parser of the Azure clients and of the secure element's driver that sees bytes of
+//! others, with the properties it must keep. Each entry takes any bytes and panics if one of its properties does not hold.
 //!
 //! The same entries run without a fuzzer, on mutations of well-formed inputs: [`Target::run_mutations`].
 
@@ -9,6 +9,7 @@ mod hub;
 mod json;
 mod packets;
 mod seeds;
+mod stsafe;
 mod translator;
 
 use rand::rngs::StdRng;
@@ -25,13 +26,17 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
     Target { name: "hub_topics", run: hub::topics, seeds: seeds::hub_topics },
     Target { name: "hub_packets", run: packets::run, seeds: seeds::hub_packets },
     Target { name: "translator", run: translator::run, seeds: seeds::translator },
+    Target { name: "stsafe_driver", run: stsafe::driver, seeds: seeds::stsafe_driver },
+    Target { name: "stsafe_chip", run: stsafe::chip, seeds: seeds::stsafe_chip },
+    Target { name: "stsafe_vault", run: stsafe::vault, seeds: seeds::stsafe_vault },
+    Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
 ];
 
 /// The target of this name.

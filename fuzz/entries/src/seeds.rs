@@ -2,6 +2,11 @@
 
 use azure_iot_common::backoff::Jitter;
 use serde_json::Value;
+use stsafe_a100::blocking::{Stsafe, Vault};
+use stsafe_a100::sim::{Profile, VirtualChip};
+use stsafe_a100::vault::{Layout, Setting};
+
+use crate::stsafe::ZONES;
 
 const DPS_RESPONSES: &str = include_str!("../../../dps-client/tests/vectors/dps_responses.json");
 const HUB: [&str; 4] = [
@@ -11,6 +16,12 @@ const HUB: [&str; 4] = [
     include_str!("../../../iothub-mqtt/tests/vectors/hub_telemetry.json"),
 ];
 const PNP: &str = include_str!("../../../iothub-mqtt/tests/vectors/hub_pnp.json");
+
+const STSAFE: [&str; 3] = [
+    include_str!("../../../stsafe-a100/tests/vectors/stselib_a100.json"),
+    include_str!("../../../stsafe-a100/tests/vectors/middleware_v335_a100.json"),
+    include_str!("../../../stsafe-a100/tests/vectors/libstsafe_az3166.json"),
+];
 
 /// The member of the input of every case that has it as text.
 fn inputs(file: &str, member: &str) -> Vec<String> {
@@ -121,4 +132,85 @@ pub(crate) fn translator() -> Vec<Vec<u8>> {
         }
     }
     seeds
+}
+
+/// A frame with its length before it.
+fn framed(frame: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(frame.len()).expect("frames are short");
+    [&len.to_be_bytes(), frame].concat()
+}
+
+/// A member of every exchange of the secure element's recordings, case by case.
+fn stsafe_exchanges(member: &str) -> Vec<Vec<Vec<u8>>> {
+    let cases = STSAFE.iter().flat_map(|file| {
+        let set: Value = serde_json::from_str(file).expect("vectors are JSON");
+        set["cases"].as_array().expect("vectors have cases").clone()
+    });
+    cases
+        .map(|case| {
+            let exchanges = case["exchanges"].as_array().cloned().unwrap_or_default();
+            exchanges.iter().filter_map(|exchange| hex::decode(exchange[member].as_str()?).ok()).collect()
+        })
+        .filter(|frames: &Vec<Vec<u8>>| !frames.is_empty())
+        .collect()
+}
+
+pub(crate) fn stsafe_driver() -> Vec<Vec<u8>> {
+    let answers = stsafe_exchanges("rsp_wire").into_iter().enumerate();
+    answers
+        .map(|(number, frames)| {
+            let calls = frames.iter().zip(0_u8..).map(|(frame, at)| {
+                let which = u8::try_from(number % 60).unwrap_or_default().wrapping_add(at);
+                [&[which], framed(frame).as_slice()].concat()
+            });
+            calls.flatten().collect()
+        })
+        .collect()
+}
+
+pub(crate) fn stsafe_chip() -> Vec<Vec<u8>> {
+    let commands = stsafe_exchanges("cmd_wire");
+    commands.iter().map(|frames| frames.iter().flat_map(|frame| framed(frame)).collect()).collect()
+}
+
+pub(crate) fn stsafe_vault() -> Vec<Vec<u8>> {
+    let write = |zone: u8, offset: u16, data: &[u8]| {
+        [&[zone], offset.to_be_bytes().as_slice(), framed(data).as_slice()].concat()
+    };
+    // A vault's copies as they lie in their zones, and the original's text.
+    let chip = VirtualChip::new(Profile::az3166(), [7; 32]);
+    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166).expect("it opens");
+    for setting in Setting::ALL {
+        let value: Vec<u8> = (b'a'..=b'z').cycle().take(setting.max_len().min(40)).collect();
+        vault.set(setting, &value).expect("it stores");
+    }
+    let zones = (0_u8..).zip(ZONES).filter_map(|(number, zone)| Some((number, chip.zone(zone)?)));
+    let copies: Vec<Vec<u8>> = zones.map(|(number, memory)| write(number, 0, &memory)).collect();
+    let text = [
+        write(2, 0, b"HomeAP\0"),
+        write(4, 0, b"19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae\0"),
+        write(3, 0, b"HostName=h.azure-devices.net;DeviceId=d;SharedAccessKey=MDEyMw==\0"),
+        write(7, 0, b"correct-horse-9\0"),
+    ];
+    vec![copies.concat(), copies[1].clone(), text.concat(), [copies[1].clone(), text.concat()].concat()]
+}
+
+pub(crate) fn bridge() -> Vec<Vec<u8>> {
+    use bridge_protocol::{Lamp, OperationKind, lamp, operation, transaction};
+    let write = |bytes: &[u8]| {
+        let len = u16::try_from(bytes.len()).unwrap_or_default();
+        [operation(OperationKind::Write, len).as_slice(), bytes].concat()
+    };
+    let read = |len| operation(OperationKind::Read, len).to_vec();
+    let echo = [transaction(0x20, 1).to_vec(), write(&[0x00, 0xA4, 0xEC, 0x69])].concat();
+    let answer = [transaction(0x20, 1).to_vec(), read(6)].concat();
+    let identity = [transaction(0x5F, 2).to_vec(), write(&[0x8F]), read(2)].concat();
+    let screen = [
+        transaction(0x3C, 1).to_vec(),
+        write(&[0x00, 0x8D, 0x14, 0xA5, 0xAF, 0x20, 0, 0x21, 0, 127, 0x22, 0, 7]),
+    ]
+    .concat();
+    let pixels = [transaction(0x3C, 1).to_vec(), write(&[0x40, 0xFF, 0x55, 0xAA])].concat();
+    let panel = [b"PM", lamp(Lamp::Red, 200).as_slice()].concat();
+    vec![[echo, answer].concat(), identity, [screen, pixels].concat(), panel]
 }

@@ -35,6 +35,27 @@ fn translator() {
 }
 
 #[test]
+fn stsafe_driver() {
+    target("stsafe_driver").run_mutations(COUNT);
+}
+
+#[test]
+fn stsafe_chip() {
+    target("stsafe_chip").run_mutations(COUNT);
+}
+
+#[test]
+fn stsafe_vault() {
+    // Each run is some hundred commands.
+    target("stsafe_vault").run_mutations(COUNT / 20);
+}
+
+#[test]
+fn bridge() {
+    target("bridge").run_mutations(COUNT);
+}
+
+#[test]
 fn seeds_are_there() {
     for target in fuzz_entries::TARGETS {
         assert!(target.seeds().len() > 2, "{}", target.name);

@@ -103,7 +103,7 @@ impl<S: Sensor> I2cSlave for S {
 fn advance(sensor: &mut impl Sensor, sub_address: u8) {
     if sensor.increments(sub_address) {
         // The top bit is not part of the address.
-        sensor.registers().sub_address = sub_address & 0x80 | (sub_address + 1) & 0x7F;
+        sensor.registers().sub_address = sub_address & 0x80 | sub_address.wrapping_add(1) & 0x7F;
     }
 }
 
