@@ -1,8 +1,9 @@
 //! The AZ3166's peripherals, wired as on the board.
 
+use bridge_protocol::Lamp;
 use stsafe_a100::sim::VirtualChip;
 
-use crate::bus::{Bus, Shared, shared};
+use crate::bus::{Bus, Shared, shared, with};
 use crate::panel::Panel;
 use crate::sensors::{Hts221, Lis2mdl, Lps22hb, Lsm6dsl};
 use crate::ssd1306::Ssd1306;
@@ -54,5 +55,65 @@ impl DevKit {
         kit.bus.attach(Lsm6dsl::ADDRESS, kit.motion.clone());
         kit.bus.attach(Lis2mdl::ADDRESS, kit.compass.clone());
         kit
+    }
+
+    /// Takes the power away: the secure element falls silent, display and lamps go dark. What the user does, the buttons, stays.
+    pub fn power_off(&mut self) {
+        self.bus.stop();
+        self.stsafe.power_off();
+        with(&self.display, |display| *display = Ssd1306::new());
+        for lamp in Lamp::ALL {
+            self.panel.set_lamp(lamp, 0);
+        }
+    }
+
+    /// Gives the power back: everything is as after power-up, the sensors in the same surroundings.
+    pub fn power_on(&mut self) {
+        self.stsafe.power_on();
+        with(&self.climate, Hts221::power_cycle);
+        with(&self.barometer, Lps22hb::power_cycle);
+        with(&self.motion, Lsm6dsl::power_cycle);
+        with(&self.compass, Lis2mdl::power_cycle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use embedded_hal::i2c::I2c as _;
+    use stsafe_a100::sim::{Profile, VirtualChip};
+
+    use super::DevKit;
+    use crate::bus::with;
+    use crate::{Hts221, Lamp, Ssd1306, Stsafe};
+
+    #[test]
+    fn a_power_cycle_leaves_memory_and_surroundings_only() {
+        let mut kit = DevKit::new(VirtualChip::new(Profile::az3166(), [1; 32]), [0; 6]);
+        kit.stsafe.set_zone(2, 0, b"kept");
+        with(&kit.climate, |climate| climate.set(-5_00, 90_00));
+        kit.panel.set_lamp(Lamp::Azure, 255);
+        kit.panel.press(|buttons| buttons.a = true);
+        kit.bus.write(Ssd1306::ADDRESS, &[0x00, 0x8D, 0x14, 0xA5, 0xAF]).unwrap();
+        kit.bus.write(Hts221::ADDRESS, &[0x20, 0x81]).unwrap();
+        let temperature = |kit: &mut DevKit| {
+            kit.bus.elapse(2_000_000_000);
+            let mut raw = [0; 2];
+            kit.bus.write_read(Hts221::ADDRESS, &[0xAA], &mut raw).unwrap();
+            raw
+        };
+        let cold = temperature(&mut kit);
+        assert_ne!(cold, [0; 2]);
+
+        kit.power_off();
+        assert!(kit.bus.write(Stsafe::ADDRESS, &[]).is_err());
+        assert_eq!(with(&kit.display, |display| display.picture().count_lit()), 0);
+        kit.power_on();
+        assert!(kit.bus.write(Stsafe::ADDRESS, &[]).is_ok());
+        assert_eq!(kit.stsafe.zone(2).unwrap()[..4], *b"kept");
+        assert!(!with(&kit.display, |display| display.is_on()));
+        assert_eq!((kit.panel.lamp(Lamp::Azure), kit.panel.buttons().a), (0, true));
+        assert_eq!(temperature(&mut kit), [0; 2], "not configured any more");
+        kit.bus.write(Hts221::ADDRESS, &[0x20, 0x81]).unwrap();
+        assert_eq!(temperature(&mut kit), cold);
     }
 }

@@ -70,6 +70,11 @@ impl Hts221 {
         Self { registers, sampler: Sampler::default(), temperature: 22_50, humidity: 45_00 }
     }
 
+    /// Power goes and comes back; what is around the sensor stays.
+    pub fn power_cycle(&mut self) {
+        *self = Self { temperature: self.temperature, humidity: self.humidity, ..Self::new() };
+    }
+
     /// Sets the air around it: hundredths of a degree Celsius (-40 to 120 degrees), hundredths of a percent (0 to 100 %).
     /// What is beyond becomes the nearest value.
     pub fn set(&mut self, temperature: i16, humidity: u16) {

@@ -40,6 +40,11 @@ impl Lis2mdl {
         Self { registers: reset(), sampler: Sampler::default(), field: [180, 0, 450] }
     }
 
+    /// Power goes and comes back; what is around the sensor stays.
+    pub fn power_cycle(&mut self) {
+        *self = Self { field: self.field, ..Self::new() };
+    }
+
     /// Sets the field along x, y and z in thousandths of a gauss. Beyond 49 gauss the nearest value is measured.
     pub fn set(&mut self, field: [i32; 3]) {
         self.field = field;

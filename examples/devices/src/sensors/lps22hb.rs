@@ -38,6 +38,11 @@ impl Lps22hb {
         Self { registers: reset(), sampler: Sampler::default(), pressure: 101_325, temperature: 22_50 }
     }
 
+    /// Power goes and comes back; what is around the sensor stays.
+    pub fn power_cycle(&mut self) {
+        *self = Self { pressure: self.pressure, temperature: self.temperature, ..Self::new() };
+    }
+
     /// Sets the air around it: Pascal (26,000 to 126,000; what is beyond becomes the nearest value) and hundredths of a
     /// degree Celsius.
     pub fn set(&mut self, pressure: u32, temperature: i16) {

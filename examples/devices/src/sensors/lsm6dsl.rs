@@ -50,6 +50,16 @@ impl Lsm6dsl {
         }
     }
 
+    /// Power goes and comes back; what is around the sensor stays.
+    pub fn power_cycle(&mut self) {
+        *self = Self {
+            acceleration: self.acceleration,
+            rotation: self.rotation,
+            temperature: self.temperature,
+            ..Self::new()
+        };
+    }
+
     /// Sets its motion: acceleration along x, y and z in thousandths of the earth's, rotation around them in thousandths
     /// of a degree per second. Beyond the range a driver has chosen, the nearest value is measured.
     pub fn set(&mut self, acceleration: [i32; 3], rotation: [i32; 3]) {
