@@ -21,6 +21,7 @@
 
 mod error;
 mod identity;
+pub mod roots;
 mod trust;
 
 #[cfg(feature = "mbedtls")]

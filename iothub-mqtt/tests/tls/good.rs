@@ -20,7 +20,8 @@ each_adapter!(
     empty_chain,
     much_data,
     cut_off,
-    wrong_roots
+    wrong_roots,
+    azure_roots
 );
 
 /// A rustls server that asks for a client certificate below `clients` and gives back what it hears.
@@ -188,4 +189,20 @@ async fn wrong_roots(adapter: &impl Adapter) {
     let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
     let (ours, _theirs) = tokio::io::duplex(4000);
     assert_eq!(adapter.talk(FromTokio::new(ours), &trust, None, b"", 0).await, Err(Error::Roots));
+}
+
+/// The roots that the crate brings can be read, together and alone; a server below none of them is refused.
+async fn azure_roots<A: Adapter>(adapter: &A) {
+    use iothub_mqtt::tls::roots;
+
+    let all = roots::ALL.map(|root| root.der);
+    let server = pki::server(Family::P256);
+    for roots in [&all[..], &roots::AZURE, &roots::AZURE_ECC, &all[..1], &all[1..2], &all[2..3], &all[3..]] {
+        let (ours, theirs) = tokio::io::duplex(20_000);
+        let trust = Trust::new(HOST, roots).unwrap().at(NOW);
+        let acceptor = acceptor(&server, Versions::Tls13, &pki::device().root);
+        let client = adapter.talk(FromTokio::new(ours), &trust, None, b"", 0);
+        let (heard, _) = tokio::join!(client, echo(acceptor, theirs));
+        assert_eq!(heard, Err(Error::UnknownCa));
+    }
 }
