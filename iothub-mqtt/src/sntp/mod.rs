@@ -36,6 +36,10 @@ pub const PACKET_LEN: usize = 48;
 /// The longest time between request and answer that is accepted, in milliseconds: the error of the time is at most half of it.
 pub const MAX_WAIT_MS: u32 = 5_000;
 
+const VERSION_4_CLIENT: u8 = 0b00_100_011;
+/// The mode of an answer.
+const SERVER: u8 = 4;
+
 /// Seconds from 1900, where NTP begins, to 1970.
 const UNIX_OFFSET: u64 = 2_208_988_800;
 
@@ -69,11 +73,12 @@ impl Request {
     /// What is to be sent: version 4, mode client, and the transmit timestamp.
     #[must_use]
     pub const fn bytes(&self) -> [u8; PACKET_LEN] {
-        const VERSION_4_CLIENT: u8 = 0b00_100_011;
-        let [a, b, c, d, e, f, g, h] = self.nonce;
         let mut packet = [0; PACKET_LEN];
-        let [first, .., p, q, r, s, t, u, v, w] = &mut packet;
-        (*first, *p, *q, *r, *s, *t, *u, *v, *w) = (VERSION_4_CLIENT, a, b, c, d, e, f, g, h);
+        if let Some(transmit) = packet.last_chunk_mut() {
+            *transmit = self.nonce;
+        }
+        let [first, ..] = &mut packet;
+        *first = VERSION_4_CLIENT;
         packet
     }
 
@@ -98,8 +103,7 @@ impl Request {
         let (originate, rest) = long(rest);
         let (receive, rest) = long(rest);
         let (transmit, _) = long(rest);
-        const SERVER: u8 = 4;
-        let (leap, version, mode) = (first >> 6, first >> 3 & 7, first & 7);
+        let (leap, version, mode) = (first >> 6, (first >> 3) & 7, first & 7);
         if originate != u64::from_be_bytes(self.nonce) || mode != SERVER || !(3..=4).contains(&version) {
             return Err(Error::NotTheAnswer);
         }
@@ -142,7 +146,7 @@ fn after(not_before: u64, ntp_seconds: u64) -> u64 {
 /// Milliseconds of a timestamp or a span in 32.32 bit seconds.
 fn to_millis(timestamp: u64) -> u64 {
     let (seconds, fraction) = (timestamp >> 32, timestamp & 0xffff_ffff);
-    seconds * 1_000 + (fraction * 1_000 >> 32)
+    seconds * 1_000 + ((fraction * 1_000) >> 32)
 }
 
 fn word(bytes: &[u8]) -> (u32, &[u8]) {
