@@ -260,6 +260,17 @@ fn identities(criterion: &mut Criterion) {
             dice_core::Result::Ok(identity.into_alias_key())
         });
     });
+    // Equal curve arithmetic: what is left is what dice-core itself costs.
+    #[cfg(feature = "aws-lc-rs")]
+    group.bench_function("standard, dice-core with the curve of aws-lc-rs", |bencher| {
+        bencher.iter(|| {
+            let identity =
+                Identity::<benches::primitives::AwsLc>::derive_on(black_box(&secret), &firmware, &INFO)?;
+            identity.alias_certificate(id(), &mut first)?;
+            identity.device_id_certificate(&mut second)?;
+            dice_core::Result::Ok(identity.into_alias_key())
+        });
+    });
     group.bench_function("riot, dice-core", |bencher| {
         bencher.iter(|| {
             let identity: riot::Identity =

@@ -95,6 +95,18 @@ primitives!(Ring, ring, "ring", random);
 #[cfg(feature = "aws-lc-rs")]
 primitives!(AwsLc, aws_lc_rs, "aws-lc-rs",);
 
+/// AWS-LC's multiplication of the base point under the keys of `dice-core`: its own overhead is what is left.
+#[cfg(feature = "aws-lc-rs")]
+impl dice_core::key::P256 for AwsLc {
+    fn mul_base(scalar: &dice_core::Secret<32>) -> ([u8; 32], [u8; 32]) {
+        use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
+        let key = PrivateKey::from_private_key(&ECDH_P256, scalar.expose()).expect("in range");
+        let public = key.compute_public_key().expect("in range");
+        let (x, y) = public.as_ref()[1..].split_at(32);
+        (array(x), array(y))
+    }
+}
+
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("the length of the algorithm")
 }

@@ -1,5 +1,4 @@
-//! DICE identities for microcontrollers: from a unique device secret and a firmware measurement to keys and X.509
-//! certificates, without an allocator.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
