@@ -22,7 +22,7 @@ fn named() -> BTreeSet<String> {
     for source in sources {
         let text = fs::read_to_string(source).unwrap();
         for literal in text.split('"').skip(1).step_by(2) {
-            if literal.ends_with(".json") && !literal.contains('{') {
+            if literal.strip_suffix(".json").is_some_and(|stem| !stem.contains('{')) {
                 names.insert(literal.to_owned());
             }
             let wycheproof = format!("dice/wycheproof_{literal}.json");
