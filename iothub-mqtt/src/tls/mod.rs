@@ -11,9 +11,9 @@
 //! | `rustls` | 1.2, 1.3 | `std`, a C compiler | hosts: gateways, tools, tests |
 //!
 //! # What every adapter checks
-//! The chain up to a given root, with CA rights (basicConstraints), path length and signatures of every link; the
-//! leaf's extended key usage; the host name; the dates, if a time is given; the key's signature over the handshake; the
-//! Finished value; the version against a forced downgrade. All but `rustls` check the key usage of CAs and leaf, too. Certificate revocation is not checked by any of them: the Azure services staple no OCSP response
+//! The chain up to a given root, with CA rights, key usage, path length and signatures of every link; the host name;
+//! the dates, if a time is given; the key's signature over the handshake; the Finished value; the version against a
+//! forced downgrade. Certificate revocation is not checked by any of them: the Azure services staple no OCSP response
 //! that could be relied on, and a device has no way to fetch lists before it is connected.
 //!
 //! # Time

@@ -17,20 +17,9 @@ pub(crate) trait Adapter {
     /// What it says to a broken signer: one that does not use it needs the key itself.
     const NO_SIGNER: IdentityError = IdentityError::Signer;
 
-    /// Whether it judges by a clock of its own if it is given no time.
-    const HAS_CLOCK: bool = false;
-
-    /// Whether it looks at the key usage of certificates.
-    const CHECKS_KEY_USAGE: bool = true;
-
     /// The error that it reports for `error` in this version: some cannot tell all apart, as their documentation says.
     fn reports(_version: Versions, error: Error) -> Error {
         error
-    }
-
-    /// The error that it reports for an alert that is the first the server says after the handshake.
-    fn reports_late(_version: Versions, alert: Alert) -> Error {
-        Error::from_alert(alert)
     }
 
     /// Connects, sends `say` and reads until the server has said as many bytes as `hear`, or has closed.
@@ -70,8 +59,6 @@ pub(crate) struct Rustls;
 #[cfg(feature = "rustls")]
 impl Adapter for Rustls {
     const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
-    const HAS_CLOCK: bool = true;
-    const CHECKS_KEY_USAGE: bool = false;
 
     async fn talk(
         &self,
@@ -97,25 +84,12 @@ impl Adapter for Mbedtls {
     const NO_SIGNER: IdentityError = IdentityError::KeyNotExportable;
 
     fn reports(version: Versions, error: Error) -> Error {
-        use iothub_mqtt::tls::Signed;
-
         match error {
             Error::ClientRefused { .. } if version == Versions::Tls13 => {
                 Error::ClientRefused { alert: Alert::UNKNOWN }
             }
-            // It finds no chain, whyever.
-            Error::NotACa | Error::PathTooLong | Error::BadSignature(Signed::Certificate) => Error::UnknownCa,
-            Error::BadFinished if version == Versions::Tls13 => Error::BadSignature(Signed::Handshake),
-            Error::NoCertificateVerify | Error::NoFinished if version == Versions::Tls13 => {
-                Error::UnexpectedMessage
-            }
             error => error,
         }
-    }
-
-    fn reports_late(version: Versions, _: Alert) -> Error {
-        let alert = Alert::UNKNOWN;
-        if version == Versions::Tls13 { Error::ClientRefused { alert } } else { Error::Alert { alert } }
     }
 
     async fn talk(
@@ -128,6 +102,7 @@ impl Adapter for Mbedtls {
     ) -> Result<Vec<u8>, Error> {
         use iothub_mqtt::tls::mbedtls::Stack;
 
+        let _turn = mbedtls_turn().await;
         let random: &'static mut rand::rngs::StdRng = Box::leak(Box::new(rand::make_rng()));
         let stack = Stack::new(random)?;
         let mut stream =
@@ -140,7 +115,7 @@ impl Adapter for Mbedtls {
 
 /// There is one Mbed TLS in this process, and its clock is to be set once.
 #[cfg(feature = "mbedtls")]
-pub(crate) async fn mbedtls_turn() -> tokio::sync::MutexGuard<'static, ()> {
+async fn mbedtls_turn() -> tokio::sync::MutexGuard<'static, ()> {
     use iothub_mqtt::tls::mbedtls::{CLOCK, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
     use std::sync::Once;
     use tokio::sync::Mutex;
@@ -160,7 +135,6 @@ macro_rules! each_adapter {
         mod with_mbedtls {
             $(#[tokio::test]
             async fn $case() {
-                let _turn = crate::adapter::mbedtls_turn().await;
                 super::$case(&crate::adapter::Mbedtls).await;
             })*
         }

@@ -2,9 +2,5 @@
 #![cfg(any(feature = "mbedtls", feature = "rustls"))]
 
 mod adapter;
-mod certificates;
-mod cut;
 mod good;
 mod pki;
-mod protocol;
-mod rogue;

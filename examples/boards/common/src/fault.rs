@@ -23,14 +23,22 @@ fn kept() -> *mut Record {
     (&raw mut KEPT).cast()
 }
 
-/// Takes the cause of the last reset out of the record; to be called once after each reset, before anything can fail.
+/// Reads the cause of the last reset from the record; to be called once after each reset, before anything can fail.
+///
+/// The record stays until [`forget`], so that a reset before the report does not lose it.
 pub fn start() {
     critical_section::with(|cs| {
         // SAFETY: interrupts are off and this core is the only one, so nothing else uses the record. Any bits are a valid
         // value, and the volatile read keeps the compiler from knowing that they were never written in this run.
-        let record = unsafe { kept().read_volatile() };
-        *LAST.borrow_ref_mut(cs) = record;
-        // SAFETY: as above.
+        *LAST.borrow_ref_mut(cs) = unsafe { kept().read_volatile() };
+    });
+}
+
+/// Forgets the cause: it has been reported.
+pub fn forget() {
+    critical_section::with(|cs| {
+        LAST.borrow_ref_mut(cs).clear();
+        // SAFETY: interrupts are off and this core is the only one, so nothing else uses the record.
         unsafe { kept().write_volatile(Record::empty()) };
     });
 }

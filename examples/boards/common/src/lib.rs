@@ -4,9 +4,14 @@
 //! What needs a Cortex-M is compiled for one only; the rest is tested on hosts.
 #![cfg_attr(not(test), no_std)]
 
+// The C functions that Mbed TLS expects.
+#[cfg(target_os = "none")]
+use tinyrlibc as _;
+
 pub mod crash;
 pub mod random;
 pub mod roots;
+pub mod sntp;
 
 #[cfg(target_os = "none")]
 pub mod clock;
@@ -16,5 +21,7 @@ pub mod fault;
 pub mod heap;
 #[cfg(target_os = "none")]
 pub mod image;
+#[cfg(target_os = "none")]
+pub mod network;
 #[cfg(target_os = "none")]
 pub mod stack;

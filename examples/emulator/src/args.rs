@@ -1,0 +1,43 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// The DevKit's firmware on an emulated Cortex-M4, from its configuration to its first telemetry, against a provisioning service
+/// and a hub on this machine, under their real names.
+#[derive(Parser, Debug, Clone)]
+#[command(version, about)]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
+pub(crate) struct Args {
+    /// The firmware image to run.
+    #[arg(long, value_name = "FILE", default_value = "target/firmware/devkit-qemu.bin")]
+    pub firmware: PathBuf,
+    /// The version the firmware reports.
+    #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
+    pub firmware_version: String,
+    /// Folder for what is made: certificate, picture of the display; without it they are gone at the end.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Only checks that the firmware starts.
+    #[arg(long, conflicts_with_all = ["all", "stay"])]
+    pub boot: bool,
+    /// Goes on with everything that can go wrong: power cuts, a changed firmware, a cloud that restarts, a lossy network.
+    #[arg(long)]
+    pub all: bool,
+    /// Goes on until it is stopped, and passes what is typed on to the cloud: `c2d <text>`, `method <name> [<json>]`, `twin <json>`.
+    #[arg(long, conflicts_with = "all")]
+    pub stay: bool,
+    /// Prints what the device writes on its console.
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Number of power cuts.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub power_cuts: u32,
+    /// Seed of the random moments; the default is another one each time.
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// This process is inside the private network namespace already.
+    #[arg(long = "inside-namespace", hide = true)]
+    pub inside: bool,
+}

@@ -1,0 +1,131 @@
+//! The second half of the story: everything that can go wrong, and the device that stands it.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use examples::cloud::Event;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng};
+use virtual_devices::Buttons;
+
+use crate::args::Args;
+use crate::device::Running;
+use crate::narrator::Narrator;
+use crate::stage::{PATIENCE, Stage};
+
+/// How many of a hundred frames get lost, in each direction.
+const LOSS: u32 = 10;
+/// A lossy network may take its time.
+const LOSSY_PATIENCE: Duration = Duration::from_mins(2);
+/// Messages that have to come through it.
+const LOSSY_MESSAGES: usize = 5;
+/// The plug is pulled within this time after it was put in: from the first instruction to telemetry.
+const POWERED_MS: u64 = 4000;
+
+/// Tells it.
+pub(crate) async fn tell(
+    args: &Args,
+    narrator: &mut Narrator,
+    mut stage: Stage,
+    running: Running,
+) -> Result<()> {
+    narrator.step("The cloud goes down, and comes back");
+    stage = narrator.failing(cloud_restart(stage, &running).await)?;
+
+    narrator.step(&format!("{LOSS} % of all frames get lost, in each direction"));
+    narrator.failing(packet_loss(&mut stage, &running).await)?;
+
+    let seed = args.seed.unwrap_or_else(rand::random);
+    narrator.step(&format!("{} power cuts at random moments (seed {seed})", args.power_cuts));
+    narrator.failing(power_cuts(args.power_cuts, seed, &mut stage, running).await)?;
+
+    narrator.step("One bit of the firmware is changed");
+    narrator.failing(changed_firmware(args, &mut stage).await)
+}
+
+async fn cloud_restart(mut stage: Stage, running: &Running) -> Result<Stage> {
+    let paused = stage.cloud.stop().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.cloud = paused.resume().await.context("starting the cloud again")?;
+    stage.events = stage.cloud.events();
+    let telemetry = stage.telemetry(PATIENCE, running).await?;
+    Narrator::line(&format!("telemetry again: {}", String::from_utf8_lossy(&telemetry.body)));
+    Ok(stage)
+}
+
+async fn packet_loss(stage: &mut Stage, running: &Running) -> Result<()> {
+    let loss = stage.device.wire().loss();
+    let before = loss.count();
+    loss.set_percent(LOSS);
+    // The handshake, too, has to come through.
+    stage.cloud.drop_connections();
+    stage
+        .event("new session", LOSSY_PATIENCE, running, |event| {
+            matches!(event, Event::Connected { .. }).then_some(())
+        })
+        .await?;
+    for _ in 0..LOSSY_MESSAGES {
+        stage.telemetry(LOSSY_PATIENCE, running).await?;
+    }
+    let loss = stage.device.wire().loss();
+    loss.set_percent(0);
+    let after = loss.count();
+    let (lost, passed) = (after.0 - before.0, after.1 - before.1);
+    ensure!(lost > 0, "no frame was lost");
+    Narrator::line(&format!("{LOSSY_MESSAGES} messages arrived; {lost} frames were lost, {passed} were not"));
+    Ok(())
+}
+
+async fn power_cuts(count: u32, seed: u64, stage: &mut Stage, running: Running) -> Result<()> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut running = running;
+    let mut online = 0;
+    for _ in 0..count {
+        running.pull_the_plug().await?;
+        running = stage.device.switch_on(Buttons::default()).await?;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..POWERED_MS))).await;
+        online += u32::from(stage.cloud.is_connected(&stage.registration_id));
+    }
+    running.pull_the_plug().await?;
+    stage.events = stage.cloud.events();
+    let running = stage.device.switch_on(Buttons::default()).await?;
+    let id = stage
+        .event("registration", PATIENCE, &running, |event| match event {
+            Event::Registered { registration_id, .. } => Some(registration_id),
+            _ => None,
+        })
+        .await?;
+    ensure!(id == stage.registration_id, "the device registers as {id}");
+    stage.telemetry(PATIENCE, &running).await?;
+    Narrator::line(&format!(
+        "{online} of them while the device was online; after the last one: same identity, telemetry"
+    ));
+    running.pull_the_plug().await
+}
+
+async fn changed_firmware(args: &Args, stage: &mut Stage) -> Result<()> {
+    const TEXT: &[u8] = b"Microsoft Azure IoT Developer Kit";
+    let mut image = fs::read(&args.firmware)?;
+    let at = image.windows(TEXT.len()).position(|window| window == TEXT);
+    let at = at.context("the firmware's banner is not in the image")?;
+    // A capital letter becomes a small one: the program runs as before.
+    image[at] ^= 0x20;
+    let changed = stage.folder.join("changed.bin");
+    fs::write(&changed, image)?;
+    stage.device.flash(&changed);
+    stage.events = stage.cloud.events();
+    let running = stage.device.switch_on(Buttons::default()).await?;
+    let reason = stage
+        .event("refusal", PATIENCE, &running, |event| match event {
+            Event::Refused { reason, .. } => Some(reason),
+            Event::Registered { .. } => Some("nothing".to_owned()),
+            _ => None,
+        })
+        .await?;
+    ensure!(reason != "nothing", "the changed firmware was registered");
+    Narrator::line(&format!("the provisioning service refuses: {reason}"));
+    let shown = stage.display(&running, "refused.png", |rows| rows[2] == "DPS Failed!").await?;
+    Narrator::line(&shown.display().to_string());
+    running.pull_the_plug().await
+}
