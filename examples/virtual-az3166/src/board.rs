@@ -100,16 +100,16 @@ impl VirtualBoard {
         let mut ram = vec![0; RAM_SIZE];
         self.noise.fill_bytes(&mut ram);
         self.cpu.write_ram(RAM, &ram)?;
-        self.parts.stsafe.power_on();
+        self.parts.power_on();
         self.powered = true;
         self.reset(ResetCause::PowerOn)
     }
 
-    /// Cuts the power, also of the secure element.
+    /// Cuts the power, also of the parts around the microcontroller.
     pub fn power_off(&mut self) {
         self.powered = false;
         self.cut_at = None;
-        self.parts.stsafe.power_off();
+        self.parts.power_off();
     }
 
     /// Will cut the power after so many instructions and cycles asleep, not one earlier or later.
