@@ -88,3 +88,15 @@ fn the_device_recovers_when_the_cloud_is_back() {
     let back = told.rfind("messageId").expect("telemetry");
     assert!(down < back, "telemetry after the restart: {told}");
 }
+
+#[test]
+fn a_fleet_spreads_its_registrations() {
+    let told = succeeds(&["--devices", "12", "--spread", "2"]);
+    let last = |name: &str| -> f64 {
+        let row = told.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
+        row.split_whitespace().rev().nth(2).expect("a time").parse().expect("a number")
+    };
+    assert!(last("connect to DPS") < last("assigned"), "{told}");
+    assert!(last("assigned") < last("message delivered"), "{told}");
+    assert!(told.contains("attempts that were repeated: 0"), "{told}");
+}

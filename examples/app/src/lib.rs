@@ -1,4 +1,4 @@
-//! The DevKit application, independent of the board it runs on.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -32,6 +32,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub device: Option<PathBuf>,
 
+    /// Instead of one device, switch on a fleet in one moment, and see how its registrations spread
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500),
+          conflicts_with_all = ["endpoint", "device", "break_it", "profile"])]
+    pub devices: Option<u16>,
+
+    /// The time over which the devices of a fleet spread their first registration
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "devices")]
+    pub spread: u64,
+
     /// Give up when a step takes longer than this
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,

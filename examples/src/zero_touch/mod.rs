@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod device;
+mod fleet;
 mod narrator;
 mod story;
 mod told;
@@ -40,6 +41,10 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// Names the step that failed, and why.
 pub fn run(args: &Args) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(devices) = args.devices {
+        return runtime.block_on(fleet::tell(args, devices));
+    }
     let temporary;
     let folder = match (&args.device, &args.endpoint) {
         (Some(folder), _) => folder.clone(),
@@ -50,6 +55,5 @@ pub fn run(args: &Args) -> Result<()> {
             temporary.path().to_owned()
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(story::tell(args, Device::make_or_take(&folder)?))
 }
