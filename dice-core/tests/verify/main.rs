@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod forged;
+mod hostile;
 mod limbo;
 mod own;
 mod published;
