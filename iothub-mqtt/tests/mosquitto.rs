@@ -4,90 +4,16 @@
 //! path if it is somewhere unusual). Each test starts its own on a free port of the loopback interface.
 #![allow(clippy::cast_possible_truncation)]
 
+#[path = "support/broker.rs"]
+mod broker;
+
+use broker::Broker;
 use embassy_time::{Duration, with_timeout};
-use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::session::{Mqtt, Options, QoS, Session};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::translate::{Connect, Will};
 use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Refusal};
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
-use tokio::net::TcpStream;
-
-struct Broker {
-    child: Child,
-    port: u16,
-    directory: tempfile::TempDir,
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn program() -> String {
-    std::env::var("MOSQUITTO").unwrap_or_else(|_| {
-        let usual = "/usr/sbin/mosquitto";
-        if std::path::Path::new(usual).exists() { usual.into() } else { "mosquitto".into() }
-    })
-}
-
-impl Broker {
-    async fn start(extra: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let path = directory.path().join("mosquitto.conf");
-        let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let mut config = std::fs::File::create(&path).unwrap();
-        write!(
-            config,
-            "listener {port} 127.0.0.1\nlog_type all\nlog_dest stderr\nmax_inflight_messages 0\n{extra}\n",
-        )
-        .unwrap();
-        drop(config);
-        let child = Command::new(program())
-            .arg("-c")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|e| {
-                panic!("cannot start `{}` ({e}): install it with `apt-get install mosquitto`", program())
-            });
-        let mut broker = Self { child, port, directory };
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            if let Some(status) = broker.child.try_wait().unwrap() {
-                panic!("mosquitto ended with {status}: {}", broker.log());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        broker
-    }
-
-    async fn connect(&self) -> FromTokio<TcpStream> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        FromTokio::new(stream)
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
-    }
-
-    /// Waits until the broker has written `line`.
-    async fn logged(&self, line: &str) {
-        for _ in 0..500 {
-            if self.log().contains(line) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        panic!("no `{line}` in:\n{}", self.log());
-    }
-}
+use minimq::{Buffers, ConfigBuilder, Property, Publication, TopicFilter};
 
 const ANYBODY: &str = "allow_anonymous true";
 
@@ -287,4 +213,49 @@ async fn the_client_with_telemetry_and_messages() {
     assert!(message.properties.get("null").unwrap().is_none());
     assert!(message.properties.get("absent").is_none());
     client.disconnect().await.unwrap();
+}
+
+/// One broker, two generations: the device speaks 3.1.1, the back end 5.
+#[tokio::test]
+async fn with_a_back_end_that_speaks_mqtt_5() {
+    let broker = Broker::start(ANYBODY).await;
+    let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+    let config = ConfigBuilder::new(Buffers::new(&mut rx, &mut tx)).client_id("back-end").unwrap();
+    let mut back_end = minimq::Session::new(config);
+    let mut back_end = back_end.connect(broker.connect().await).await.unwrap();
+    let filters = [TopicFilter::new("devices/+/messages/events/#")];
+    let subscribed = back_end.subscribe(&filters, &[]).await.unwrap();
+    while back_end.is_pending(&subscribed) {
+        assert!(with_timeout(Duration::from_secs(10), back_end.poll()).await.unwrap().unwrap().is_none());
+    }
+
+    let endpoint = Endpoint::new("contoso.azure-devices.net", "dev-1").unwrap();
+    let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+    let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
+    let c = connect("dev-1");
+    let link = session.connect(broker.connect().await, &c).await.unwrap();
+    let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
+    client.start().await.unwrap();
+    assert!(matches!(message!(client), Event::Connected));
+    let sent = client.send(&Telemetry::json(b"{}")).await.unwrap().unwrap();
+    let heard = message!(back_end);
+    assert_eq!(heard.payload(), b"{}");
+    assert_eq!(heard.topic(), "devices/dev-1/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8");
+    assert!(matches!(message!(client), Event::Delivered(ticket) if ticket == sent));
+
+    // Properties of MQTT 5 do not reach a 3.1.1 device, the message does.
+    let properties = [Property::UserProperty("a", "b"), Property::ContentType("text/plain")];
+    let publication = Publication::bytes("devices/dev-1/messages/devicebound/%24.mid=7", b"hello")
+        .properties(&properties)
+        .qos(minimq::QoS::AtLeastOnce);
+    let published = back_end.publish(publication).await.unwrap().unwrap();
+    let Event::Message(heard) = message!(client) else { panic!() };
+    assert_eq!(heard.payload, b"hello");
+    assert_eq!(heard.message_id().unwrap(), "7");
+    while back_end.is_pending(&published) {
+        assert!(with_timeout(Duration::from_secs(10), back_end.poll()).await.unwrap().unwrap().is_none());
+    }
+    client.disconnect().await.unwrap();
+    broker.logged("as back-end (p5").await;
+    broker.logged("as dev-1 (p2").await;
 }
