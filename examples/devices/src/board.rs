@@ -4,7 +4,9 @@ use bridge_protocol::Lamp;
 use stsafe_a100::sim::VirtualChip;
 
 use crate::bus::{Bus, Shared, shared, with};
+use crate::flash::SerialFlash;
 use crate::panel::Panel;
+use crate::sdio::SdioCard;
 use crate::sensors::{Hts221, Lis2mdl, Lps22hb, Lsm6dsl};
 use crate::ssd1306::Ssd1306;
 use crate::stsafe::Stsafe;
@@ -27,6 +29,10 @@ pub struct DevKit {
     pub motion: Shared<Lsm6dsl>,
     /// Magnetic field.
     pub compass: Shared<Lis2mdl>,
+    /// The radio's card.
+    pub radio: Shared<SdioCard>,
+    /// The serial flash, blank.
+    pub flash: Shared<SerialFlash>,
     /// Buttons and lamps.
     pub panel: Panel,
     /// The radio's MAC address.
@@ -45,6 +51,8 @@ impl DevKit {
             barometer: shared(Lps22hb::new()),
             motion: shared(Lsm6dsl::new()),
             compass: shared(Lis2mdl::new()),
+            radio: shared(SdioCard::new()),
+            flash: shared(SerialFlash::new()),
             panel: Panel::new(),
             mac,
         };
@@ -62,6 +70,7 @@ impl DevKit {
         self.bus.stop();
         self.stsafe.power_off();
         with(&self.display, |display| *display = Ssd1306::new());
+        with(&self.radio, SdioCard::power_cycle);
         for lamp in Lamp::ALL {
             self.panel.set_lamp(lamp, 0);
         }

@@ -4,6 +4,7 @@
 mod board;
 pub mod bridge;
 mod bus;
+mod flash;
 mod panel;
 mod sdio;
 mod sensors;
@@ -14,6 +15,7 @@ pub use bridge_protocol::{Buttons, Lamp};
 
 pub use board::DevKit;
 pub use bus::{Bus, I2cSlave, Shared, TransactionError, shared};
+pub use flash::SerialFlash;
 pub use panel::{Change, Panel};
 pub use sdio::{SdioCard, SdioFault};
 pub use sensors::{Hts221, Lis2mdl, Lps22hb, Lsm6dsl};

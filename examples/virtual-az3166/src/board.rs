@@ -53,8 +53,7 @@ impl VirtualBoard {
         let mut noise = SmallRng::seed_from_u64(seed);
         let mut unique_id = [0; 12];
         noise.fill_bytes(&mut unique_id);
-        let bus = std::mem::take(&mut parts.bus);
-        let chip = Chip::new(bus, parts.panel.clone(), noise.random());
+        let chip = Chip::new(&mut parts, noise.random());
         let cpu = Cpu::new(chip, flash, unique_id)?;
         Ok(Self { cpu, parts, noise, unique_id, resets: Vec::new(), powered: false, cut_at: None })
     }

@@ -21,7 +21,8 @@ pub(crate) const RAM_SIZE: usize = 256 << 10;
 const SYSTEM_MEMORY: u32 = 0x1FFF_0000;
 const UNIQUE_ID: u32 = 0x1FFF_7A10;
 /// Peripherals, and the core's own.
-const MMIO: [(u32, u64); 3] = [(0x4000_0000, 0x8_0000), (0x5000_0000, 0x8_0000), (PRIVATE, 0x10_0000)];
+const MMIO: [(u32, u64); 4] =
+    [(0x4000_0000, 0x8_0000), (0x5000_0000, 0x8_0000), (0xA000_0000, 0x2000), (PRIVATE, 0x10_0000)];
 /// A return address that ends a handler: back to thread mode, main stack.
 const EXCEPTION_RETURN: u32 = 0xFFFF_FFF9;
 /// What the program counter holds after a jump there.

@@ -176,6 +176,14 @@ impl SdioCard {
         }
     }
 
+    /// Power or the reset line goes away and comes back. Faults and what was noticed stay.
+    pub fn power_cycle(&mut self) {
+        self.reset();
+        self.pending = None;
+        self.chip = Chip::new();
+        self.chip.now_ns = self.now_ns;
+    }
+
     /// Everything as after power-up, except the chip's memory.
     fn reset(&mut self) {
         self.state = State::Idle;

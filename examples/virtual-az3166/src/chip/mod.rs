@@ -2,25 +2,29 @@
 
 mod gpio;
 mod i2c;
+mod quadspi;
 mod rcc;
 mod registers;
 mod rng;
+mod sdio;
 mod timer;
 mod usart;
 mod watchdog;
 
 use std::collections::BTreeMap;
 
-use virtual_devices::{Bus, Lamp, Panel};
+use virtual_devices::{DevKit, Lamp, Panel};
 
 use crate::system::Lines;
 use crate::time::Cycles;
 use gpio::Port;
 use i2c::I2c;
+use quadspi::Quadspi;
 use rcc::Rcc;
 pub use rcc::ResetCause;
 use registers::Registers;
 use rng::Rng;
+use sdio::Sdio;
 use timer::Timer;
 use usart::Usart;
 use watchdog::Watchdog;
@@ -29,6 +33,8 @@ use watchdog::Watchdog;
 const PORTS: usize = 8;
 const PORT_A: usize = 0;
 const PORT_B: usize = 1;
+/// The pin of port A that is the radio's reset line, low while nobody drives it.
+const RADIO_RESET: u8 = 9;
 
 /// The chip's peripherals.
 pub(crate) struct Chip {
@@ -41,6 +47,8 @@ pub(crate) struct Chip {
     i2c: I2c,
     watchdog: Watchdog,
     rng: Rng,
+    quadspi: Quadspi,
+    sdio: Sdio,
     tim2: Timer,
     tim3: Timer,
     others: BTreeMap<u32, Registers>,
@@ -48,19 +56,22 @@ pub(crate) struct Chip {
 }
 
 impl Chip {
-    pub(crate) fn new(bus: Bus, panel: Panel, seed: u64) -> Self {
+    /// Takes the parts' bus.
+    pub(crate) fn new(parts: &mut DevKit, seed: u64) -> Self {
         let mut chip = Self {
             ports: Default::default(),
             rcc: Rcc::handed_off(ResetCause::PowerOn, 0),
             console: Usart::default(),
             serial: Usart::default(),
-            i2c: I2c::new(bus),
+            i2c: I2c::new(std::mem::take(&mut parts.bus)),
             watchdog: Watchdog::new(),
             rng: Rng::new(seed),
+            quadspi: Quadspi::new(parts.flash.clone()),
+            sdio: Sdio::new(parts.radio.clone()),
             tim2: Timer::default(),
             tim3: Timer::default(),
             others: BTreeMap::new(),
-            panel,
+            panel: parts.panel.clone(),
         };
         chip.reset(ResetCause::PowerOn);
         chip
@@ -84,6 +95,8 @@ impl Chip {
         self.i2c.reset();
         self.watchdog = Watchdog::new();
         self.rng.reset();
+        self.quadspi.reset();
+        self.sdio.reset();
         (self.tim2, self.tim3) = (Timer::default(), Timer::default());
         self.others.clear();
         self.show_lamps();
@@ -98,12 +111,14 @@ impl Chip {
             0x4000_5400 => self.i2c.read(offset, now),
             0x4001_1000 => self.serial.read(offset, now),
             0x4001_1400 => self.console.read(offset, now),
+            0x4001_2C00 => self.sdio.read(offset, now),
             base @ 0x4002_0000..0x4002_2000 => {
                 self.feel_buttons();
                 self.ports[port(base)].read(offset)
             }
             0x4002_3800 => self.rcc.read(offset),
             0x5006_0800 => self.rng.read(offset),
+            0xA000_1000 => self.quadspi.read(offset),
             base => self.others.get(&base).map_or(0, |registers| registers.read(offset)),
         };
         value >> (8 * (address & 3))
@@ -118,9 +133,14 @@ impl Chip {
             0x4000_5400 => self.i2c.write(offset, value, now),
             0x4001_1000 => self.serial.write(offset, value, now),
             0x4001_1400 => self.console.write(offset, value, now),
-            base @ 0x4002_0000..0x4002_2000 => self.ports[port(base)].write(offset, value),
+            0x4001_2C00 => self.sdio.write(offset, value, now),
+            base @ 0x4002_0000..0x4002_2000 => {
+                self.ports[port(base)].write(offset, value);
+                self.sdio.set_card_reset(!self.ports[PORT_A].is_lit(RADIO_RESET));
+            }
             0x4002_3800 => self.rcc.write(offset, value),
             0x5006_0800 => self.rng.write(offset, value),
+            0xA000_1000 => self.quadspi.write(offset, value),
             base => self.others.entry(base).or_default().write(offset, value),
         }
         self.show_lamps();
@@ -192,11 +212,14 @@ fn port(base: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use stsafe_a100::sim::{Profile, VirtualChip};
+
     use super::*;
 
     fn chip() -> (Chip, Panel) {
-        let panel = Panel::new();
-        (Chip::new(Bus::new(), panel.clone(), 1), panel)
+        let stsafe = VirtualChip::new(Profile::az3166(), [7; 32]);
+        let mut parts = DevKit::new(stsafe, [0; 6]);
+        (Chip::new(&mut parts, 1), parts.panel)
     }
 
     #[test]
