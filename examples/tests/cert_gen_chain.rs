@@ -203,6 +203,11 @@ fn every_refusal_says_which_certificate_and_why() {
     );
     assert!(verify(&folder, &[]).is_ok(), "the same device");
 
+    // Another purpose.
+    let message = verify(&folder, &["--purpose", "attest"]).unwrap_err();
+    assert!(message.contains("certificate CN=my-device: extKeyUsage lacks the purpose"), "{message}");
+    assert!(verify(&folder, &["--purpose", "any"]).is_ok());
+
     // Before the certificates were valid.
     let message = verify(&folder, &["--at", "0"]).unwrap_err();
     assert!(message.contains("DeviceID-") && message.contains("valid from 2025-01-01"), "{message}");

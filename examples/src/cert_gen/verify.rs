@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use der::asn1::ObjectIdentifier;
 use dice_core::Error;
 use dice_core::asn1::oid;
 use dice_core::pem::{self, Label};
-use dice_core::tcg::{List, TcbInfo};
+use dice_core::tcg::{self, List, TcbInfo};
 use dice_core::verify::{Certificate, Evidence, Policy, Reason, Reference, TrustAnchor, Verifier};
 use dice_core::x509::Time;
 use serde::Serialize;
@@ -32,6 +33,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub reference_values: Option<PathBuf>,
 
+    /// What the leaf is for: its extKeyUsage has to allow it
+    #[arg(long, value_enum, default_value = "client-auth")]
+    pub purpose: Purpose,
+
     /// Check validity at this time (seconds since 1970) in place of now
     #[arg(long, value_name = "SECONDS")]
     pub at: Option<u64>,
@@ -39,6 +44,27 @@ pub struct VerifyArgs {
     /// Print the verdict as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a leaf can be for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Purpose {
+    /// To be a TLS client
+    ClientAuth,
+    /// To attest (tcg-dice-kp-attestLoc)
+    Attest,
+    /// Not asked
+    Any,
+}
+
+impl Purpose {
+    const fn oid(self) -> Option<ObjectIdentifier> {
+        match self {
+            Self::ClientAuth => Some(oid::CLIENT_AUTH),
+            Self::Attest => Some(tcg::oid::KP_ATTEST_LOC),
+            Self::Any => None,
+        }
+    }
 }
 
 /// One certificate of the chain, from the anchor down.
@@ -127,7 +153,8 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     let time = Time::from_unix(args.at.unwrap_or(now))
         .map_err(|error| anyhow!("--at is not a time a certificate can name: {error}"))?;
 
-    let verdict = judge(&anchor, &chain, alternatives.as_deref(), time);
+    let policy = Policy { time: Some(time), purpose: args.purpose.oid(), ..Policy::default() };
+    let verdict = judge(&anchor, &chain, alternatives.as_deref(), policy);
     if args.json {
         writeln!(stdout, "{}", serde_json::to_string_pretty(&verdict)?)?;
     } else {
@@ -154,9 +181,14 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     }
 }
 
-fn judge(anchor: &[u8], chain: &[Vec<u8>], references: Option<&[Alternative]>, time: Time) -> Verdict {
+fn judge(
+    anchor: &[u8],
+    chain: &[Vec<u8>],
+    references: Option<&[Alternative]>,
+    policy: Policy<'_>,
+) -> Verdict {
     let mut layers = Vec::new();
-    match check(anchor, chain, references, time, &mut layers) {
+    match check(anchor, chain, references, policy, &mut layers) {
         Ok(()) => Verdict { accepted: true, layers, certificate: None, reason: None },
         Err((certificate, error)) => {
             let reason = match error {
@@ -174,10 +206,9 @@ fn check<'c>(
     anchor: &'c [u8],
     chain: &'c [Vec<u8>],
     references: Option<&[Alternative]>,
-    time: Time,
+    policy: Policy<'_>,
     layers: &mut Vec<Layer>,
 ) -> Result<(), (Option<&'c [u8]>, Error)> {
-    let policy = Policy { time: Some(time), purpose: Some(oid::CLIENT_AUTH), ..Policy::default() };
     let above = ca_count(chain);
     let mut names = Vec::new();
     walk(anchor, chain, policy, |certificate| names.push(subject(certificate)))?;

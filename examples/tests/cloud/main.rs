@@ -6,4 +6,5 @@ mod faults;
 mod flow;
 mod https;
 mod hub;
+mod identity;
 mod program;
