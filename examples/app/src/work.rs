@@ -119,6 +119,11 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
                     Err(_) => self.next_report = Instant::now() + REPORT_AGAIN,
                 }
             }
+            client::Event::Oversized { topic, .. } => {
+                if let Ok(request) = Request::parse(topic, &[]) {
+                    self.answer(&request, status::TOO_LARGE);
+                }
+            }
             // Telemetry is worth nothing later: what was lost with a session is followed by the next reading.
             _ => {}
         }
@@ -146,6 +151,10 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
             }
             _ => status::NOT_FOUND,
         };
+        self.answer(request, status);
+    }
+
+    fn answer(&mut self, request: &Request<'_>, status: i32) {
         // With too many at once the newest is not answered.
         let _ = self.answers.push_back((request.reply_to(), status));
         self.shared.tell(&Event::Method { name: request.name, status, running: self.running });

@@ -69,7 +69,7 @@ impl HostBoard {
     pub fn new(chip: VirtualChip, network: HostNetwork, system: HostSystem) -> (Self, User) {
         let (console, terminal) = tokio::io::duplex(LINE);
         let kit = DevKit::new(chip, system.mac);
-        let bus = HostBus(Arc::new(Mutex::new(Clocked { bus: kit.bus, last: Instant::now() })));
+        let bus = HostBus(Arc::new(Mutex::new(Clocked { bus: kit.bus, last: Instant::now(), stuck: false })));
         let user = User {
             terminal: Terminal::new(terminal),
             panel: kit.panel.clone(),
@@ -109,6 +109,8 @@ impl Board for HostBoard {
 struct Clocked {
     bus: Bus,
     last: Instant,
+    /// Somebody holds the clock line down.
+    stuck: bool,
 }
 
 impl Clocked {
@@ -131,6 +133,11 @@ impl HostBus {
     pub fn attach(&self, address: u8, device: impl virtual_devices::I2cSlave + Send + 'static) {
         lock(&self.0).bus.attach(address, device);
     }
+
+    /// Holds the clock line down, or lets it go: a transaction that begins meanwhile never ends.
+    pub fn set_stuck(&self, stuck: bool) {
+        lock(&self.0).stuck = stuck;
+    }
 }
 
 /// What a lock protects is whole, even if somebody has panicked with it.
@@ -148,6 +155,9 @@ impl embedded_hal_async::i2c::I2c<SevenBitAddress> for HostBus {
         address: u8,
         operations: &mut [Operation<'_>],
     ) -> Result<(), TransactionError> {
+        if lock(&self.0).stuck {
+            std::future::pending::<()>().await;
+        }
         let mut clocked = lock(&self.0);
         clocked.catch_up();
         embedded_hal::i2c::I2c::transaction(&mut clocked.bus, address, operations)

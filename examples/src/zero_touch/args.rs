@@ -19,13 +19,17 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = ProfileName::Standard)]
     pub profile: ProfileName,
 
-    /// Host name of a real provisioning service, such as global.azure-devices-provisioning.net
+    /// Host name of a real provisioning service, such as global.azure-devices-provisioning.net; a port may follow it
     #[arg(long, value_name = "HOST", requires = "id_scope")]
     pub endpoint: Option<String>,
 
     /// Id scope of that provisioning service
     #[arg(long, value_name = "SCOPE", requires = "endpoint")]
     pub id_scope: Option<String>,
+
+    /// Certificate authority (PEM) the device trusts besides the public ones, for a provisioning service of your own
+    #[arg(long, value_name = "FILE", requires = "endpoint")]
+    pub root: Option<PathBuf>,
 
     /// Folder that keeps the device (secret, image, certificate) between runs [default: a temporary one; zero-touch-device
     /// with --endpoint]

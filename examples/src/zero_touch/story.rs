@@ -176,7 +176,11 @@ impl Story<'_> {
 
         self.narrator
             .step("The device starts: it reads its secret, measures its image, derives its identity");
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(file) = &self.args.root {
+            let root = CertificateDer::from_pem_file(file);
+            roots.add(root.with_context(|| format!("reading {}", file.display()))?)?;
+        }
         let options = self.options();
         let (observer, told) = listener();
         let (mut board, mut user) = self.board(HostNetwork::new(roots, []), observer);

@@ -170,6 +170,10 @@ async fn methods_start_and_stop_telemetry() {
         assert_eq!(call(&cloud, "start").await, 200);
         events.telemetry().await.unwrap();
         until(|| user.panel.lamp(Lamp::User) == 255).await;
+        let large = vec![b' '; 5000];
+        let answer = cloud.invoke_method(ID, "stop", large, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(answer.status, 413, "and it is not stopped");
+        events.telemetry().await.unwrap();
         // Calls at once are all answered.
         let (a, b, c) = tokio::join!(call(&cloud, "stop"), call(&cloud, "nothing"), call(&cloud, "start"));
         assert_eq!((a, b, c), (200, 404, 200));

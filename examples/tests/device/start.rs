@@ -130,6 +130,25 @@ async fn the_watchdog_is_fed_while_all_goes_well() {
 }
 
 #[tokio::test]
+async fn a_task_that_hangs_starves_the_watchdog() {
+    let bench = Bench::configured();
+    let cloud = cloud_for(&bench).await;
+    let (mut board, user) = bench.online(&cloud);
+    let story = async {
+        until(|| bench.memory().meals > 0).await;
+        user.bus.set_stuck(true);
+        // Screen and sensors may take ten seconds; the rest of the device works on.
+        tokio::time::sleep(Duration::from_millis(10_500)).await;
+        let meals = bench.memory().meals;
+        assert!(meals > 5, "{meals}");
+        assert!(cloud.is_connected(crate::bench::ID));
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(bench.memory().meals, meals);
+    };
+    bench.during(&mut board, story).await;
+}
+
+#[tokio::test]
 async fn a_terminal_nobody_reads_does_not_hold_the_device_up() {
     let bench = Bench::configured();
     let cloud = cloud_for(&bench).await;
