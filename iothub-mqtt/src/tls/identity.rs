@@ -133,6 +133,12 @@ impl DerSignature {
     /// The longest DER form of a P-256 signature, in bytes.
     pub const MAX_LEN: usize = 72;
 
+    /// No signature: for those who cannot say that there is none.
+    #[cfg(feature = "embedded-tls")]
+    pub(super) const fn empty() -> Self {
+        Self { bytes: [0; Self::MAX_LEN], len: 0 }
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -8,12 +8,13 @@
 //! | feature | TLS | needs | meant for |
 //! |---|---|---|---|
 //! | `mbedtls` | 1.2, 1.3 | an allocator; clang, cmake and ninja to build | devices |
+//! | `embedded-tls` | 1.3 | nothing; read its documentation first | devices whose server has ECDSA certificates |
 //! | `rustls` | 1.2, 1.3 | `std`, a C compiler | hosts: gateways, tools, tests |
 //!
 //! # What every adapter checks
-//! The chain up to a given root, with CA rights, key usage, path length and signatures of every link; the host name;
-//! the dates, if a time is given; the key's signature over the handshake; the Finished value; the version against a
-//! forced downgrade. Certificate revocation is not checked by any of them: the Azure services staple no OCSP response
+//! The chain up to a given root, with CA rights (basicConstraints), path length and signatures of every link; the
+//! leaf's extended key usage; the host name; the dates, if a time is given; the key's signature over the handshake; the
+//! Finished value; the version against a forced downgrade. All but `rustls` check the key usage of CAs and leaf, too. Certificate revocation is not checked by any of them: the Azure services staple no OCSP response
 //! that could be relied on, and a device has no way to fetch lists before it is connected.
 //!
 //! # Time
@@ -24,10 +25,14 @@ mod identity;
 pub mod roots;
 mod trust;
 
+#[cfg(feature = "embedded-tls")]
+pub mod embedded_tls;
 #[cfg(feature = "mbedtls")]
 pub mod mbedtls;
 #[cfg(feature = "rustls")]
 pub mod rustls;
+#[cfg(feature = "embedded-tls")]
+mod x509;
 
 pub use error::{Alert, Error, IdentityError, Signed};
 pub use identity::{DerSignature, Identity, PrivateKey, Signature};
@@ -36,14 +41,17 @@ pub use trust::{Trust, Versions};
 /// Proof that a server was authenticated: its chain was accepted and its signature over the handshake verified.
 ///
 /// Only the adapters of this module make one, and each needs one to make its stream.
-#[cfg(any(feature = "mbedtls", feature = "rustls"))]
+#[cfg(any(feature = "embedded-tls", feature = "mbedtls", feature = "rustls"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Authenticated(());
 
 /// What was checked of a server so far, in the order in which it has to happen.
-#[cfg(any(feature = "mbedtls", feature = "rustls"))]
+#[cfg(any(feature = "embedded-tls", feature = "mbedtls", feature = "rustls"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "Mbed TLS does not report its steps"))]
+#[cfg_attr(
+    not(any(feature = "embedded-tls", feature = "rustls")),
+    expect(dead_code, reason = "Mbed TLS does not report its steps")
+)]
 pub(crate) enum Progress {
     /// No certificate was accepted yet.
     #[default]
@@ -54,8 +62,11 @@ pub(crate) enum Progress {
     Key,
 }
 
-#[cfg(any(feature = "mbedtls", feature = "rustls"))]
-#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "Mbed TLS does not report its steps"))]
+#[cfg(any(feature = "embedded-tls", feature = "mbedtls", feature = "rustls"))]
+#[cfg_attr(
+    not(any(feature = "embedded-tls", feature = "rustls")),
+    expect(dead_code, reason = "Mbed TLS does not report its steps")
+)]
 impl Progress {
     /// The proof, once everything was checked.
     ///

@@ -1,6 +1,10 @@
 //! The TLS adapters against good servers and a rogue one. Each adapter that is compiled in runs the same cases.
-#![cfg(any(feature = "mbedtls", feature = "rustls"))]
+#![cfg(any(feature = "embedded-tls", feature = "mbedtls", feature = "rustls"))]
 
 mod adapter;
+mod certificates;
+mod cut;
 mod good;
 mod pki;
+mod protocol;
+mod rogue;

@@ -41,6 +41,7 @@ pub(super) fn flags(flags: u32) -> Option<Error> {
 }
 
 /// What an error means that came from the handshake or from the stream.
+#[expect(clippy::struct_excessive_bools, reason = "independent observations")]
 pub(super) struct Context<'a> {
     /// What the server sent in the clear.
     pub(super) watch: &'a Watch,
@@ -52,6 +53,8 @@ pub(super) struct Context<'a> {
     pub(super) connected: bool,
     /// Whether anything but the handshake has come from the server.
     pub(super) heard: bool,
+    /// Whether TLS 1.2 was not offered.
+    pub(super) only_tls13: bool,
 }
 
 impl Context<'_> {
@@ -62,30 +65,37 @@ impl Context<'_> {
         };
         match code {
             0x7780 => self.alert(), // FATAL_ALERT_MESSAGE
+            _ if self.only_tls13 && self.watch.chose_tls12() && !self.connected => Error::Downgrade,
+            // BAD_INPUT_DATA: more was announced than the buffer takes; or a cipher suite chosen that is none
+            0x7100 if self.watch.too_long() || self.watch.encrypted() || !self.at_hello() => Error::TooLong,
             0x2700 | 0x7a00 if self.verified => flags(self.flags).unwrap_or(Error::BadCertificate),
             0x3000 if !self.verified => Error::NoClock, // X509_FATAL_ERROR
             0x3000 => Error::PathTooLong,
+            0x6600 if self.watch.downgrade() => Error::Downgrade, // ILLEGAL_PARAMETER
             0x7700 => self.unexpected(),
             // HANDSHAKE_FAILURE
             0x6e00 if self.connected || !self.verified => Error::Unsupported,
             0x6e00 if !self.watch.encrypted() => Error::UnsupportedAlgorithm,
-            0x6e00 if self.is_tls12() => Error::BadFinished,
+            0x6e00 if self.watch.chose_tls12() => Error::BadFinished,
             0x6e00 => Error::BadSignature(Signed::Handshake),
-            0x7180 if self.is_tls12() && !self.connected => Error::BadFinished, // INVALID_MAC
+            0x7180 if self.watch.chose_tls12() && !self.connected => Error::BadFinished, // INVALID_MAC
             _ => map_plain(cause),
         }
     }
 
-    /// In TLS 1.3 nothing is in the clear after the `ServerHello`.
-    fn is_tls12(&self) -> bool {
-        self.watch.last_message().is_some_and(|last| last != watch::SERVER_HELLO)
+    fn at_hello(&self) -> bool {
+        self.watch.last_message() == Some(watch::SERVER_HELLO)
     }
 
     fn alert(&self) -> Error {
         match self.watch.alert() {
             Some(alert) => Error::from_alert(alert),
-            // The first word of a server after the device's certificate.
-            None if !self.heard => Error::ClientRefused { alert: Alert::UNKNOWN },
+            // An error of Mbed TLS's own that has the same code: in TLS 1.3 a server says nothing before its certificate.
+            None if !self.verified => Error::NoCertificate,
+            // In TLS 1.3 the first word of a server after the device's certificate.
+            None if self.connected && !self.heard && !self.watch.chose_tls12() => {
+                Error::ClientRefused { alert: Alert::UNKNOWN }
+            }
             None => Error::Alert { alert: Alert::UNKNOWN },
         }
     }
@@ -96,10 +106,10 @@ impl Context<'_> {
         }
         match (self.verified, self.watch.last_message()) {
             (false, Some(_)) => Error::NoCertificate,
-            (true, Some(last)) if self.is_tls12() => match last {
+            (true, Some(last)) if self.watch.chose_tls12() => match last {
                 watch::SERVER_HELLO_DONE if self.watch.encrypted() => Error::NoFinished,
-                watch::SERVER_KEY_EXCHANGE => Error::UnexpectedMessage,
-                _ => Error::NoCertificateVerify,
+                watch::CERTIFICATE_REQUEST | watch::SERVER_HELLO_DONE => Error::NoCertificateVerify,
+                _ => Error::UnexpectedMessage,
             },
             (false, None) | (true, _) => Error::UnexpectedMessage,
         }
@@ -116,7 +126,7 @@ pub(super) fn map_plain(cause: SessionError) -> Error {
     };
     match code {
         0x6e80 => Error::Downgrade,
-        0x6600 | 0x7300 | 0x7500 | 0x7100 => Error::BadMessage,
+        0x6600 | 0x7100 | 0x7300 | 0x7500 => Error::BadMessage,
         0x7180 | 0x7200 => Error::BadRecord,
         0x7280 => Error::Truncated,
         0x7400 => Error::Random,

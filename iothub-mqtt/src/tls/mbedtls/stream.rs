@@ -38,7 +38,12 @@ impl<'a, S: Read + Write> Stream<'a, S> {
         trust: &Trust<'a>,
         identity: Option<&'a dyn Identity>,
     ) -> Result<Self, Error> {
-        let mut link = Link { session: session(stack, io, trust, identity)?, failed: None, heard: false };
+        let mut link = Link {
+            session: session(stack, io, trust, identity)?,
+            only_tls13: trust.offered_versions() == Versions::Tls13,
+            failed: None,
+            heard: false,
+        };
         // Whatever was asked until now was asked by others.
         CLOCK.take_asked();
         let mut verified = false;
@@ -160,6 +165,7 @@ fn session<'a, S: Read + Write>(
 /// Mbed TLS over the stream below.
 struct Link<'a, S: Read + Write> {
     session: Session<'a, Wire<S>>,
+    only_tls13: bool,
     /// The error that ended the connection.
     failed: Option<Error>,
     /// Whether the application has read anything.
@@ -191,11 +197,11 @@ impl<S: Read + Write> Link<'_, S> {
 
     fn explain(&mut self, cause: SessionError, verified: bool, connected: bool) -> Error {
         let flags = self.session.tls_verification_details();
-        let heard = self.heard;
+        let (heard, only_tls13) = (self.heard, self.only_tls13);
         let wire = self.session.stream();
         if let Some(error) = wire.error() {
             return error;
         }
-        Context { watch: &wire.watch, flags, verified, connected, heard }.map(cause)
+        Context { watch: &wire.watch, flags, verified, connected, heard, only_tls13 }.map(cause)
     }
 }

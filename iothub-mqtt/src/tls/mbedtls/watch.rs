@@ -5,6 +5,7 @@ use crate::tls::Alert;
 
 /// Follows the record layer (RFC 5246 §6.2.1) until records are encrypted. What it finds explains errors and decides nothing.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent observations")]
 pub(super) struct Watch {
     record: Header<5>,
     message: Header<4>,
@@ -15,14 +16,30 @@ pub(super) struct Watch {
     seen: Option<Alert>,
     /// Records are encrypted from here on.
     encrypted: bool,
+    /// The last bytes of the message, and how many of it there were.
+    tail: [u8; 8],
+    position: usize,
+    /// The server says that it can do better than TLS 1.2 (RFC 8446 §4.1.3).
+    downgrade: bool,
+    /// The server chose TLS 1.3.
+    chose_tls13: bool,
+    /// A record was announced that is longer than any may be.
+    too_long: bool,
 }
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 
 pub(super) const SERVER_HELLO: u8 = 2;
-pub(super) const SERVER_KEY_EXCHANGE: u8 = 12;
+pub(super) const CERTIFICATE_REQUEST: u8 = 13;
 pub(super) const SERVER_HELLO_DONE: u8 = 14;
+
+/// Where the random of a `ServerHello` ends, counted from its version.
+const RANDOM_END: usize = 34;
+/// The extension by which a server chooses TLS 1.3 (RFC 8446 §4.2.1).
+const TLS13: [u8; 6] = [0, 43, 0, 2, 3, 4];
+/// The longest record of either version, in bytes (RFC 5246 §6.2.3).
+const MAX_RECORD: usize = 0x4800;
 
 /// Some bytes that come first, then as many as they say.
 #[derive(Debug)]
@@ -75,6 +92,11 @@ impl Watch {
             last: None,
             seen: None,
             encrypted: false,
+            tail: [0; 8],
+            position: 0,
+            downgrade: false,
+            chose_tls13: false,
+            too_long: false,
         }
     }
 
@@ -93,6 +115,21 @@ impl Watch {
         self.last
     }
 
+    /// True if the server's random says that it can do better than what it chose.
+    pub(super) const fn downgrade(&self) -> bool {
+        self.downgrade
+    }
+
+    /// True if the server answered, and chose TLS 1.2.
+    pub(super) const fn chose_tls12(&self) -> bool {
+        self.last.is_some() && !self.chose_tls13
+    }
+
+    /// True if a record was announced that is longer than any may be.
+    pub(super) const fn too_long(&self) -> bool {
+        self.too_long
+    }
+
     /// Takes note of bytes from the server.
     pub(super) fn see(&mut self, bytes: &[u8]) {
         for byte in bytes {
@@ -107,7 +144,9 @@ impl Watch {
         if self.record.push(byte) {
             let [kind, _, _, high, low] = self.record.bytes;
             self.encrypted = !matches!(kind, ALERT | HANDSHAKE);
-            self.record.begin_content(usize::from(u16::from_be_bytes([high, low])));
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            self.too_long |= length > MAX_RECORD;
+            self.record.begin_content(length);
         } else if self.record.is_complete() {
             if self.record.bytes.first() == Some(&ALERT) {
                 self.in_alert(byte);
@@ -131,8 +170,21 @@ impl Watch {
             let [kind, high, middle, low] = self.message.bytes;
             self.last = Some(kind);
             let length = u32::from_be_bytes([0, high, middle, low]);
+            self.position = 0;
             self.message.begin_content(usize::try_from(length).unwrap_or(usize::MAX));
         } else if self.message.is_complete() {
+            self.tail.rotate_left(1);
+            if let Some(last) = self.tail.last_mut() {
+                *last = byte;
+            }
+            self.position = self.position.saturating_add(1);
+            if self.last == Some(SERVER_HELLO) {
+                if self.position == RANDOM_END {
+                    self.downgrade = self.tail.starts_with(b"DOWNGRD");
+                } else if self.position > RANDOM_END && self.tail.ends_with(&TLS13) {
+                    self.chose_tls13 = true;
+                }
+            }
             self.message.content();
         }
     }
@@ -153,8 +205,22 @@ mod tests {
             let mut watch = Watch::new();
             bytes.chunks(size).for_each(|piece| watch.see(piece));
             assert_eq!(watch.alert(), Some(Alert(48)), "{size}");
-            assert_eq!(watch.last_message(), Some(SERVER_KEY_EXCHANGE));
+            assert_eq!(watch.last_message(), Some(12));
             assert!(!watch.encrypted());
+        }
+    }
+
+    #[test]
+    fn sign_of_a_downgrade() {
+        for (sign, expected) in [(b"DOWNGRD\x01", true), (b"DOWNGRD\x00", true), (b"DOWNGRAD", false)] {
+            for at in [24, 23, 25] {
+                let mut hello = [0; 5 + 4 + 40];
+                hello[..9].copy_from_slice(&[22, 3, 3, 0, 44, SERVER_HELLO, 0, 0, 40]);
+                hello[9 + 2 + at..][..8].copy_from_slice(sign);
+                let mut watch = Watch::new();
+                watch.see(&hello);
+                assert_eq!(watch.downgrade(), expected && at == 24, "{at}");
+            }
         }
     }
 

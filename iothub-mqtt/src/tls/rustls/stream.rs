@@ -196,7 +196,13 @@ impl<S: Read + Write> Link<S> {
         let mut rest = self.received.get(..count).unwrap_or_default();
         loop {
             self.tls.read_tls(&mut rest).map_err(|_| Error::TooLong)?;
-            self.tls.process_new_packets().map_err(|cause| map(&cause, &self.notes))?;
+            if let Err(cause) = self.tls.process_new_packets() {
+                return Err(match map(&cause, &self.notes) {
+                    // The same to rustls; but Finished was before.
+                    Error::BadFinished if !self.tls.is_handshaking() => Error::BadRecord,
+                    error => error,
+                });
+            }
             if rest.is_empty() {
                 return Ok(());
             }
