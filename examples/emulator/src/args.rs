@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Goes on until it is stopped, and passes what is typed on to the cloud: `c2d <text>`, `method <name> [<json>]`, `twin <json>`.
     #[arg(long, conflicts_with = "all")]
     pub stay: bool,
+    /// Prints what the firmware needs, as a Markdown table: flash, statics, and the most there was of stack and heap.
+    #[arg(long, conflicts_with_all = ["all", "stay", "boot"])]
+    pub measure: bool,
     /// Prints what the device writes on its console.
     #[arg(long, short)]
     pub verbose: bool,

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use virtual_devices::{Buttons, DevKit, Panel, Picture, Shared, Ssd1306, bridge};
 
+use crate::debugger::Debugger;
 use crate::terminal::Terminal;
 use crate::wire::Wire;
 
@@ -19,6 +20,8 @@ use crate::wire::Wire;
 pub(crate) const MAC: [u8; 6] = [0xc8, 0x93, 0x46, 0x12, 0x34, 0x56];
 /// Where the firmware looks for an additional root.
 const ROOT_SECTOR: u32 = 0x000E_0000;
+/// The socket of the debugger.
+const DEBUGGER: &str = "debugger";
 /// How long QEMU may take to start.
 const START: Duration = Duration::from_secs(20);
 
@@ -75,6 +78,11 @@ impl Device {
         &self.wire
     }
 
+    /// Halts the core of the running device.
+    pub(crate) async fn debug(&self) -> Result<Debugger> {
+        Debugger::halt(&self.folder.join(DEBUGGER)).await
+    }
+
     /// Puts another firmware image into flash.
     pub(crate) fn flash(&mut self, firmware: &Path) {
         firmware.clone_into(&mut self.firmware);
@@ -123,6 +131,8 @@ impl Device {
         qemu.args(["-serial".to_owned(), format!("unix:{}", file("console"))]);
         qemu.args(["-serial".to_owned(), format!("unix:{}", file("bridge"))]);
         qemu.arg("-kernel").arg(&self.firmware);
+        let debugger = format!("socket,id=debugger,path={},server=on,wait=off", file(DEBUGGER));
+        qemu.args(["-chardev", &debugger, "-gdb", "chardev:debugger"]);
         let root = format!("loader,file={},addr={ROOT_SECTOR:#x},force-raw=on", file("root-sector.bin"));
         qemu.args(["-device", &root]);
         qemu.stdin(Stdio::null()).kill_on_drop(true);

@@ -1,7 +1,9 @@
 //! The DevKit's firmware on an emulated Cortex-M4 against a cloud on this machine.
 
 mod args;
+mod debugger;
 mod device;
+mod measure;
 mod namespace;
 mod narrator;
 mod screen;

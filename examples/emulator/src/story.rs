@@ -12,6 +12,7 @@ use virtual_devices::Buttons;
 
 use crate::args::Args;
 use crate::device::Running;
+use crate::measure::{self, Peaks};
 use crate::narrator::Narrator;
 use crate::stage::{HUB, ID_SCOPE, PATIENCE, Stage};
 use crate::trouble;
@@ -35,7 +36,7 @@ pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
     narrator.step("Button A is held: the configuration console");
     let a = Buttons { a: true, b: false };
     let running = narrator.failing(stage.device.switch_on(a).await)?;
-    let mut running = narrator.failing(configure(args, &mut stage, running).await)?;
+    let (mut running, console) = narrator.failing(configure(args, &mut stage, running).await)?;
     if args.boot {
         narrator.end();
         return Ok(());
@@ -52,7 +53,13 @@ pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
     let picture = narrator.failing(picture.await)?;
     Narrator::line(&picture.display().to_string());
 
-    if args.all {
+    if args.measure {
+        let online = narrator.failing(measure::peaks(args, &stage).await)?;
+        measure::print(
+            args,
+            &[("configuration console", console), ("registration, hub, telemetry", online)],
+        )?;
+    } else if args.all {
         trouble::tell(args, &mut narrator, stage, running).await?;
     } else if args.stay {
         stay(&mut stage).await?;
@@ -67,7 +74,7 @@ fn is_climate(row: &str) -> bool {
 }
 
 /// Types what a user types, checks the certificate, and enrols it.
-async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Result<Running> {
+async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Result<(Running, Peaks)> {
     let terminal = &mut running.terminal;
     let banner = terminal.wait_for(PROMPT, PATIENCE).await?;
     ensure!(banner.contains("Configuration console"), "the console greets with {banner:?}");
@@ -93,10 +100,12 @@ async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Resu
     Narrator::line("enrolled");
     stage.display(&running, "configuration.png", |rows| rows[2] == "Configuration").await?;
     running.panel.press(|held| *held = Buttons::default());
+    // A reset begins a new count.
+    let peaks = if args.measure { measure::peaks(args, stage).await? } else { Peaks::default() };
     if !args.boot {
         running.terminal.enter("exit").await?;
     }
-    Ok(running)
+    Ok((running, peaks))
 }
 
 async fn first_telemetry(stage: &mut Stage, running: &mut Running) -> Result<()> {
@@ -134,12 +143,15 @@ async fn conversation(stage: &mut Stage, running: &mut Running) -> Result<()> {
             matches!(event, Event::C2dCompleted { .. }).then_some(())
         })
         .await?;
-    stage.display(running, "message.png", |rows| rows[2] == GREETING).await?;
+    stage.display(running, "message.png", |rows| rows[2] == GREETING && rows[3].is_empty()).await?;
 
     let patch = Map::from_iter([("interval".to_owned(), json!(1000))]);
     stage.cloud.patch_desired(&id, &patch)?;
     let accepted = stage.event("acknowledged twin", PATIENCE, running, |event| match event {
-        Event::TwinReported { patch, .. } => patch.get("interval").cloned(),
+        // The interval that holds without the cloud may be on its way.
+        Event::TwinReported { patch, .. } => {
+            patch.get("interval").filter(|interval| interval["ac"] != 203).cloned()
+        }
         _ => None,
     });
     let accepted = accepted.await?;

@@ -36,6 +36,9 @@ pub(crate) async fn tell(
     narrator.step(&format!("{LOSS} % of all frames get lost, in each direction"));
     narrator.failing(packet_loss(&mut stage, &running).await)?;
 
+    narrator.step("The program crashes, in four ways");
+    narrator.failing(crashes(args, &mut stage, &running).await)?;
+
     let seed = args.seed.unwrap_or_else(rand::random);
     narrator.step(&format!("{} power cuts at random moments (seed {seed})", args.power_cuts));
     narrator.failing(power_cuts(args.power_cuts, seed, &mut stage, running).await)?;
@@ -74,6 +77,62 @@ async fn packet_loss(stage: &mut Stage, running: &Running) -> Result<()> {
     let (lost, passed) = (after.0 - before.0, after.1 - before.1);
     ensure!(lost > 0, "no frame was lost");
     Narrator::line(&format!("{LOSSY_MESSAGES} messages arrived; {lost} frames were lost, {passed} were not"));
+    Ok(())
+}
+
+/// A way to crash, and what the device has to report of it.
+#[derive(Clone, Copy)]
+enum Crash {
+    /// An interrupt without a handler.
+    Panic,
+    /// A jump to where nothing is.
+    Fault,
+    /// No room on the stack for the next interrupt.
+    Overflow,
+    /// An endless loop.
+    Hang,
+}
+
+impl Crash {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Panic, "an interrupt nobody asked for"),
+        (Self::Fault, "hard fault at 0x70000000"),
+        (Self::Overflow, "stack overflow"),
+        (Self::Hang, "watchdog"),
+    ];
+}
+
+async fn crashes(args: &Args, stage: &mut Stage, running: &Running) -> Result<()> {
+    const RAM: u32 = 0x2000_0000;
+    const LOOP: [u8; 2] = 0xe7fe_u16.to_le_bytes();
+    /// The vector of an interrupt that the firmware does not use.
+    const UNEXPECTED: usize = 4 * (16 + 4);
+    let image = fs::read(&args.firmware)?;
+    let vector = image.get(UNEXPECTED..).and_then(<[u8]>::first_chunk).context("the vector table")?;
+    let handler = u32::from_le_bytes(*vector) & !1;
+    for (crash, expected) in Crash::ALL {
+        let mut core = stage.device.debug().await?;
+        match crash {
+            Crash::Panic => core.set_program_counter(handler).await?,
+            Crash::Fault => core.set_program_counter(0x7000_0000).await?,
+            Crash::Overflow => core.set_stack_pointer(RAM + 8).await?,
+            Crash::Hang => {
+                core.write(RAM, &LOOP).await?;
+                core.set_program_counter(RAM).await?;
+            }
+        }
+        core.release().await?;
+        let reported = stage
+            .event("report of the crash", PATIENCE, running, |event| match event {
+                Event::TwinReported { patch, .. } => patch.get("lastCrash").cloned(),
+                _ => None,
+            })
+            .await?;
+        let text = reported.as_str().unwrap_or_default();
+        ensure!(text.contains(expected), "the device reports {reported}, not {expected:?}");
+        Narrator::line(&format!("reported: {text}"));
+        stage.telemetry(PATIENCE, running).await?;
+    }
     Ok(())
 }
 

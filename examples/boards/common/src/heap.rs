@@ -9,26 +9,27 @@ use embedded_alloc::LlffHeap;
 /// Bytes of the heap: one TLS session with a record of 16 KiB, during its handshake, and some air.
 pub const SIZE: usize = 56 * 1024;
 
-struct Counting {
-    heap: LlffHeap,
-    peak: AtomicUsize,
-}
+struct Counting(LlffHeap);
 
 #[global_allocator]
-static HEAP: Counting = Counting { heap: LlffHeap::empty(), peak: AtomicUsize::new(0) };
+static HEAP: Counting = Counting(LlffHeap::empty());
+
+/// The most bytes that were in use at once; measuring programs know it by this name.
+#[unsafe(export_name = "heap_peak")]
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: passes every call to an allocator that keeps the contract; counting touches no memory of it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `alloc`.
-        let memory = unsafe { self.heap.alloc(layout) };
-        self.peak.fetch_max(self.heap.used(), Ordering::Relaxed);
+        let memory = unsafe { self.0.alloc(layout) };
+        PEAK.fetch_max(self.0.used(), Ordering::Relaxed);
         memory
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { self.heap.dealloc(memory, layout) }
+        unsafe { self.0.dealloc(memory, layout) }
     }
 }
 
@@ -38,18 +39,18 @@ pub fn start() {
     static mut MEMORY: [MaybeUninit<u8>; SIZE] = [MaybeUninit::uninit(); SIZE];
     if !STARTED.swap(true, Ordering::Relaxed) {
         // SAFETY: only the first call comes here, so the memory is handed out once; nothing else names it.
-        unsafe { HEAP.heap.init(&raw mut MEMORY as usize, SIZE) }
+        unsafe { HEAP.0.init(&raw mut MEMORY as usize, SIZE) }
     }
 }
 
 /// Bytes in use now.
 #[must_use]
 pub fn used() -> usize {
-    HEAP.heap.used()
+    HEAP.0.used()
 }
 
 /// The most bytes that were in use at once.
 #[must_use]
 pub fn peak() -> usize {
-    HEAP.peak.load(Ordering::Relaxed)
+    PEAK.load(Ordering::Relaxed)
 }

@@ -11,7 +11,6 @@ use tinyrlibc as _;
 pub mod crash;
 pub mod random;
 pub mod roots;
-pub mod sntp;
 
 #[cfg(target_os = "none")]
 pub mod clock;

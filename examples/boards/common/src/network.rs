@@ -11,13 +11,13 @@ use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, Instant, with_timeout};
 use heapless::{String, Vec};
+use iothub_mqtt::sntp;
 use iothub_mqtt::tls::mbedtls::mbedtls_rs::sys::hook::wall_clock::hook_wall_clock;
 use iothub_mqtt::tls::mbedtls::{self, CLOCK};
-use iothub_mqtt::tls::{self, IdentityError, PrivateKey, Signature, Trust};
+use iothub_mqtt::tls::{self, IdentityError, PrivateKey, Signature, Trust, roots};
 use static_cell::StaticCell;
 
 use crate::random::{RANDOM, Seeded};
-use crate::{roots, sntp};
 
 /// Received bytes that nobody has read yet: the TCP window.
 const RX: usize = 4096;
@@ -27,6 +27,9 @@ const TX: usize = 4096;
 const MAX_ROOTS: usize = roots::AZURE.len() + 1;
 /// Where the time comes from.
 const TIME_SERVER: &str = "pool.ntp.org";
+const TIME_PORT: u16 = 123;
+/// A time that is over, in seconds since 1970: 2026-01-01.
+const NOT_BEFORE: u64 = 1_767_225_600;
 /// Requests for the time, and how long each waits for its answer.
 const TIME_REQUESTS: usize = 3;
 const TIME_PATIENCE: Duration = Duration::from_secs(2);
@@ -131,7 +134,7 @@ impl<'d> StackNetwork<'d> {
 
     async fn ask_time(&self) -> Result<u64, NetworkError> {
         let mut metadata = [[PacketMetadata::EMPTY; 2]; 2];
-        let mut data = [[0; 2 * sntp::MESSAGE_LEN]; 2];
+        let mut data = [[0; 2 * sntp::PACKET_LEN]; 2];
         let ([rx_metadata, tx_metadata], [rx, tx]) = (&mut metadata, &mut data);
         let mut socket = UdpSocket::new(self.stack, rx_metadata, rx, tx_metadata, tx);
         // Any port that is free.
@@ -140,21 +143,24 @@ impl<'d> StackNetwork<'d> {
             let server = self.lookup(TIME_SERVER).await?;
             let mut nonce = [0; 8];
             RANDOM.fill(&mut nonce).map_err(|_| NetworkError::NoRandom)?;
-            if socket.send_to(&sntp::request(nonce), (server, sntp::PORT)).await.is_err() {
+            let request = sntp::Request::new(nonce);
+            if socket.send_to(&request.bytes(), (server, TIME_PORT)).await.is_err() {
                 return Err(NetworkError::NoTime);
             }
+            let sent = Instant::now();
             let answer = async {
                 loop {
-                    let mut message = [0; sntp::MESSAGE_LEN];
-                    let Ok((length, _)) = socket.recv_from(&mut message).await else { continue };
-                    let answer = message.get(..length).unwrap_or_default();
-                    if let Some(time) = sntp::unix_time(answer, nonce) {
-                        return time;
+                    let mut packet = [0; sntp::PACKET_LEN];
+                    let Ok((length, _)) = socket.recv_from(&mut packet).await else { continue };
+                    let waited_ms = u32::try_from(sent.elapsed().as_millis()).unwrap_or(u32::MAX);
+                    match request.accept(packet.get(..length).unwrap_or_default(), waited_ms, NOT_BEFORE) {
+                        Err(sntp::Error::NotTheAnswer) => {}
+                        judged => return judged,
                     }
                 }
             };
-            if let Ok(time) = with_timeout(TIME_PATIENCE, answer).await {
-                return Ok(time);
+            if let Ok(Ok(time)) = with_timeout(TIME_PATIENCE, answer).await {
+                return Ok(time.unix_seconds);
             }
         }
         Err(NetworkError::NoTime)

@@ -1,14 +1,7 @@
-//! The certification authorities a device believes.
+//! One more certification authority than the Azure services' own, for a cloud on the desk.
 //!
-//! Compiled in are the roots of the Azure services: `DigiCert Global Root G2` (today's) and `Microsoft RSA Root Certificate
-//! Authority 2017` (announced as its successor). A board may let its user add one more, for a cloud on the desk, by writing
-//! it to a flash sector outside the measured image ([`extra`]): the image, and with it the device's identity, stays the same.
-
-/// The roots of the Azure services, DER.
-pub const AZURE: [&[u8]; 2] = [
-    include_bytes!("../roots/digicert-global-root-g2.der"),
-    include_bytes!("../roots/microsoft-rsa-root-2017.der"),
-];
+//! A board may let its user write it to a flash sector outside the measured image: the image, and with it the device's identity,
+//! stays the same.
 
 /// What the sector with an additional root begins with, followed by the length of the certificate (32 bits, little-endian)
 /// and the certificate in DER.
@@ -26,16 +19,6 @@ pub fn extra(sector: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn compiled_in_roots_are_der_sequences_of_their_length() {
-        for root in AZURE {
-            let [0x30, 0x82, high, low, ..] = root else { panic!("no DER sequence") };
-            assert_eq!(usize::from(u16::from_be_bytes([*high, *low])) + 4, root.len());
-        }
-        assert!(AZURE[0].windows(25).any(|text| text == b"DigiCert Global Root G2\x30\x82"));
-        assert!(AZURE[1].windows(45).any(|text| text == b"Microsoft RSA Root Certificate Authority 2017"));
-    }
 
     #[test]
     fn an_additional_root_is_found_whole_or_not_at_all() {

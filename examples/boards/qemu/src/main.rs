@@ -27,10 +27,14 @@ use stsafe_a100::asynch::Stsafe;
 use crate::board::{Qemu, QemuSystem};
 use crate::bridge::{BridgePanel, Bus, Line, SharedLine};
 use crate::lan9118::Lan9118;
+use crate::registers::Register;
 use crate::uart::{CONSOLE, Console};
 
 /// The core's clock.
 const CORE_HZ: u32 = 25_000_000;
+/// Counts up at the core's frequency (application note AN386, §4.5: FPGAIO COUNTER).
+// SAFETY: a register that is read without effect.
+const COUNTER: Register = unsafe { Register::at(0x4002_8018) };
 /// The watchdog barks after this time without food.
 const WATCHDOG_MS: u32 = 15_000;
 /// DHCP, DNS, the time, and one connection.
@@ -47,7 +51,7 @@ async fn main(spawner: Spawner) {
     heap::start();
     // Nobody else has taken them: this is the first line that could.
     let Some(core) = cortex_m::Peripherals::take() else { return };
-    clock::start(core.SYST, CORE_HZ);
+    clock::start_with(core.SYST, CORE_HZ, || COUNTER.read());
     CONSOLE.start();
     uart::BRIDGE.start();
     interrupts::enable_serial();
