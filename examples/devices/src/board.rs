@@ -67,8 +67,9 @@ impl DevKit {
 
     /// Takes the power away: the secure element falls silent, display and lamps go dark. What the user does, the buttons, stays.
     pub fn power_off(&mut self) {
-        self.bus.stop();
+        // First the secure element: a command whose STOP has not come is lost.
         self.stsafe.power_off();
+        self.bus.stop();
         with(&self.display, |display| *display = Ssd1306::new());
         with(&self.radio, SdioCard::power_cycle);
         for lamp in Lamp::ALL {
@@ -95,6 +96,9 @@ mod tests {
     use crate::bus::with;
     use crate::{Hts221, Lamp, Ssd1306, Stsafe};
 
+    /// Zone 2, offset 0, "lost".
+    const UPDATE: [u8; 11] = [0x06, 0x00, 0x02, 0x00, 0x00, b'l', b'o', b's', b't', 0x8C, 0x16];
+
     #[test]
     fn a_power_cycle_leaves_memory_and_surroundings_only() {
         let mut kit = DevKit::new(VirtualChip::new(Profile::az3166(), [1; 32]), [0; 6]);
@@ -113,6 +117,9 @@ mod tests {
         let cold = temperature(&mut kit);
         assert_ne!(cold, [0; 2]);
 
+        // Update of zone 2, complete but for its STOP.
+        assert!(kit.bus.start(Stsafe::ADDRESS, false));
+        assert!(UPDATE.iter().all(|byte| kit.bus.put(*byte)));
         kit.power_off();
         assert!(kit.bus.write(Stsafe::ADDRESS, &[]).is_err());
         assert_eq!(with(&kit.display, |display| display.picture().count_lit()), 0);
@@ -124,5 +131,7 @@ mod tests {
         assert_eq!(temperature(&mut kit), [0; 2], "not configured any more");
         kit.bus.write(Hts221::ADDRESS, &[0x20, 0x81]).unwrap();
         assert_eq!(temperature(&mut kit), cold);
+        kit.bus.write(Stsafe::ADDRESS, &UPDATE).unwrap();
+        assert_eq!(kit.stsafe.zone(2).unwrap()[..4], *b"lost", "with its STOP it counts");
     }
 }
