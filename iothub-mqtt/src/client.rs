@@ -227,7 +227,9 @@ enum Stage {
 
 /// The hub client of one connection: [`start`](Self::start) it, then [`poll`](Self::poll) it and send.
 ///
-/// `TOPIC` is the room for the topic of what is sent: that of telemetry holds its properties.
+/// `TOPIC` is the room for the topic of what is sent: that of telemetry holds its properties, behind
+/// [`MAX_TOPIC_BASE`](crate::telemetry::MAX_TOPIC_BASE) bytes at most. It has to hold
+/// [`twin::MAX_TOPIC`] and [`method::MAX_RESPONSE_TOPIC`] bytes anyway.
 #[derive(Debug)]
 pub struct Client<'e, L, const TOPIC: usize = 512> {
     link: L,
@@ -242,6 +244,12 @@ pub struct Client<'e, L, const TOPIC: usize = 512> {
 impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// The client of `endpoint` over `link`, which is connected as that endpoint.
     pub fn new(link: L, endpoint: Endpoint<'e>, options: ClientOptions) -> Self {
+        const {
+            assert!(
+                TOPIC >= method::MAX_RESPONSE_TOPIC && TOPIC >= twin::MAX_TOPIC,
+                "room for the topics of answers and twin requests"
+            );
+        }
         let mut jitter = Jitter::new(options.seed);
         Self {
             link,

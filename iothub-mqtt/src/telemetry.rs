@@ -1,5 +1,6 @@
 //! Telemetry: messages from the device to the cloud.
 
+use crate::endpoint::MAX_ID;
 use crate::property::{BagWriter, SystemProperty};
 use crate::session::QoS;
 use crate::{Endpoint, Error};
@@ -7,6 +8,10 @@ use azure_iot_common::text::Writer;
 
 /// Largest message the hub takes, in bytes: payload, names and values of the properties.
 pub const MAX_MESSAGE: usize = 262_144;
+
+/// Longest part of a telemetry topic before the properties, in bytes.
+pub const MAX_TOPIC_BASE: usize =
+    "devices/".len() + MAX_ID + "/modules/".len() + MAX_ID + "/messages/events/".len();
 
 /// Longest message id, in bytes.
 pub const MAX_MESSAGE_ID: usize = 128;

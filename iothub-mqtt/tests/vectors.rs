@@ -139,6 +139,8 @@ fn the_longest_of_everything_fits() {
     assert_eq!(endpoint.client_id(&mut buffer).unwrap().len(), MAX_CLIENT_ID);
     let mut filter = [0; iothub_mqtt::c2d::MAX_FILTER];
     assert!(iothub_mqtt::c2d::filter(&endpoint, &mut filter).is_ok());
+    let mut topic = [0; iothub_mqtt::telemetry::MAX_TOPIC_BASE];
+    assert_eq!(Telemetry::new(b"").topic(&endpoint, &mut topic).unwrap().len(), topic.len());
     let endpoint = Endpoint::new(&host, &id).unwrap();
     assert!(iothub_mqtt::c2d::filter(&endpoint, &mut filter).is_ok());
     for bad in ["", &"h".repeat(129), "a/b", "a b", "a:8883"] {
