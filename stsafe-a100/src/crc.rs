@@ -4,38 +4,41 @@
 //! command's checksum covers header, data and C-MAC; a response's covers header, data and R-MAC but **not** its
 //! length field.
 
+use core::fmt;
+
+use ::crc::{CRC_16_IBM_SDLC, Digest, NoTable};
+
+/// The algorithm's name in the catalogue of CRCs is CRC-16/IBM-SDLC, too. Without a table: frames are short, flash is scarce.
+static X25: ::crc::Crc<u16, NoTable> = ::crc::Crc::<u16, NoTable>::new(&CRC_16_IBM_SDLC);
+
 /// A checksum in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crc(u16);
+#[derive(Clone)]
+pub struct Crc(Digest<'static, u16, NoTable>);
 
 impl Crc {
     /// Starts a checksum over nothing.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(0xFFFF)
+    pub fn new() -> Self {
+        Self(X25.digest())
     }
 
     /// Appends `bytes`.
     #[must_use]
-    pub fn update(self, bytes: &[u8]) -> Self {
-        let mut crc = self.0;
-        for &byte in bytes {
-            crc ^= u16::from(byte);
-            for _ in 0..8 {
-                let carry = crc & 1;
-                crc >>= 1;
-                if carry != 0 {
-                    crc ^= 0x8408;
-                }
-            }
-        }
-        Self(crc)
+    pub fn update(mut self, bytes: &[u8]) -> Self {
+        self.0.update(bytes);
+        self
     }
 
     /// The finished checksum; `to_be_bytes` of it goes on the wire.
     #[must_use]
-    pub const fn finish(self) -> u16 {
-        !self.0
+    pub fn finish(self) -> u16 {
+        self.0.finalize()
+    }
+}
+
+impl fmt::Debug for Crc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Crc").field(&self.0.clone().finalize()).finish()
     }
 }
 

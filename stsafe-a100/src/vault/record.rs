@@ -1,5 +1,7 @@
 //! The form of a stored copy.
 
+use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
+
 use super::Setting;
 use crate::command::{ENVELOPE_OVERHEAD, MAX_WRAP};
 
@@ -8,6 +10,8 @@ pub(crate) const HEADER_LEN: usize = 16;
 /// Bytes of the header the checksum covers.
 const CHECKED: usize = 12;
 const MAGIC: [u8; 2] = *b"V1";
+/// CRC-32 of IEEE 802.3.
+static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// Bytes before the value within an envelope.
 pub(crate) const PREFIX_LEN: usize = 8;
@@ -113,9 +117,10 @@ impl Header {
     }
 
     /// The checksum over the header, to be continued with the body.
-    pub(crate) fn start_crc(self) -> Crc32 {
-        let bytes = self.to_bytes();
-        Crc32::new().update(bytes.get(..CHECKED).unwrap_or_default())
+    pub(crate) fn start_crc(self) -> Digest<'static, u32, NoTable> {
+        let mut crc = CRC.digest();
+        crc.update(self.to_bytes().get(..CHECKED).unwrap_or_default());
+        crc
     }
 
     /// Whether this one was written after `other`. Sequence numbers may wrap.
@@ -125,44 +130,10 @@ impl Header {
     }
 }
 
-/// CRC-32 of IEEE 802.3, in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Crc32(u32);
-
-impl Crc32 {
-    pub(crate) const fn new() -> Self {
-        Self(u32::MAX)
-    }
-
-    pub(crate) fn update(self, bytes: &[u8]) -> Self {
-        let mut crc = self.0;
-        for &byte in bytes {
-            crc ^= u32::from(byte);
-            for _ in 0..8 {
-                let carry = crc & 1;
-                crc >>= 1;
-                if carry != 0 {
-                    crc ^= 0xEDB8_8320;
-                }
-            }
-        }
-        Self(crc)
-    }
-
-    pub(crate) const fn finish(self) -> u32 {
-        !self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::vec::Vec;
-
-    #[test]
-    fn crc_check_value_of_the_catalogue() {
-        assert_eq!(Crc32::new().update(b"1234").update(b"56789").finish(), 0xCBF4_3926);
-    }
 
     #[test]
     fn headers_return_and_no_changed_one_does() {

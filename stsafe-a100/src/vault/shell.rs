@@ -345,9 +345,9 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         for (offset, len) in steps(header.body_len()) {
             let piece = self.piece.get_mut(..len).unwrap_or_default();
             self.chip.read(place.zone, body_offset(place, offset), piece).await?;
-            crc = crc.update(piece);
+            crc.update(piece);
         }
-        Ok(crc.finish() == header.crc)
+        Ok(crc.finalize() == header.crc)
     }
 
     /// Reads the body into the buffer, opened if sealed.
@@ -566,7 +566,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
                 let value = PREFIX_LEN..PREFIX_LEN + header.body_len();
                 let value = self.value.get(value).unwrap_or_default();
                 self.chip.update(place.zone, body_offset(place, 0), value).await?;
-                crc = crc.update(value);
+                crc.update(value);
             }
             Form::Sealed => {
                 let len = usize::from(header.len);
@@ -580,11 +580,11 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
                     let len = S::wrap(&mut self.chip, text, &mut *self.piece).await?;
                     let envelope = self.piece.get(..len).unwrap_or_default();
                     self.chip.update(place.zone, body_offset(place, offset), envelope).await?;
-                    crc = crc.update(envelope);
+                    crc.update(envelope);
                 }
             }
         }
-        let header = Header { crc: crc.finish(), ..header };
+        let header = Header { crc: crc.finalize(), ..header };
         self.finish(place, header).await?;
         Ok(header)
     }
