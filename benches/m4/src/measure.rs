@@ -28,9 +28,9 @@ fn in_own_frame<T>(call: &mut impl FnMut() -> T) -> T {
     call()
 }
 
-/// Runs `call` and prints `name`, its instructions and the bytes of stack it used, separated by tabs.
+/// Runs `call`; gives its result, its instructions and the bytes of stack it used.
 #[inline(never)]
-pub(crate) fn step<T>(name: &str, mut call: impl FnMut() -> T) -> T {
+pub(crate) fn measured<T>(mut call: impl FnMut() -> T) -> (T, u64, usize) {
     let frame = cortex_m::register::msp::read() as *mut u32;
     let top = frame.wrapping_sub(MARGIN_WORDS);
     let bottom = top.wrapping_sub(PAINTED_WORDS);
@@ -47,6 +47,13 @@ pub(crate) fn step<T>(name: &str, mut call: impl FnMut() -> T) -> T {
         .take_while(|i| unsafe { bottom.wrapping_add(*i).read_volatile() } == PAINT)
         .count();
     let stack = (PAINTED_WORDS + MARGIN_WORDS - untouched) * 4;
-    hprintln!("{}\t{}\t{}", name, u64::from(spent) * u64::from(INSTRUCTIONS_PER_TICK), stack);
+    (result, u64::from(spent) * u64::from(INSTRUCTIONS_PER_TICK), stack)
+}
+
+/// Runs `call` and prints `name`, its instructions and the bytes of stack it used, separated by tabs.
+#[allow(dead_code, reason = "not everybody who measures has steps")]
+pub(crate) fn step<T>(name: &str, call: impl FnMut() -> T) -> T {
+    let (result, instructions, stack) = measured(call);
+    hprintln!("{}\t{}\t{}", name, instructions, stack);
     result
 }

@@ -119,7 +119,9 @@ impl Stack {
         Stream::open(self, stream, trust, identity).await
     }
 
-    fn reference(&self) -> TlsReference<'_> {
+    /// For other uses of `mbedtls-rs` beside this adapter's: it has only one of these, and this has it.
+    #[must_use]
+    pub fn reference(&self) -> TlsReference<'_> {
         self.tls.reference()
     }
 }

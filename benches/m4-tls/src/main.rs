@@ -1,0 +1,185 @@
+//! TLS handshakes of the Mbed TLS adapter with a server in the same memory, on the emulated board: what the client takes of
+//! instructions, stack and heap. `tools/measure-m4 tls` makes a table of it.
+//!
+//! Both sides are polled in turns. Instructions and stack are counted around the client's turns only, and the heap knows whose
+//! turn it is.
+#![no_std]
+#![no_main]
+
+mod heap;
+#[path = "../../m4/src/measure.rs"]
+mod measure;
+mod peer;
+mod pipe;
+
+use core::ffi::CStr;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use cortex_m_semihosting::{debug, hprintln};
+use embedded_io_async::{Read, Write};
+use heap::Side;
+use iothub_mqtt::tls::mbedtls::{CLOCK, Stack, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
+use iothub_mqtt::tls::{Error, Identity, IdentityError, PrivateKey, Signature, Trust, Versions, roots};
+use panic_semihosting as _;
+use tinyrlibc as _;
+
+macro_rules! made {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name))
+    };
+}
+
+/// A server's credentials, and the root above them.
+struct Server {
+    pem: &'static [u8],
+    key: &'static [u8],
+    root: &'static [u8],
+}
+
+const RSA: Server = Server { pem: made!("rsa.pem"), key: made!("rsa.pk8"), root: made!("rsa-root.der") };
+const ECC: Server = Server { pem: made!("ecc.pem"), key: made!("ecc.pk8"), root: made!("ecc-root.der") };
+const DEVICE_ROOT: &[u8] = made!("device-root.der");
+/// 2026-06-15
+const NOW: u64 = 1_781_481_600;
+
+/// A device with its leaf and the certificate above it.
+struct Device;
+
+impl Identity for Device {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        let chain: [&[u8]; 2] = [made!("device-leaf.der"), made!("device-issuer.der")];
+        chain.get(index).copied()
+    }
+
+    fn sign(&self, _: &[u8; 32]) -> Result<Signature, IdentityError> {
+        Err(IdentityError::Signer) // Mbed TLS signs by itself
+    }
+
+    fn private_key(&self) -> Option<PrivateKey> {
+        Some(PrivateKey::from_bytes(*made!("device.key")))
+    }
+}
+
+/// Not random at all, so that every run is the same.
+struct Counting(u32);
+
+impl rand_core::TryRng for Counting {
+    type Error = core::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        self.0 = self.0.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        Ok(self.0 ^ (self.0 >> 15))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(u64::from(self.try_next_u32()?) << 32 | u64::from(self.try_next_u32()?))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        for byte in bytes {
+            *byte = self.try_next_u32()?.to_be_bytes()[0];
+        }
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Counting {}
+
+/// What the client's turns took.
+#[derive(Default)]
+struct Spent {
+    instructions: u64,
+    stack: usize,
+}
+
+/// Polls client and server in turns until the client is done.
+fn drive<T>(
+    mut client: Pin<&mut impl Future<Output = T>>,
+    server: &mut Pin<&mut impl Future>,
+    spent: &mut Spent,
+) -> T {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut server_is_done = false;
+    for _ in 0..100_000 {
+        // SAFETY: single-threaded, between calls of Mbed TLS; both clocks are statics.
+        unsafe { hook_wall_clock(Some(&CLOCK)) };
+        heap::turn_of(Side::Client);
+        let (polled, instructions, stack) = measure::measured(|| client.as_mut().poll(&mut cx));
+        spent.instructions += instructions;
+        spent.stack = spent.stack.max(stack);
+        heap::turn_of(Side::Server);
+        if let Poll::Ready(output) = polled {
+            return output;
+        }
+        if !server_is_done {
+            // SAFETY: as above.
+            unsafe { hook_wall_clock(Some(&peer::CLOCK)) };
+            server_is_done = server.as_mut().poll(&mut cx).is_ready();
+        }
+    }
+    panic!("neither side goes on");
+}
+
+fn report(name: &str, spent: &Spent) {
+    hprintln!("{}\t{}\t{}\t{}", name, spent.instructions, spent.stack, heap::peak(Side::Client));
+}
+
+fn handshake(stack: &Stack, server: &'static Server, versions: Versions, name: &str) -> Result<(), Error> {
+    let pipes = pipe::Pipes::new();
+    let (ours, theirs) = pipes.ends();
+    let chain = CStr::from_bytes_with_nul(server.pem).map_err(|_| Error::Roots)?;
+    heap::turn_of(Side::Server);
+    let mut peer = pin!(peer::serve(stack, theirs, chain, server.key, DEVICE_ROOT));
+    let roots = [server.root, roots::DIGICERT_GLOBAL_ROOT_G2.der];
+    let trust = Trust::new("my-hub.azure-devices.net", &roots)?.at(NOW).versions(versions);
+    heap::forget_peak();
+
+    let mut spent = Spent::default();
+    let mut stream = drive(pin!(stack.connect(ours, &trust, Some(&Device))), &mut peer, &mut spent)?;
+    assert_eq!(stream.is_tls13(), versions == Versions::Tls13);
+    report(name, &spent);
+
+    let mut spent = Spent::default();
+    let text = [0x55; 1024];
+    let mut echo = [0; 1024];
+    drive(
+        pin!(async {
+            stream.write_all(&text).await?;
+            stream.flush().await?;
+            let mut have = 0;
+            while have < echo.len() {
+                have += stream.read(&mut echo[have..]).await?;
+            }
+            Ok::<(), Error>(())
+        }),
+        &mut peer,
+        &mut spent,
+    )?;
+    assert_eq!(text, echo);
+    if versions == Versions::Tls13 && server.key.len() < 200 {
+        report("1 KiB there and back", &spent);
+        hprintln!("held while connected\t\t\t{}", heap::used(Side::Client));
+    }
+    heap::turn_of(Side::Client);
+    drop(stream);
+    heap::turn_of(Side::Server);
+    Ok(())
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    static mut RANDOM: Counting = Counting(1);
+    heap::start();
+    let stack = Stack::new(RANDOM).unwrap();
+    for (server, title) in [(&RSA, "RSA"), (&ECC, "ECC")] {
+        for (versions, version) in [(Versions::Tls12, "1.2"), (Versions::Tls13, "1.3")] {
+            let mut name = heapless::String::<64>::new();
+            core::fmt::write(&mut name, format_args!("handshake, TLS {version}, {title}")).unwrap();
+            handshake(&stack, server, versions, &name).unwrap();
+        }
+    }
+    debug::exit(debug::EXIT_SUCCESS);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
