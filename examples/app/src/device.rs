@@ -242,7 +242,8 @@ impl<B: Board> Main<'_, '_, '_, B> {
 
     async fn read_vault(&mut self) -> Result<(Settings, Uds), FailureOf<B>> {
         let keys = self.shared.system.borrow().host_keys();
-        let chip = Stsafe::new(Device::new(self.bus), &mut *self.delay);
+        let mut i2c = Device::new(self.bus);
+        let chip = Stsafe::new(&mut i2c, &mut *self.delay);
         let mut store = SettingStore::open(chip, keys).await?;
         let settings = Settings::read(&mut store).await?;
         let uds = store.uds().await?.ok_or(Failure::Missing(Setting::Uds))?;

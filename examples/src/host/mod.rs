@@ -61,6 +61,8 @@ pub struct Memory {
     pub host_keys: Option<HostKeys>,
     /// How often the watchdog was fed.
     pub meals: u32,
+    /// How often the application wanted a reset.
+    pub resets: u32,
 }
 
 impl HostBoard {
@@ -256,7 +258,9 @@ impl System for HostSystem {
         lock(&self.memory).meals += 1;
     }
 
-    fn reset(&mut self) {}
+    fn reset(&mut self) {
+        lock(&self.memory).resets += 1;
+    }
 
     fn host_keys(&self) -> Option<HostKeys> {
         lock(&self.memory).host_keys.clone()

@@ -155,6 +155,26 @@ async fn without_its_chip_the_console_still_answers() {
 }
 
 #[tokio::test]
+async fn exit_restarts_the_device() {
+    let bench = Bench::configured();
+    let cloud = cloud_for(&bench).await;
+    let (mut board, mut user) = bench.online(&cloud);
+    user.panel.press(|buttons| buttons.a = true);
+    let story = async {
+        user.terminal.prompt().await.unwrap();
+        user.panel.press(|buttons| buttons.a = false);
+        exit(&mut user.terminal).await;
+        user.terminal.until("IoT Hub connected").await.unwrap();
+        bench.memory().resets
+    };
+    let resets = tokio::select! {
+        never = devkit_app::run_forever(&mut board, &bench.options) => never,
+        resets = story => resets,
+    };
+    assert_eq!(resets, 1);
+}
+
+#[tokio::test]
 async fn a_terminal_that_is_unplugged_ends_the_console() {
     let bench = Bench::new();
     let (mut board, user) = bench.offline();

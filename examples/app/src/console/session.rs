@@ -32,7 +32,7 @@ const NO_CHIP: &str = "the secure chip does not answer";
 /// The parts of the board the console works with.
 pub(crate) struct Session<'a, 's, I2C, D, N, S> {
     pub(crate) i2c: I2C,
-    pub(crate) delay: D,
+    pub(crate) delay: &'a mut D,
     pub(crate) network: &'a mut N,
     pub(crate) shared: &'a Shared<'s, S>,
     pub(crate) profile: &'a Profile,
@@ -111,7 +111,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
         }
         let system = &self.shared.system;
         let keep = |keys: &_| system.borrow_mut().keep_host_keys(keys);
-        match open(&mut self.i2c, &mut self.delay, self.shared).await {
+        match open(&mut self.i2c, self.delay, self.shared).await {
             Some(mut store) => {
                 store.carry_out(request, shown, keep).await.unwrap_or(Answer::Failed("not possible here"))
             }
@@ -162,7 +162,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
 
     /// The identity the device will have with what is stored now.
     async fn identity(&mut self) -> Result<Identity, &'static str> {
-        let mut store = open(&mut self.i2c, &mut self.delay, self.shared).await.ok_or(NO_CHIP)?;
+        let mut store = open(&mut self.i2c, self.delay, self.shared).await.ok_or(NO_CHIP)?;
         let uds = store.uds().await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
         let settings = Settings::read(&mut store).await.map_err(|_| "the settings cannot be read")?;
         let uds = Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")?;
