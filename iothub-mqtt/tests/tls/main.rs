@@ -5,6 +5,8 @@ mod adapter;
 mod certificates;
 mod cut;
 mod good;
+#[cfg(any(feature = "embedded-tls", feature = "mbedtls"))]
+mod own;
 mod pki;
 mod protocol;
 mod rogue;

@@ -24,9 +24,10 @@ pub struct Buffers<const RX: usize, const TX: usize> {
 }
 
 impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
-    /// Empty buffers; they can be in a static.
+    /// Empty buffers; they can be in a static. Less than 512 bytes either way do not compile: no handshake fits them.
     #[must_use]
     pub const fn new() -> Self {
+        const { assert!(RX >= 512 && TX >= 512, "no handshake fits buffers of this size") };
         Self { records: RefCell::new(Records::new()), rx: [0; RX], tx: [0; TX] }
     }
 }
