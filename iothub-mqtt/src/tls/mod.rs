@@ -18,7 +18,11 @@
 //! that could be relied on, and a device has no way to fetch lists before it is connected.
 //!
 //! # Time
-//! Dates mean something only to a device that knows the time. [`Trust::at`] takes it, as seconds since 1970.
+//! Dates mean something only to a device that knows the time. [`Trust::at`] takes it, as seconds since 1970; a device without a
+//! clock gets it from the network first ([`crate::sntp`] says how, and what that is worth).
+//!
+//! # Roots
+//! [`roots`] has those that the Azure services are issued under.
 
 mod error;
 mod identity;
