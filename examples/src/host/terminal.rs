@@ -8,6 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 /// What the console writes when it waits for a command.
 const PROMPT: &str = "\r\n# ";
 
+/// Longest wait for a text.
+const LIMIT: Duration = Duration::from_mins(1);
+
 /// A terminal: what is typed goes to the board, what the board writes is kept.
 #[derive(Debug)]
 pub struct Terminal {
@@ -59,7 +62,7 @@ impl Terminal {
                 self.receive().await?;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| {
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("no {text:?} on the terminal")))
         })
     }

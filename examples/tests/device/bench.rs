@@ -18,7 +18,7 @@ pub(crate) const MAC: [u8; 6] = [0xc8, 0x93, 0x46, 0xf8, 0xa1, 0xb2];
 pub(crate) const ID: &str = "az-c89346f8a1b2v2v0v0";
 pub(crate) const VERSION: &str = "2.0.0";
 /// What happens on a device happens long before.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A device on the bench: its secure element, and what a reset does not clear.
 pub(crate) struct Bench {
@@ -124,7 +124,7 @@ pub(crate) async fn until(mut what: impl FnMut() -> bool) {
 /// Waits until the display shows these rows, and says what it shows if it never does.
 pub(crate) async fn shows(user: &User, rows: [&str; 4]) {
     let wait = until(|| screen::rows(&user.display) == rows);
-    if tokio::time::timeout(Duration::from_secs(10), wait).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(30), wait).await.is_err() {
         assert_eq!(screen::rows(&user.display), rows);
     }
 }
