@@ -1,6 +1,8 @@
 //! The application's life from one reset to the next: buttons first, then the configuration console or the way to the
 //! cloud.
 
+use core::pin::pin;
+
 use dice_core::{MacAddress, RegistrationId, Uds};
 use dps_client::{Backoff, Config, Timing};
 use embassy_futures::join::join;
@@ -94,7 +96,7 @@ const HINT: &str = "Reset with button A held to configure the device.\r\n";
 /// watchdog is fed all the time.
 pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
     loop {
-        let end = run(board, options).await;
+        let end = pin!(run(board, options)).await;
         if matches!(end, End::Failed(_)) {
             for _ in 0..REST_S {
                 board.parts().system.feed_watchdog();
@@ -108,7 +110,8 @@ pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
 /// Runs the device from its start until the user wants a restart on the console, or something fails for good. What the
 /// user is told about that stands on screen and terminal when this returns; the watchdog is not fed any more.
 ///
-/// The future must run to its end: dropping it leaves the bus as it is.
+/// The future must run to its end: dropping it leaves the bus as it is. Here and below, large futures are pinned where they are made:
+/// what is awaited by value passes through the stack first.
 pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
     let Parts { i2c, delay, console, panel, network, link, system } = board.parts();
     let bus = Bus::new(i2c);
@@ -122,21 +125,22 @@ pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
         let mut text = [0; 256];
         let len = shared.log.take(&mut text);
         let _ = with_timeout(JOIN, console.write_all(text.get(..len).unwrap_or_default())).await;
-        let main = async {
+        let main = pin!(async {
             main.configure(console).await;
             shared.over.set(true);
-        };
-        join(main, tasks::run::<B>(&bus, panel, link, None, &shared)).await;
+        });
+        join(main, pin!(tasks::run::<B>(&bus, panel, link, None, &shared))).await;
         return End::Restart;
     }
     shared.log.raw(HINT);
-    let main = async {
+    let main = pin!(async {
         let failure = main.live(b).await;
         shared.tell(&Event::Failed { cause: &failure, rows: failure.rows() });
         shared.over.set(true);
         failure
-    };
-    End::Failed(join(main, tasks::run::<B>(&bus, panel, link, Some(console), &shared)).await.0)
+    });
+    let tasks = pin!(tasks::run::<B>(&bus, panel, link, Some(console), &shared));
+    End::Failed(join(main, tasks).await.0)
 }
 
 /// The main task: what is not display, sensors, log or watchdog.
@@ -160,12 +164,12 @@ impl<B: Board> Main<'_, '_, '_, B> {
             shared: self.shared,
             profile: &self.options.profile,
         };
-        session.serve(console).await;
+        pin!(session.serve(console)).await;
     }
 
     /// The way to the cloud; ends only with a failure.
     async fn live(mut self, access_point: bool) -> FailureOf<B> {
-        match self.try_to_live(access_point).await {
+        match pin!(self.try_to_live(access_point)).await {
             Err(failure) => failure,
             // The application never asks the runner to stop.
             Ok(()) => Failure::Cloud(runner::Failure::Settings(Error::Disconnected)),
@@ -229,7 +233,7 @@ impl<B: Board> Main<'_, '_, '_, B> {
         let mut work =
             Work::new(shared, &version, crash, self.options.telemetry_interval_ms, longest_wait_ms);
         let mut connector = WithIdentity::new(self.network, &identity, shared, port, has_time);
-        device.run(&mut work, &mut connector, &mut memory, None).await.map_err(Failure::Cloud)
+        pin!(device.run(&mut work, &mut connector, &mut memory, None)).await.map_err(Failure::Cloud)
     }
 
     fn firmware_version(&self) -> Version {

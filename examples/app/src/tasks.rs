@@ -1,5 +1,7 @@
 //! What runs beside the main task: screen, lamps and buttons; the sensors; text to the terminal; the watchdog.
 
+use core::pin::pin;
+
 use embassy_futures::join::join4;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::Write;
@@ -30,13 +32,13 @@ pub(crate) async fn run<B: Board>(
     shared: &Shared<'_, B::System>,
 ) {
     join4(
-        show::<B>(Device::new(bus), panel, link, shared),
-        measure::<B>(Device::new(bus), shared),
-        async {
+        pin!(show::<B>(Device::new(bus), panel, link, shared)),
+        pin!(measure::<B>(Device::new(bus), shared)),
+        pin!(async {
             if let Some(console) = console {
                 print::<B>(console, shared).await;
             }
-        },
+        }),
         feed::<B>(shared),
     )
     .await;

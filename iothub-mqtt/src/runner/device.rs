@@ -7,6 +7,7 @@ use crate::clock::now_ms;
 use crate::provision::{self, Wanted};
 use crate::session::Session;
 use crate::{Endpoint, Error, endpoint};
+use core::pin::pin;
 use dps_client::{Assignment, ConnectionProfile, Registration};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroize;
@@ -101,7 +102,7 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         let mut buffers = provision::Buffers { rx: registration_rx, tx: registration_tx, body };
         let mut assignment = match assignment {
             Some(assignment) => assignment,
-            None => self.register(application, connector, &mut buffers, token).await?,
+            None => pin!(self.register(application, connector, &mut buffers, token)).await?,
         };
         let mut ladder = Ladder::new(self.settings.policy);
         loop {
@@ -115,11 +116,12 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                 }
                 let endpoint = self.endpoint(&assignment).map_err(Failure::Settings)?;
                 let served =
-                    self.serve(application, connector, endpoint, &mut session, &mut ladder, token).await?;
+                    pin!(self.serve(application, connector, endpoint, &mut session, &mut ladder, token))
+                        .await?;
                 match served {
                     Served::Stopped => return Ok(()),
                     Served::Register => {
-                        assignment = self.register(application, connector, &mut buffers, token).await?;
+                        assignment = pin!(self.register(application, connector, &mut buffers, token)).await?;
                     }
                 }
             }
@@ -166,7 +168,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                 port: dps_client::mqtt::PORT,
             };
             let mut sas = Sas::new(token);
-            let stream = match self.connect(application, connector, target, &mut sas).await? {
+            let connected = pin!(self.connect(application, connector, target, &mut sas)).await?;
+            let stream = match connected {
                 Ok(stream) => stream,
                 Err(none) => {
                     registration.handle(dps_client::Event::Disconnected, now_ms());
@@ -174,7 +177,9 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                     continue;
                 }
             };
-            match provision::register_ready(&mut registration, stream, sas.password(), buffers).await {
+            let decided =
+                pin!(provision::register_ready(&mut registration, stream, sas.password(), buffers)).await;
+            match decided {
                 // Decided: the next turn of the loop tells how.
                 Ok(_) => {}
                 Err(error) if error.is_local() => return Err(Failure::Settings(error)),
@@ -204,7 +209,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
             Ok(token) => {
                 sas.token = token;
                 let limit = Duration::from_millis(self.settings.connect_ms.into());
-                match with_timeout(limit, connector.connect(target)).await {
+                let connected = with_timeout(limit, connector.connect(target)).await;
+                match connected {
                     Ok(Ok(stream)) => return Ok(Ok(stream)),
                     Ok(Err(error)) => error,
                     Err(_) => return Ok(Err(NoStream::Late)),

@@ -7,6 +7,7 @@ use crate::endpoint::{MAX_CLIENT_ID, MAX_USER_NAME, PORT};
 use crate::session::{Mqtt, Session, Ticket};
 use crate::translate::Connect;
 use crate::{Client, ClientOptions, Endpoint, Error, client};
+use core::pin::pin;
 use embassy_futures::select::{Either, select};
 use embassy_time::{Timer, with_timeout};
 
@@ -49,7 +50,8 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
     {
         loop {
             let mut sas = Sas::new(token);
-            let ended = self.connection(application, connector, endpoint, session, ladder, &mut sas).await?;
+            let ended =
+                pin!(self.connection(application, connector, endpoint, session, ladder, &mut sas)).await?;
             drop(sas);
             let random = (self.random)();
             let (next, in_ms) = match &ended {
@@ -93,7 +95,8 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
         let announcement = &self.settings.announcement;
         let user_name = endpoint.user_name(announcement, &mut user_name).map_err(Failure::Settings)?;
         let target = Target { service: Service::Hub(endpoint), host: endpoint.connect_host(), port: PORT };
-        let stream = match self.connect(application, connector, target, sas).await? {
+        let connected = pin!(self.connect(application, connector, target, sas)).await?;
+        let stream = match connected {
             Ok(stream) => stream,
             Err(none) => return Ok(Ended::NoStream(none)),
         };
@@ -108,7 +111,7 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
             return broken(error);
         }
         let renew_at = sas.renew_ms().map(|ms| now_ms().saturating_add(ms.max(MIN_RENEW_MS).into()));
-        work(application, &mut client, ladder, renew_at).await
+        pin!(work(application, &mut client, ladder, renew_at)).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! The console on a board: bytes from its terminal to the [`Console`], requests to vault, network and identity, answers
 //! back. The same for every board.
 
+use core::pin::pin;
+
 use dice_core::pem::{self, Label, Lines};
 use dice_core::{MacAddress, RegistrationId, Uds};
 use embassy_time::{Duration, Timer, with_timeout};
@@ -62,7 +64,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
                 }
             };
             for key in keys.get(..len).unwrap_or_default() {
-                let ended = self.key(&mut console, *key, &mut out, terminal).await;
+                let ended = pin!(self.key(&mut console, *key, &mut out, terminal)).await;
                 if ended {
                     keys.zeroize();
                     return;
@@ -93,10 +95,10 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
         let len = match request {
             Request::Versions => self.versions(console, out),
             Request::Scan => self.scan(console, out).await,
-            Request::Certificate => self.certificate(console, out).await,
+            Request::Certificate => pin!(self.certificate(console, out)).await,
             request => {
                 let mut shown = Shown::new();
-                let answer = self.on_vault(request, &mut shown).await;
+                let answer = pin!(self.on_vault(request, &mut shown)).await;
                 answered(console, answer, out)
             }
         };
@@ -111,10 +113,10 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
         }
         let system = &self.shared.system;
         let keep = |keys: &_| system.borrow_mut().keep_host_keys(keys);
-        match open(&mut self.i2c, self.delay, self.shared).await {
-            Some(mut store) => {
-                store.carry_out(request, shown, keep).await.unwrap_or(Answer::Failed("not possible here"))
-            }
+        match pin!(open(&mut self.i2c, self.delay, self.shared)).await {
+            Some(mut store) => pin!(store.carry_out(request, shown, keep))
+                .await
+                .unwrap_or(Answer::Failed("not possible here")),
             None => Answer::Failed(NO_CHIP),
         }
     }
@@ -142,7 +144,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
     }
 
     async fn certificate(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
-        let identity = match self.identity().await {
+        let identity = match pin!(self.identity()).await {
             Ok(identity) => identity,
             Err(why) => return failed(console, why, out),
         };
@@ -162,7 +164,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
 
     /// The identity the device will have with what is stored now.
     async fn identity(&mut self) -> Result<Identity, &'static str> {
-        let mut store = open(&mut self.i2c, self.delay, self.shared).await.ok_or(NO_CHIP)?;
+        let mut store = pin!(open(&mut self.i2c, self.delay, self.shared)).await.ok_or(NO_CHIP)?;
         let uds = store.uds().await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
         let settings = Settings::read(&mut store).await.map_err(|_| "the settings cannot be read")?;
         let uds = Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")?;

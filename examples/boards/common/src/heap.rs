@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use embedded_alloc::LlffHeap;
 
 /// Bytes of the heap: one TLS session with a record of 16 KiB, during its handshake, and some air.
-pub const SIZE: usize = 56 * 1024;
+pub const SIZE: usize = 48 * 1024;
 
 struct Counting(LlffHeap);
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use core::pin::pin;
 
 use devkit_app::board::Wifi;
 use devkit_app::{Identity, Link, Network};
@@ -15,7 +16,7 @@ use iothub_mqtt::sntp;
 use iothub_mqtt::tls::mbedtls::mbedtls_rs::sys::hook::wall_clock::hook_wall_clock;
 use iothub_mqtt::tls::mbedtls::{self, CLOCK};
 use iothub_mqtt::tls::{self, IdentityError, PrivateKey, Signature, Trust, roots};
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::random::{RANDOM, Seeded};
 
@@ -95,14 +96,20 @@ pub struct StackNetwork<'d> {
     // What a connection borrows while it lives:
     host: String<{ Trust::MAX_HOST_LEN }>,
     shown: Option<Shown>,
-    rx: [u8; RX],
-    tx: [u8; TX],
+    rx: &'static mut [u8; RX],
+    tx: &'static mut [u8; TX],
 }
 
 impl<'d> StackNetwork<'d> {
     /// The network over this stack; believed are the Azure services' roots, and this one.
+    ///
+    /// # Panics
+    /// At the second call: there is one network.
     #[must_use]
     pub fn new(stack: Stack<'d>, extra_root: Option<&'d [u8]>) -> Self {
+        // Not within the network, which would carry them over the stack.
+        static RX_BUFFER: ConstStaticCell<[u8; RX]> = ConstStaticCell::new([0; RX]);
+        static TX_BUFFER: ConstStaticCell<[u8; TX]> = ConstStaticCell::new([0; TX]);
         Self {
             stack,
             tls: None,
@@ -110,8 +117,8 @@ impl<'d> StackNetwork<'d> {
             time: None,
             host: String::new(),
             shown: None,
-            rx: [0; RX],
-            tx: [0; TX],
+            rx: RX_BUFFER.take(),
+            tx: TX_BUFFER.take(),
         }
     }
 
@@ -210,13 +217,13 @@ impl Network for StackNetwork<'_> {
         let Self { stack, tls: Some(tls), roots, host, shown: Some(shown), rx, tx, .. } = self else {
             return Err(NetworkError::NoRandom); // both are there, see above
         };
-        let mut socket = TcpSocket::new(*stack, rx, tx);
+        let mut socket = TcpSocket::new(*stack, &mut **rx, &mut **tx);
         socket.set_timeout(Some(TCP_TIMEOUT));
         socket.set_keep_alive(Some(TCP_KEEP_ALIVE));
         socket.set_nagle_enabled(false);
         socket.connect((address, port)).await.map_err(NetworkError::Connect)?;
         let trust = Trust::new(host, roots)?.at(now);
-        Ok(tls.connect(socket, &trust, Some(shown)).await?)
+        Ok(pin!(tls.connect(socket, &trust, Some(shown))).await?)
     }
 
     fn is_retriable(error: &NetworkError) -> bool {

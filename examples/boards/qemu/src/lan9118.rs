@@ -4,6 +4,7 @@ use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
+use static_cell::ConstStaticCell;
 
 use crate::registers::Register;
 
@@ -59,8 +60,8 @@ pub(crate) struct NotFound(#[allow(dead_code, reason = "printed")] u32);
 /// The controller.
 pub(crate) struct Lan9118 {
     mac: [u8; 6],
-    rx: [u32; WORDS],
-    tx: [u32; WORDS],
+    rx: &'static mut [u32; WORDS],
+    tx: &'static mut [u32; WORDS],
 }
 
 fn mac_wait() {
@@ -83,7 +84,12 @@ fn mac_write(number: u32, value: u32) {
 
 impl Lan9118 {
     /// Resets and starts the controller.
+    ///
+    /// # Panics
+    /// At the second call: there is one controller.
     pub(crate) fn start() -> Result<Self, NotFound> {
+        static RX: ConstStaticCell<[u32; WORDS]> = ConstStaticCell::new([0; WORDS]);
+        static TX: ConstStaticCell<[u32; WORDS]> = ConstStaticCell::new([0; WORDS]);
         if BYTE_TEST.read() != 0x8765_4321 {
             return Err(NotFound(BYTE_TEST.read()));
         }
@@ -104,7 +110,7 @@ impl Lan9118 {
         mac.iter_mut().zip(address.as_flattened()).for_each(|(to, from)| *to = *from);
         mac_write(MAC_CR, FULL_DUPLEX_TX_RX);
         INT_EN.write(RSFL);
-        Ok(Self { mac, rx: [0; WORDS], tx: [0; WORDS] })
+        Ok(Self { mac, rx: RX.take(), tx: TX.take() })
     }
 
     pub(crate) fn mac(&self) -> [u8; 6] {
@@ -146,8 +152,8 @@ impl Driver for Lan9118 {
                     for word in frame {
                         *word = RX_DATA.read();
                     }
-                    let frame = Received { words: &mut self.rx, length: length - CRC };
-                    return Some((frame, ToSend { words: &mut self.tx }));
+                    let frame = Received { words: self.rx, length: length - CRC };
+                    return Some((frame, ToSend { words: self.tx }));
                 }
                 None => {
                     for _ in 0..words {
@@ -161,7 +167,7 @@ impl Driver for Lan9118 {
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<ToSend<'_>> {
         WAKER.register(context.waker());
         // The frame leaves when its last word is written: there is always room.
-        Some(ToSend { words: &mut self.tx })
+        Some(ToSend { words: self.tx })
     }
 
     fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {

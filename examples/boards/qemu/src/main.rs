@@ -14,6 +14,8 @@ mod registers;
 mod uart;
 mod watchdog;
 
+use core::pin::pin;
+
 use board_common::network::{NetworkLink, StackNetwork};
 use board_common::random::{RANDOM, SEED_LEN};
 use board_common::{clock, fault, heap};
@@ -92,7 +94,7 @@ async fn main(spawner: Spawner) {
         link: NetworkLink::new(stack),
         system: QemuSystem { mac },
     };
-    devkit_app::run_forever(&mut board, &Options::default()).await;
+    pin!(devkit_app::run_forever(&mut board, &Options::default())).await;
 }
 
 /// Seeds the random numbers from the secure element. Without one there are none, and no connections.
