@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use examples::cloud::Event;
+use anyhow::{Context, Result, anyhow, ensure};
+use examples::cloud::{Config, Event, LocalCloud, ServerCertificate};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
 use virtual_devices::Buttons;
@@ -44,7 +44,10 @@ pub(crate) async fn tell(
     narrator.failing(power_cuts(args.power_cuts, seed, &mut stage, running).await)?;
 
     narrator.step("One bit of the firmware is changed");
-    narrator.failing(changed_firmware(args, &mut stage).await)
+    narrator.failing(changed_firmware(args, &mut stage).await)?;
+
+    narrator.step("The cloud's certificate has expired");
+    narrator.failing(expired_certificate(args, stage).await)
 }
 
 async fn cloud_restart(mut stage: Stage, running: &Running) -> Result<Stage> {
@@ -175,16 +178,40 @@ async fn changed_firmware(args: &Args, stage: &mut Stage) -> Result<()> {
     stage.device.flash(&changed);
     stage.events = stage.cloud.events();
     let running = stage.device.switch_on(Buttons::default()).await?;
-    let reason = stage
-        .event("refusal", PATIENCE, &running, |event| match event {
-            Event::Refused { reason, .. } => Some(reason),
-            Event::Registered { .. } => Some("nothing".to_owned()),
-            _ => None,
-        })
-        .await?;
-    ensure!(reason != "nothing", "the changed firmware was registered");
+    let reason = refusal(stage, &running).await?;
     Narrator::line(&format!("the provisioning service refuses: {reason}"));
     let shown = stage.display(&running, "refused.png", |rows| rows[2] == "DPS Failed!").await?;
     Narrator::line(&shown.display().to_string());
     running.pull_the_plug().await
+}
+
+/// The device knows the time from the network, and judges by it.
+async fn expired_certificate(args: &Args, mut stage: Stage) -> Result<()> {
+    let config = Config {
+        certificate: ServerCertificate::Expired,
+        authority: Some(stage.cloud.authority().clone()),
+        ..stage.cloud.config().clone()
+    };
+    stage.cloud.stop().await;
+    stage.cloud = LocalCloud::start(config).await.context("starting the other cloud")?;
+    stage.events = stage.cloud.events();
+    stage.device.flash(&args.firmware);
+    let running = stage.device.switch_on(Buttons::default()).await?;
+    let reason = refusal(&mut stage, &running).await?;
+    ensure!(reason.contains("Expired"), "the connection ended because of {reason}");
+    Narrator::line(&format!("the device refuses the server: {reason}"));
+    running.pull_the_plug().await
+}
+
+/// Why the cloud did not take the device.
+async fn refusal(stage: &mut Stage, running: &Running) -> Result<String> {
+    stage
+        .event("refusal", PATIENCE, running, |event| match event {
+            Event::Refused { reason, .. } => Some(Ok(reason)),
+            Event::Registered { registration_id, .. } => {
+                Some(Err(anyhow!("{registration_id} was registered")))
+            }
+            _ => None,
+        })
+        .await?
 }
