@@ -6,6 +6,7 @@ pub mod bridge;
 mod bus;
 mod flash;
 mod panel;
+pub mod screen;
 mod sdio;
 mod sensors;
 mod ssd1306;

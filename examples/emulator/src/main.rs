@@ -6,7 +6,6 @@ mod device;
 mod measure;
 mod namespace;
 mod narrator;
-mod screen;
 mod services;
 mod stage;
 mod story;

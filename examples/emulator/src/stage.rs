@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use crate::args::Args;
 use crate::device::{Device, MAC, Running};
 use crate::services::Services;
-use crate::{narrator::Narrator, screen};
+use virtual_devices::screen;
+
+use crate::narrator::Narrator;
 
 /// The port of both services under their real names.
 const PORT: u16 = 8883;

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail};
 
 /// This machine as the board sees it.
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// The name of time servers: this machine tells the time itself.
+const TIME_SERVERS: &str = "pool.ntp.org";
 /// The first address that stands for a name.
 const FIRST: u32 = Ipv4Addr::new(198, 18, 0, 1).to_bits();
 /// Names that are remembered; a board that asks for more of them is told that there are none.
@@ -86,7 +88,10 @@ impl Hosts {
     /// The address that the board is told for a name that a rule is there for.
     pub(crate) fn address(&mut self, name: &str) -> Option<Ipv4Addr> {
         let name = name.to_ascii_lowercase();
-        let rule = self.rules.iter().position(|rule| rule.fits(&name))?;
+        let Some(rule) = self.rules.iter().position(|rule| rule.fits(&name)) else {
+            let server = name.strip_suffix(TIME_SERVERS)?;
+            return (server.is_empty() || server.ends_with('.')).then_some(GATEWAY);
+        };
         if let Some((address, _)) = self.given.iter().find(|(_, (given, _))| *given == name) {
             return Some(*address);
         }
@@ -132,6 +137,14 @@ mod tests {
         assert_eq!(target("example.net"), None);
         assert_eq!(target("c.org"), None);
         assert_eq!(hosts.target(socket("10.0.2.2:80")), Some(socket("127.0.0.1:80")));
+    }
+
+    #[test]
+    fn time_servers_are_this_machine() {
+        let mut hosts = Hosts::default();
+        assert_eq!(hosts.address("pool.ntp.org"), Some(GATEWAY));
+        assert_eq!(hosts.address("0.Pool.ntp.org"), Some(GATEWAY));
+        assert_eq!(hosts.address("carpool.ntp.org"), None);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::time::{Cycles, cycles, duration};
 pub const IMAGE_ADDRESS: u32 = 0x0800_C000;
 /// The longest image, in bytes.
 pub const MAX_IMAGE: usize = FLASH_SIZE - 0xC000;
+/// Where the firmware looks for an additional root.
+pub const ROOT_ADDRESS: u32 = 0x080E_0000;
 /// RAM the boot loader runs in: what a firmware keeps there does not survive a reset.
 const BOOT_LOADER_RAM: usize = 32 << 10;
 
@@ -56,6 +58,14 @@ impl VirtualBoard {
         let chip = Chip::new(&mut parts, noise.random());
         let cpu = Cpu::new(chip, flash, unique_id)?;
         Ok(Self { cpu, parts, noise, unique_id, resets: Vec::new(), powered: false, cut_at: None })
+    }
+
+    /// Writes the flash from outside, as a debugger does, for instance an additional root to [`ROOT_ADDRESS`].
+    ///
+    /// # Errors
+    /// There is no flash at the address.
+    pub fn write_flash(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
+        self.cpu.write_flash(address, bytes)
     }
 
     /// Everything around the microcontroller: secure element, display, buttons and lamps. Its bus is taken.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use unicorn_engine::unicorn_const::{Arch, HookType, Mode, Prot, uc_error};
 use unicorn_engine::{ArmCpuModel, Context, RegisterARM, Unicorn};
 
-use crate::blocks::{FLASH, FLASH_SIZE, send_event_instructions};
+use crate::blocks::{Blocks, FLASH, FLASH_SIZE, send_event_instructions};
 use crate::chip::{Chip, ResetCause};
 use crate::state::{PRIVATE, Pace, State};
 use crate::system::{System, exception};
@@ -86,6 +86,16 @@ impl Cpu {
 
     pub(crate) fn write_ram(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
         self.unicorn.mem_write(address.into(), bytes).map_err(failed("writing RAM"))
+    }
+
+    pub(crate) fn write_flash(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
+        let offset = address.wrapping_sub(FLASH) as usize;
+        let state = self.unicorn.get_data_mut();
+        let end = offset.saturating_add(bytes.len());
+        state.flash.get_mut(offset..end).context("there is no flash")?.copy_from_slice(bytes);
+        state.blocks = Blocks::new();
+        self.unicorn.mem_write(address.into(), bytes).map_err(failed("writing the flash"))?;
+        self.unicorn.ctl_flush_tb().map_err(failed("flushing translated code"))
     }
 
     pub(crate) fn read_ram(&self, address: u32, len: usize) -> Option<Vec<u8>> {

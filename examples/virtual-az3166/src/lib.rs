@@ -9,9 +9,11 @@ mod blocks;
 mod board;
 mod chip;
 mod cpu;
+mod live;
 mod state;
 mod system;
 pub mod time;
 
-pub use board::{IMAGE_ADDRESS, MAX_IMAGE, VirtualBoard};
+pub use board::{IMAGE_ADDRESS, MAX_IMAGE, ROOT_ADDRESS, VirtualBoard};
 pub use chip::ResetCause;
+pub use live::Live;

@@ -6,10 +6,12 @@ use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{DrawTarget, Drawable, Pixel, Point, Size};
 use embedded_graphics::text::{Baseline, Text};
 use embedded_vintage_fonts::FONT_8X16;
-use virtual_devices::Picture;
 
-/// Rows of text, and characters in each.
-pub(crate) const ROWS: usize = 4;
+use crate::ssd1306::Picture;
+
+/// Rows of text on the display.
+pub const ROWS: usize = 4;
+/// Characters in each.
 const COLUMNS: usize = 16;
 const WIDTH: usize = 8;
 const HEIGHT: usize = 16;
@@ -18,7 +20,8 @@ const HEIGHT: usize = 16;
 type Cell = [u8; HEIGHT];
 
 /// The rows of text that the picture shows; a cell that shows no character of the font reads as `\u{fffd}`.
-pub(crate) fn read(picture: &Picture) -> [String; ROWS] {
+#[must_use]
+pub fn read(picture: &Picture) -> [String; ROWS] {
     let glyphs: Vec<(char, Cell)> = (' '..='~').map(|c| (c, Glyph::of(c).0)).collect();
     std::array::from_fn(|row| {
         let text: String = (0..COLUMNS)

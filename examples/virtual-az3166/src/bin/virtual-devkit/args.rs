@@ -1,0 +1,48 @@
+//! The command line of `virtual-devkit`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use serial_net::Rule;
+
+/// Runs the firmware image of the AZ3166 on a simulated board. The terminal is the board's console.
+#[derive(Debug, Parser)]
+#[command(name = "virtual-devkit", version, max_term_width = 110, after_help = crate::keys::HELP)]
+pub(crate) struct Args {
+    /// The firmware image
+    #[arg(long, value_name = "FILE", default_value = "target/firmware/devkit-az3166.bin")]
+    pub(crate) image: PathBuf,
+    /// Folder that keeps the board (its secure element) between runs
+    #[arg(long, value_name = "DIR", default_value = "virtual-devkit")]
+    pub(crate) device: PathBuf,
+    /// Button that is held when the power comes: a opens the configuration console
+    #[arg(long, value_enum, value_name = "BUTTON")]
+    pub(crate) hold: Option<Held>,
+    /// Where a host is to be found: NAME=ADDRESS[:PORT]; "*.example.net" stands for all names below. May be repeated
+    #[arg(long, value_name = "RULE")]
+    pub(crate) host: Vec<Rule>,
+    /// Let the board reach everything this machine reaches
+    #[arg(long)]
+    pub(crate) internet: bool,
+    /// Root certificate (DER) that the board trusts besides Azure's, such as that of local-cloud
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root: Option<PathBuf>,
+    /// Write the display's picture here (PNG) whenever it changes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) png: Option<PathBuf>,
+    /// Show the display in the terminal whenever it changes
+    #[arg(long)]
+    pub(crate) display: bool,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+}
+
+/// A button.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Held {
+    /// Left.
+    A,
+    /// Right.
+    B,
+}

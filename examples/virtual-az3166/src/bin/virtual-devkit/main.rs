@@ -1,0 +1,19 @@
+//! A DevKit without a DevKit: the simulated board at the terminal.
+
+mod args;
+mod keys;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match run::run(&args::Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("virtual-devkit: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
