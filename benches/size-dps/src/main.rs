@@ -3,52 +3,16 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 use core::hint::black_box;
 
-use dps_client::{Action, Config, Event, Registration, mqtt};
-
-/// A session driven by data the compiler cannot see through.
-fn session(topic: &str, body: &[u8]) -> usize {
-    let Ok(config) = Config::new(black_box("0ne00000001"), black_box("device-1")) else { return 1 };
-    let mut registration = Registration::new(config, black_box(1));
-    let mut out = [0; mqtt::MAX_USER_NAME];
-    let mut written = 0;
-    for now in 0..black_box(20) {
-        match registration.next(now) {
-            Action::Connect { .. } => {
-                written += mqtt::user_name(registration.config(), &mut out).map_or(0, str::len);
-                let _ = registration.handle(black_box(Event::Connected), now);
-            }
-            Action::Subscribe => {
-                let _ = registration.handle(black_box(Event::Subscribed), now);
-            }
-            Action::Send(request) => {
-                written += mqtt::topic(&request, &mut out).map_or(0, str::len);
-                written += request.body(&mut out).map_or(0, <[u8]>::len);
-                if let Ok(answer) = mqtt::parse_answer(topic, body) {
-                    let _ = registration.handle(black_box(Event::Answer(answer)), now);
-                }
-            }
-            Action::Finished(assignment) => return assignment.hub().len() + assignment.device_id().len(),
-            Action::Failed(_) => return 2,
-            Action::Wait { .. } | Action::Disconnect { .. } => {}
-        }
-    }
-    written
-}
-
-fn run() -> usize {
-    session(black_box("$dps/registrations/res/202/?$rid=1"), black_box(b"{}"))
-}
-
 #[cfg(not(target_os = "none"))]
 fn main() {
-    println!("Registration: {} bytes of RAM", size_of::<Registration<'_>>());
-    black_box(run());
+    println!("Registration: {} bytes of RAM", size_of::<dps_client::Registration<'_>>());
+    black_box(size_dps::run());
 }
 
 #[cfg(target_os = "none")]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    black_box(run());
+    black_box(size_dps::run());
     loop {}
 }
 

@@ -6,8 +6,6 @@ use core::hint::black_box;
 
 #[cfg(not(feature = "topics-only"))]
 mod client;
-#[cfg(feature = "dps")]
-mod registration;
 #[cfg(feature = "topics-only")]
 mod topics;
 
@@ -17,7 +15,7 @@ fn run() -> usize {
     #[cfg(not(feature = "topics-only"))]
     let done = client::run();
     #[cfg(feature = "dps")]
-    let done = done + registration::run();
+    let done = done + size_dps::run();
     done
 }
 
