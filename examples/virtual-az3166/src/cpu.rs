@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use unicorn_engine::unicorn_const::{Arch, HookType, Mode, Prot, uc_error};
 use unicorn_engine::{ArmCpuModel, Context, RegisterARM, Unicorn};
 
-use crate::blocks::{Blocks, FLASH, FLASH_SIZE, send_event_instructions};
+use crate::blocks::{Blocks, FLASH, FLASH_SIZE, send_event_instructions, unmasking_instructions};
 use crate::chip::{Chip, ResetCause};
 use crate::state::{PRIVATE, Pace, State};
 use crate::system::{System, exception};
@@ -343,6 +343,10 @@ fn add_hooks(unicorn: &mut Unicorn<'static, State>) -> Result<(), uc_error> {
     let events: Vec<u64> = send_event_instructions(&unicorn.get_data().flash).collect();
     for address in events {
         unicorn.add_code_hook(address, address, |unicorn, _, _| unicorn.get_data_mut().event = true)?;
+    }
+    let unmasking: Vec<u64> = unmasking_instructions(&unicorn.get_data().flash).collect();
+    for address in unmasking {
+        unicorn.add_code_hook(address, address, |unicorn, _, _| unicorn.get_data_mut().unmasked())?;
     }
     Ok(())
 }

@@ -96,6 +96,13 @@ impl State {
         }
     }
 
+    /// Interrupts are let through: one that waits is taken at once.
+    pub(crate) fn unmasked(&mut self) {
+        if self.system.pending(self.chip.lines()).is_some() {
+            self.limit = self.limit.min(self.now);
+        }
+    }
+
     pub(crate) fn next_event(&self) -> Option<Cycles> {
         [self.chip.next_event(), self.system.next_event()].into_iter().flatten().min()
     }

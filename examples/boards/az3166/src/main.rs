@@ -85,8 +85,9 @@ async fn main(spawner: Spawner) {
     let mut bus: Bus = BlockingAsync::new(I2c::new_blocking(chip.I2C1, chip.PB8, chip.PB9, config));
     seed(&mut bus, chip.RNG, &mut console).await;
 
-    // Room for all that a connection's window lets the other side send while this side computes.
-    static LINE: ConstStaticCell<([u8; 256], [u8; 8192])> = ConstStaticCell::new(([0; 256], [0; 8192]));
+    // Room for a whole packet on its way out, and for all that a connection's window lets the other side send while this
+    // side computes.
+    static LINE: ConstStaticCell<([u8; 4096], [u8; 8192])> = ConstStaticCell::new(([0; 4096], [0; 8192]));
     let (tx, rx) = LINE.take();
     let line = BufferedUart::new(
         chip.USART1,

@@ -4,6 +4,7 @@
 //! `tools/firmware az3166`.
 
 mod brown_out;
+mod cloud;
 mod console;
 mod device;
 mod faults;
