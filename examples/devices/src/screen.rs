@@ -1,5 +1,7 @@
 //! Reads the text on the display: what the user sees, not what the application meant to show.
 
+use std::sync::LazyLock;
+
 use embedded_graphics::geometry::OriginDimensions;
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::pixelcolor::BinaryColor;
@@ -19,15 +21,18 @@ const HEIGHT: usize = 16;
 /// A cell of one character: bits of each of its lines.
 type Cell = [u8; HEIGHT];
 
+/// Every printable ASCII character as the font draws it.
+static GLYPHS: LazyLock<Vec<(char, Cell)>> =
+    LazyLock::new(|| (' '..='~').map(|c| (c, Glyph::of(c).0)).collect());
+
 /// The rows of text that the picture shows; a cell that shows no character of the font reads as `\u{fffd}`.
 #[must_use]
 pub fn read(picture: &Picture) -> [String; ROWS] {
-    let glyphs: Vec<(char, Cell)> = (' '..='~').map(|c| (c, Glyph::of(c).0)).collect();
     std::array::from_fn(|row| {
         let text: String = (0..COLUMNS)
             .map(|column| {
                 let cell = cell(picture, column, row);
-                glyphs.iter().find(|(_, glyph)| *glyph == cell).map_or('\u{fffd}', |(c, _)| *c)
+                GLYPHS.iter().find(|(_, glyph)| *glyph == cell).map_or('\u{fffd}', |(c, _)| *c)
             })
             .collect();
         text.trim_end().to_owned()
@@ -82,6 +87,14 @@ impl DrawTarget for Glyph {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_character_is_told_from_every_other() {
+        let mut glyphs: Vec<_> = GLYPHS.iter().map(|(_, glyph)| *glyph).collect();
+        glyphs.sort_unstable();
+        glyphs.dedup();
+        assert_eq!(glyphs.len(), 95);
+    }
 
     #[test]
     fn text_is_read_back_from_pixels() {
