@@ -13,4 +13,6 @@ mod driver;
 mod vault;
 
 pub use driver::*;
-pub use vault::{Protection, Vault};
+pub use vault::Vault;
+
+pub use crate::channel::Protection;

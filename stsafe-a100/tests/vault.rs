@@ -297,6 +297,37 @@ fn pairing_adopts_and_seals() {
 }
 
 #[test]
+fn a_vault_that_gets_its_session_later_pairs_and_seals() {
+    let chip = with_legacy_text();
+    let mut vault = AnyVault::open(&chip, false).unwrap();
+    vault.set(Setting::DpsIdScope, b"0ne00000000").unwrap();
+    assert_eq!(vault.pair(&keys()), Ok(true));
+    assert_eq!(vault.set(Setting::DpsIdScope, b"x"), Err(VaultError::Sealed(Setting::DpsIdScope)));
+    vault.open_session(keys());
+    assert_eq!(vault.read(Setting::Uds), Err(VaultError::NotSealed(Setting::Uds)), "not until adopted");
+    vault.adopt().unwrap();
+    for (setting, _, text) in LEGACY {
+        assert_eq!(
+            sealed(&chip).read(setting),
+            Ok(Some(legacy_value(setting, text))),
+            "for the typed one, too"
+        );
+        assert!(!contains(&chip, &legacy_value(setting, text)[..6]));
+    }
+    vault.close().echo(b"plain again").unwrap();
+}
+
+/// A chip that says it has no keys does not get any over a session: they would travel in clear.
+#[test]
+fn no_keys_are_given_away_in_a_session() {
+    let chip = az3166();
+    let mut vault = AnyVault::open(&chip, false).unwrap();
+    vault.open_session(keys());
+    assert_eq!(vault.pair(&keys()), Ok(false));
+    assert_eq!(chip.host_counter(), None, "it has no keys still");
+}
+
+#[test]
 fn a_plain_copy_cannot_be_slipped_into_a_sealed_vault() {
     let chip = az3166();
     let attacker = {

@@ -195,7 +195,7 @@ fn failures_are_told_in_words() {
     assert!(matches!(answer, Some(Answer::Failed("the secure chip does not answer"))));
     device.chip.reset();
     assert!(block_on(store.get(Kept::Uds, &mut [0; 32])).unwrap().is_some());
-    assert!(store.release().is_some());
+    assert!(block_on(store.release().echo(b"there")).is_ok());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The host session: C-MAC on every command in scope, R-MAC on its response, encryption where the A100 fixes it.
 
-use super::{Channel, Fault, HostChannel, open_plain, sealed};
+use super::{Channel, Fault, HostChannel, Protection, open_plain, sealed};
 use crate::command::Code;
 use crate::crypto::{HostCrypto, SoftCrypto};
 use crate::error::{CryptoError, InputError, ProtocolError};
@@ -219,6 +219,12 @@ impl<C: HostCrypto> Channel for Host<C> {
         }
         let data = frame.get_mut(3..3 + len).ok_or(CryptoError::Padding)?;
         Ok(decrypt(&mut self.crypto, &self.keys, n, Direction::Response, data)?)
+    }
+}
+
+impl<C: HostCrypto> Protection for Host<C> {
+    fn is_sealed(&self) -> bool {
+        true
     }
 }
 

@@ -1,12 +1,15 @@
 //! What lies between a command's data field and its frame: nothing, or the host session's MACs and encryption.
 //!
-//! The driver is generic over its channel; [`Plain`], [`Host`] and (with signature sessions) `Signed` are the states it can be in.
+//! The driver is generic over its channel; [`Plain`], [`Host`], [`MaybeHost`] and (with signature sessions) `Signed` are the states
+//! it can be in.
 
 mod host;
+mod maybe;
 #[cfg(feature = "signature-session")]
 mod signed;
 
 pub use host::{CounterPolicy, Host, HostOptions, LastCommand, Scope};
+pub use maybe::MaybeHost;
 #[cfg(feature = "signature-session")]
 pub use signed::{SessionDigest, Signed};
 
@@ -118,6 +121,12 @@ pub trait HostChannel: Channel {
     fn set_scope(&mut self, scope: Scope);
 }
 
+/// The states of a driver a vault works in: plain, and with a host session. Only this crate implements it.
+pub trait Protection: Channel {
+    /// Whether there is a host session, so that values are stored as envelopes.
+    fn is_sealed(&self) -> bool;
+}
+
 mod sealed {
     /// Keeps [`super::Channel`] in this crate.
     pub trait Sealed {}
@@ -154,6 +163,12 @@ impl Channel for Plain {
 
     fn open(&mut self, (): (), _: Code, frame: &mut [u8], crc: CrcMode) -> Result<usize, Fault> {
         open_plain(frame, crc)
+    }
+}
+
+impl Protection for Plain {
+    fn is_sealed(&self) -> bool {
+        false
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::{DelayNs, I2c, front};
 use super::Stsafe;
 use super::commands::{copy, unexpected_length};
-use crate::channel::{Host, HostChannel, HostOptions, LastCommand, Plain, Scope};
+use crate::channel::{Channel, Host, HostChannel, HostOptions, LastCommand, MaybeHost, Plain, Scope};
 use crate::command::{Command, ENVELOPE_OVERHEAD};
 use crate::crypto::{HostCrypto, SoftCrypto};
 use crate::curve::PublicKey;
@@ -28,6 +28,12 @@ impl<I2C, D> Stsafe<I2C, D, Plain> {
     ) -> Stsafe<I2C, D, Host<C>> {
         self.map(|Plain| Host::new(keys, crypto, options))
     }
+
+    /// Opens a host session as [`Self::host_session`] does if there are keys, and goes on without one if not: a single
+    /// type for both.
+    pub fn host_session_if(self, keys: Option<HostKeys>) -> Stsafe<I2C, D, MaybeHost> {
+        self.map(|Plain| MaybeHost(keys.map(|keys| Host::new(keys, SoftCrypto, HostOptions::default()))))
+    }
 }
 
 impl<I2C, D, C: HostCrypto> Stsafe<I2C, D, Host<C>> {
@@ -39,6 +45,13 @@ impl<I2C, D, C: HostCrypto> Stsafe<I2C, D, Host<C>> {
     /// The counter the next command will take; `None` if the chip must be asked first.
     pub fn counter(&self) -> Option<Counter> {
         self.channel.counter()
+    }
+}
+
+impl<I2C, D, C: HostCrypto> Stsafe<I2C, D, MaybeHost<C>> {
+    /// Ends the host session, if there is one; its keys are wiped.
+    pub fn close(self) -> Stsafe<I2C, D, Plain> {
+        self.map(|_| Plain)
     }
 }
 
@@ -76,10 +89,7 @@ impl<I2C: I2c, D: DelayNs, S: HostChannel> Stsafe<I2C, D, S> {
         data: &[u8],
         envelope: &mut [u8],
     ) -> Result<usize, Error<I2C::Error>> {
-        let len = data.len() + ENVELOPE_OVERHEAD;
-        let out = window(envelope, len)?;
-        self.run(Command::WrapLocalEnvelope { slot, data }, |envelope| copy(envelope, out)).await?;
-        Ok(len)
+        self.wrap_envelope(slot, data, envelope).await
     }
 
     /// Decrypts an envelope with the local envelope key in `slot` and gives the content's length, 8 bytes less. The
@@ -94,10 +104,7 @@ impl<I2C: I2c, D: DelayNs, S: HostChannel> Stsafe<I2C, D, S> {
         envelope: &[u8],
         data: &mut [u8],
     ) -> Result<usize, Error<I2C::Error>> {
-        let len = envelope.len().saturating_sub(ENVELOPE_OVERHEAD);
-        let out = window(data, len)?;
-        self.run(Command::UnwrapLocalEnvelope { slot, envelope }, |data| copy(data, out)).await?;
-        Ok(len)
+        self.unwrap_envelope(slot, envelope, data).await
     }
 
     /// Computes the ECDH secret of the key in `slot` and the peer's key. It travels encrypted.
@@ -118,6 +125,34 @@ impl<I2C: I2c, D: DelayNs, S: HostChannel> Stsafe<I2C, D, S> {
             Ok(SharedSecret::new(secret))
         })
         .await
+    }
+}
+
+/// What needs a host session, for those who know that there is one.
+#[front]
+impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
+    pub(crate) async fn wrap_envelope(
+        &mut self,
+        slot: u8,
+        data: &[u8],
+        envelope: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>> {
+        let len = data.len() + ENVELOPE_OVERHEAD;
+        let out = window(envelope, len)?;
+        self.run(Command::WrapLocalEnvelope { slot, data }, |envelope| copy(envelope, out)).await?;
+        Ok(len)
+    }
+
+    pub(crate) async fn unwrap_envelope(
+        &mut self,
+        slot: u8,
+        envelope: &[u8],
+        data: &mut [u8],
+    ) -> Result<usize, Error<I2C::Error>> {
+        let len = envelope.len().saturating_sub(ENVELOPE_OVERHEAD);
+        let out = window(data, len)?;
+        self.run(Command::UnwrapLocalEnvelope { slot, envelope }, |data| copy(data, out)).await?;
+        Ok(len)
     }
 }
 

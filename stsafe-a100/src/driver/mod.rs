@@ -70,6 +70,16 @@ impl<I2C, D, S> Stsafe<I2C, D, S> {
         self.port.release()
     }
 
+    /// The state of the connection.
+    pub(crate) fn channel(&self) -> &S {
+        &self.channel
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn channel_mut(&mut self) -> &mut S {
+        &mut self.channel
+    }
+
     /// The same chip in another state.
     fn map<T>(self, state: impl FnOnce(S) -> T) -> Stsafe<I2C, D, T> {
         Stsafe { port: self.port, channel: state(self.channel) }

@@ -18,12 +18,17 @@ impl<I2C: I2c, D: DelayNs> Stsafe<I2C, D, Plain> {
     /// # Errors
     /// Every [`Error`] of an exchange.
     pub async fn put_host_keys(&mut self, keys: &HostKeys, _: Irreversible) -> Result<(), Error<I2C::Error>> {
-        self.order(Command::PutAttribute(Attribute::host_keys(keys))).await
+        self.order_host_keys(keys).await
     }
 }
 
 #[front]
 impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
+    /// [`Stsafe::put_host_keys`], for those who know that there is no host session.
+    pub(crate) async fn order_host_keys(&mut self, keys: &HostKeys) -> Result<(), Error<I2C::Error>> {
+        self.order(Command::PutAttribute(Attribute::host_keys(keys))).await
+    }
+
     /// Sets the life-cycle state, and locks it if so said.
     ///
     /// # Errors

@@ -5,11 +5,11 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::driver::Stsafe;
 use super::{DelayNs, I2c, front};
-use crate::channel::{Channel, Host, Plain};
+use crate::channel::{Host, HostOptions, MaybeHost, Plain, Protection};
 use crate::codec::len16;
 use crate::command::{ENVELOPE_OVERHEAD, EnvelopeKeyKind};
-use crate::crypto::{HostCrypto, SoftCrypto};
-use crate::error::{CryptoError, Error};
+use crate::crypto::SoftCrypto;
+use crate::error::Error;
 use crate::irreversible::Irreversible;
 use crate::mac::HostKeys;
 use crate::response::HostKeySlot;
@@ -20,76 +20,6 @@ use crate::vault::{Entry, Layout, LegacyPlace, Place, Setting, Stored, UDS_LEN, 
 
 /// The slot of the local envelope key, the one the original uses.
 const ENVELOPE_SLOT: u8 = 0;
-
-/// The states of a driver a vault works in: plain, and with a host session. Only this crate implements it.
-#[front]
-#[allow(async_fn_in_trait)] // nobody else implements it, and nobody boxes its futures
-pub trait Protection: Channel + Sized {
-    /// Whether values are stored as envelopes.
-    const SEALED: bool;
-
-    /// Makes an envelope.
-    ///
-    /// # Errors
-    /// Those of the driver.
-    async fn wrap<I2C: I2c, D: DelayNs>(
-        chip: &mut Stsafe<I2C, D, Self>,
-        data: &[u8],
-        envelope: &mut [u8],
-    ) -> Result<usize, Error<I2C::Error>>;
-
-    /// Opens an envelope.
-    ///
-    /// # Errors
-    /// Those of the driver.
-    async fn unwrap<I2C: I2c, D: DelayNs>(
-        chip: &mut Stsafe<I2C, D, Self>,
-        envelope: &[u8],
-        data: &mut [u8],
-    ) -> Result<usize, Error<I2C::Error>>;
-}
-
-#[front]
-impl Protection for Plain {
-    const SEALED: bool = false;
-
-    async fn wrap<I2C: I2c, D: DelayNs>(
-        _: &mut Stsafe<I2C, D>,
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<usize, Error<I2C::Error>> {
-        Err(CryptoError::NoHostKeys.into())
-    }
-
-    async fn unwrap<I2C: I2c, D: DelayNs>(
-        _: &mut Stsafe<I2C, D>,
-        _: &[u8],
-        _: &mut [u8],
-    ) -> Result<usize, Error<I2C::Error>> {
-        Err(CryptoError::NoHostKeys.into())
-    }
-}
-
-#[front]
-impl<C: HostCrypto> Protection for Host<C> {
-    const SEALED: bool = true;
-
-    async fn wrap<I2C: I2c, D: DelayNs>(
-        chip: &mut Stsafe<I2C, D, Self>,
-        data: &[u8],
-        envelope: &mut [u8],
-    ) -> Result<usize, Error<I2C::Error>> {
-        chip.wrap(ENVELOPE_SLOT, data, envelope).await
-    }
-
-    async fn unwrap<I2C: I2c, D: DelayNs>(
-        chip: &mut Stsafe<I2C, D, Self>,
-        envelope: &[u8],
-        data: &mut [u8],
-    ) -> Result<usize, Error<I2C::Error>> {
-        chip.unwrap(ENVELOPE_SLOT, envelope, data).await
-    }
-}
 
 /// Where a value was found; the value itself is in the buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,7 +104,8 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         mut chip: Stsafe<I2C, D, S>,
         layout: &'l Layout,
     ) -> Result<Self, VaultError<I2C::Error>> {
-        layout.check(&chip.partition().await?, S::SEALED)?;
+        let sealed = chip.channel().is_sealed();
+        layout.check(&chip.partition().await?, sealed)?;
         let paired = chip.host_key_slot().await? != HostKeySlot::Empty;
         Ok(Self::over(chip, layout, paired))
     }
@@ -290,6 +221,16 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         Ok(())
     }
 
+    /// Whether values are stored as envelopes.
+    fn is_sealed(&self) -> bool {
+        self.chip.channel().is_sealed()
+    }
+
+    /// The form values have in a vault in this state.
+    fn own_form(&self) -> Form {
+        if self.is_sealed() { Form::Sealed } else { Form::Plain }
+    }
+
     fn entry(&self, setting: Setting) -> Result<&'l Entry, VaultError<I2C::Error>> {
         // `open` has checked that every setting has one.
         self.layout.entry(setting).ok_or(VaultError::Value(setting))
@@ -301,7 +242,9 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
     async fn find_acceptable(&mut self, setting: Setting) -> Result<Found, VaultError<I2C::Error>> {
         let found = self.find(setting).await?;
         match found {
-            Found::Copy(Header { form: Form::Plain, .. }) if S::SEALED => Err(VaultError::NotSealed(setting)),
+            Found::Copy(Header { form: Form::Plain, .. }) if self.is_sealed() => {
+                Err(VaultError::NotSealed(setting))
+            }
             found => Ok(found),
         }
     }
@@ -359,7 +302,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
                 let value = self.value.get_mut(value).unwrap_or_default();
                 self.chip.read(place.zone, body_offset(place, 0), value).await?;
             }
-            Form::Sealed if !S::SEALED => return Err(VaultError::Sealed(header.setting)),
+            Form::Sealed if !self.is_sealed() => return Err(VaultError::Sealed(header.setting)),
             Form::Sealed => {
                 for (start, offset, len) in pieces(text_len(header.len.into())) {
                     let at = Place { zone: place.zone, offset: body_offset(place, offset) };
@@ -388,7 +331,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
             other => other?,
         }
         let text = self.value.get_mut(start..start + len).unwrap_or_default();
-        match S::unwrap(&mut self.chip, envelope, text).await {
+        match self.chip.unwrap_envelope(ENVELOPE_SLOT, envelope, text).await {
             Ok(_) => Ok(true),
             // The chip itself says no. Anything else may be an accident on the way.
             Err(Error::Device(status)) if !status.is_frame_refused() => Ok(false),
@@ -410,10 +353,10 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         if blank {
             return Ok(Found::Nothing);
         }
-        if self.paired && !S::SEALED {
+        if self.paired && !self.is_sealed() {
             return Err(VaultError::Sealed(setting));
         }
-        if S::SEALED {
+        if self.is_sealed() {
             for (start, offset, len) in legacy::envelopes(setting, usable) {
                 let at = Place { zone: place.zone, offset: len16(offset) };
                 if !self.open_envelope(at, PREFIX_LEN + start, len).await? {
@@ -441,7 +384,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         let old = found.and_then(Found::len);
         let same = old.is_some_and(|len| self.value.get(PREFIX_LEN..PREFIX_LEN + len) == Some(value));
         if let (true, Some(Found::Copy(header))) = (same, found)
-            && (header.form == Form::Sealed) == S::SEALED
+            && (header.form == Form::Sealed) == self.is_sealed()
         {
             self.settle(setting).await?;
             return Ok(Stored::Unchanged);
@@ -449,7 +392,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         if let Some(place) = self.value.get_mut(PREFIX_LEN..PREFIX_LEN + value.len()) {
             place.copy_from_slice(value);
         }
-        self.store(setting, own_form::<S>(), value.len()).await?;
+        self.store(setting, self.own_form(), value.len()).await?;
         Ok(match (found, old) {
             _ if same => Stored::Unchanged,
             (Some(_), None) => Stored::New,
@@ -482,18 +425,18 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         if !is_uds(uds) {
             return Err(VaultError::Value(setting));
         }
-        self.store(setting, own_form::<S>(), UDS_LEN).await?;
+        self.store(setting, self.own_form(), UDS_LEN).await?;
         Ok(if exists { Stored::Replaced } else { Stored::New })
     }
 
     async fn adopt_value(&mut self, setting: Setting) -> Result<(), VaultError<I2C::Error>> {
         match self.find(setting).await? {
             Found::Nothing => Ok(()),
-            Found::Copy(Header { form: Form::Plain, len, .. }) if S::SEALED => {
+            Found::Copy(Header { form: Form::Plain, len, .. }) if self.is_sealed() => {
                 self.store(setting, Form::Sealed, len.into()).await
             }
             Found::Copy(_) => self.settle(setting).await,
-            Found::Legacy { len } => self.store(setting, own_form::<S>(), len).await,
+            Found::Legacy { len } => self.store(setting, self.own_form(), len).await,
         }
     }
 
@@ -506,7 +449,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
     ) -> Result<(), VaultError<I2C::Error>> {
         let entry = self.entry(setting)?;
         let layout = self.layout;
-        if self.paired && !S::SEALED {
+        if self.paired && !self.is_sealed() {
             return Err(VaultError::Sealed(setting));
         }
         let mut sequence = 0;
@@ -577,7 +520,7 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
                 self.value.get_mut(PREFIX_LEN + len..text_len).unwrap_or_default().fill(0);
                 for (start, offset, len) in pieces(text_len) {
                     let text = self.value.get(start..start + len).unwrap_or_default();
-                    let len = S::wrap(&mut self.chip, text, &mut *self.piece).await?;
+                    let len = self.chip.wrap_envelope(ENVELOPE_SLOT, text, &mut *self.piece).await?;
                     let envelope = self.piece.get(..len).unwrap_or_default();
                     self.chip.update(place.zone, body_offset(place, offset), envelope).await?;
                     crc.update(envelope);
@@ -627,6 +570,28 @@ impl<'l, I2C: I2c, D: DelayNs, S: Protection> Vault<'l, I2C, D, S> {
         }
     }
 
+    async fn pair_chip(
+        &mut self,
+        keys: &HostKeys,
+        token: Irreversible,
+    ) -> Result<bool, VaultError<I2C::Error>> {
+        // Keys never travel in a session with older ones, whatever the chip says of itself.
+        if self.is_sealed() {
+            return Ok(false);
+        }
+        self.paired = self.chip.host_key_slot().await? != HostKeySlot::Empty;
+        if self.paired {
+            return Ok(false);
+        }
+        self.adopt().await?;
+        if self.chip.envelope_keys().await?.key(ENVELOPE_SLOT).is_none() {
+            self.chip.generate_envelope_key(ENVELOPE_SLOT, EnvelopeKeyKind::Aes128, token).await?;
+        }
+        self.chip.order_host_keys(keys).await?;
+        self.paired = true;
+        Ok(true)
+    }
+
     /// Zeroes a part of a zone, where it is not zero yet.
     async fn zero(&mut self, zone: u8, offset: u16, len: usize) -> Result<(), Error<I2C::Error>> {
         for (step, len) in steps(len) {
@@ -659,18 +624,7 @@ impl<'l, I2C: I2c, D: DelayNs> Vault<'l, I2C, D> {
         keys: &HostKeys,
         token: Irreversible,
     ) -> Result<bool, VaultError<I2C::Error>> {
-        self.paired = self.chip.host_key_slot().await? != HostKeySlot::Empty;
-        if self.paired {
-            return Ok(false);
-        }
-        self.adopt().await?;
-        if self.chip.envelope_keys().await?.key(ENVELOPE_SLOT).is_none() {
-            let token = Irreversible::i_know_this_cannot_be_undone();
-            self.chip.generate_envelope_key(ENVELOPE_SLOT, EnvelopeKeyKind::Aes128, token).await?;
-        }
-        self.chip.put_host_keys(keys, token).await?;
-        self.paired = true;
-        Ok(true)
+        self.pair_chip(keys, token).await
     }
 
     /// The same vault with a host session. Nothing is sent.
@@ -680,9 +634,29 @@ impl<'l, I2C: I2c, D: DelayNs> Vault<'l, I2C, D> {
     }
 }
 
-/// The form values have in a vault in this state.
-fn own_form<S: Protection>() -> Form {
-    if S::SEALED { Form::Sealed } else { Form::Plain }
+#[front]
+impl<I2C: I2c, D: DelayNs> Vault<'_, I2C, D, MaybeHost> {
+    /// As [`Vault::pair`] of a plain vault. In a host session nothing is done, and the answer is `false`.
+    ///
+    /// # Errors
+    /// Those of [`Self::adopt`]; [`VaultError::Chip`].
+    pub async fn pair(
+        &mut self,
+        keys: &HostKeys,
+        token: Irreversible,
+    ) -> Result<bool, VaultError<I2C::Error>> {
+        self.pair_chip(keys, token).await
+    }
+
+    /// Opens a host session, in place of the one there may be. Nothing is sent.
+    pub fn open_session(&mut self, keys: HostKeys) {
+        self.chip.channel_mut().0 = Some(Host::new(keys, SoftCrypto, HostOptions::default()));
+    }
+
+    /// Whether there is a host session.
+    pub fn has_session(&self) -> bool {
+        self.is_sealed()
+    }
 }
 
 /// Where byte `offset` of a copy's body lies in its zone. Within 16 bits: the layout was checked.

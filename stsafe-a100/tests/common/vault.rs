@@ -3,7 +3,7 @@
 
 use stsafe_a100::Irreversible;
 use stsafe_a100::blocking::{Stsafe, Vault};
-use stsafe_a100::channel::Host;
+use stsafe_a100::channel::{Host, MaybeHost};
 use stsafe_a100::mac::HostKeys;
 use stsafe_a100::sim::{BusError, Profile, VirtualBus, VirtualChip, VirtualDelay, ZoneProfile};
 use stsafe_a100::vault::{Layout, Setting, VaultError};
@@ -115,51 +115,50 @@ impl Read for SealedVault {
 }
 
 /// A vault in either state.
-pub enum AnyVault {
-    Plain(PlainVault),
-    Sealed(SealedVault),
-}
-
-/// The same call on either.
-macro_rules! either {
-    ($vault:expr, $inner:ident => $call:expr) => {
-        match $vault {
-            AnyVault::Plain($inner) => $call,
-            AnyVault::Sealed($inner) => $call,
-        }
-    };
-}
+pub struct AnyVault(Vault<'static, VirtualBus, VirtualDelay, MaybeHost>);
 
 impl AnyVault {
     pub fn open(chip: &VirtualChip, seal: bool) -> Outcome<Self> {
-        Ok(if seal {
-            Self::Sealed(Vault::open(driver(chip).host_session(keys()), &Layout::AZ3166)?)
-        } else {
-            Self::Plain(Vault::open(driver(chip), &Layout::AZ3166)?)
-        })
+        let driver = driver(chip).host_session_if(seal.then(keys));
+        Vault::open(driver, &Layout::AZ3166).map(Self)
     }
 
     pub fn read(&mut self, setting: Setting) -> Outcome<Option<Vec<u8>>> {
-        either!(self, vault => Read::read(vault, setting))
+        let mut out = vec![0; setting.max_len()];
+        Ok(self.0.get(setting, &mut out)?.map(|len| out[..len].to_vec()))
     }
 
     pub fn set(&mut self, setting: Setting, value: &[u8]) -> Outcome<()> {
-        either!(self, vault => vault.set(setting, value).map(|_| ()))
+        self.0.set(setting, value).map(|_| ())
     }
 
     pub fn remove(&mut self, setting: Setting) -> Outcome<()> {
-        either!(self, vault => vault.remove(setting))
+        self.0.remove(setting)
     }
 
     pub fn generate_uds(&mut self) -> Outcome<()> {
-        either!(self, vault => vault.generate_uds(true).map(|_| ()))
+        self.0.generate_uds(true).map(|_| ())
     }
 
     pub fn adopt(&mut self) -> Outcome<()> {
-        either!(self, vault => vault.adopt())
+        self.0.adopt()
     }
 
     pub fn repair(&mut self) -> Outcome<()> {
-        either!(self, vault => vault.repair())
+        self.0.repair()
+    }
+
+    pub fn pair(&mut self, keys: &HostKeys) -> Outcome<bool> {
+        self.0.pair(keys, Irreversible::i_know_this_cannot_be_undone())
+    }
+
+    pub fn open_session(&mut self, keys: HostKeys) {
+        assert!(!self.0.has_session());
+        self.0.open_session(keys);
+        assert!(self.0.has_session());
+    }
+
+    pub fn close(self) -> Stsafe<VirtualBus, VirtualDelay> {
+        self.0.release().close()
     }
 }

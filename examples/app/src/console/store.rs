@@ -4,7 +4,7 @@ use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use stsafe_a100::Irreversible;
 use stsafe_a100::asynch::{Stsafe, Vault};
-use stsafe_a100::channel::Host;
+use stsafe_a100::channel::MaybeHost;
 use stsafe_a100::error::Error;
 use stsafe_a100::mac::HostKeys;
 use stsafe_a100::pairing::level1_keys;
@@ -41,24 +41,7 @@ use super::{Answer, Request, SecureLevel, Setting, Settings};
 /// ```
 #[derive(Debug)]
 pub struct SettingStore<I2C, D> {
-    /// Taken out only while the chip is being paired.
-    state: Option<State<I2C, D>>,
-}
-
-#[derive(Debug)]
-enum State<I2C, D> {
-    Plain(Vault<'static, I2C, D>),
-    Sealed(Vault<'static, I2C, D, Host>),
-}
-
-/// The same call on a vault in either state.
-macro_rules! either {
-    ($state:expr, $vault:ident => $call:expr) => {
-        match $state {
-            State::Plain($vault) => $call,
-            State::Sealed($vault) => $call,
-        }
-    };
+    vault: Vault<'static, I2C, D, MaybeHost>,
 }
 
 /// Room for the values `show` prints, about 830 bytes, wiped when dropped.
@@ -106,11 +89,8 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
     /// [`VaultError`]; [`CryptoError::NoHostKeys`](stsafe_a100::error::CryptoError::NoHostKeys) in it if the device has
     /// keys and the chip has none.
     pub async fn open(chip: Stsafe<I2C, D>, keys: Option<HostKeys>) -> Result<Self, VaultError<I2C::Error>> {
-        let state = match keys {
-            None => State::Plain(Vault::open(chip, &Layout::AZ3166).await?),
-            Some(keys) => State::Sealed(Vault::open(chip.host_session(keys), &Layout::AZ3166).await?),
-        };
-        Ok(Self { state: Some(state) })
+        let vault = Vault::open(chip.host_session_if(keys), &Layout::AZ3166).await?;
+        Ok(Self { vault })
     }
 
     /// As [`Self::open`], for the console, where somebody stands beside the device: the keys of a pairing that was
@@ -131,10 +111,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
     /// # Errors
     /// [`VaultError`].
     pub async fn uds(&mut self) -> Result<Option<Zeroizing<[u8; UDS_LEN]>>, VaultError<I2C::Error>> {
-        match &mut self.state {
-            None => Ok(None),
-            Some(state) => either!(state, vault => vault.uds().await),
-        }
+        self.vault.uds().await
     }
 
     /// Reads a setting into `out`.
@@ -146,18 +123,14 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         setting: Kept,
         out: &'o mut [u8],
     ) -> Result<Option<&'o [u8]>, VaultError<I2C::Error>> {
-        let Some(state) = &mut self.state else { return Ok(None) };
-        let len = either!(state, vault => vault.get(setting, out).await)?;
+        let len = self.vault.get(setting, out).await?;
         Ok(len.and_then(|len| out.get(..len)))
     }
 
-    /// Gives the chip back; `None` if pairing it was interrupted by dropping its future.
+    /// Gives the chip back.
     #[must_use]
-    pub fn release(self) -> Option<Stsafe<I2C, D>> {
-        self.state.map(|state| match state {
-            State::Plain(vault) => vault.release(),
-            State::Sealed(vault) => vault.release().close(),
-        })
+    pub fn release(self) -> Stsafe<I2C, D> {
+        self.vault.release().close()
     }
 
     /// Carries out a request that concerns the stored settings. `None` for the others, which are the board's: versions,
@@ -176,10 +149,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
             Request::Versions | Request::Reboot | Request::Scan | Request::Certificate => return None,
             Request::Store(setting, value) => self.set(kept(setting), value).await.map(|_| Answer::Done),
             Request::StoreUds(uds) => self.set(Kept::Uds, uds).await.map(identity),
-            Request::GenerateUds { replace } => match &mut self.state {
-                None => Ok(Answer::Failed(INTERRUPTED)),
-                Some(state) => either!(state, vault => vault.generate_uds(replace).await).map(identity),
-            },
+            Request::GenerateUds { replace } => self.vault.generate_uds(replace).await.map(identity),
             Request::EnableSecure(level) => self.enable_secure(level, keep).await,
             Request::Show => self.show(shown).await.map(Answer::Settings),
         };
@@ -187,13 +157,12 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
     }
 
     async fn set(&mut self, setting: Kept, value: &[u8]) -> Result<Stored, VaultError<I2C::Error>> {
-        let state = self.state.as_mut().ok_or(VaultError::Value(setting))?;
         // An empty value is a cleared one.
         if value.is_empty() {
-            either!(state, vault => vault.remove(setting).await)?;
+            self.vault.remove(setting).await?;
             return Ok(Stored::Replaced);
         }
-        either!(state, vault => vault.set(setting, value).await)
+        self.vault.set(setting, value).await
     }
 
     async fn enable_secure(
@@ -201,15 +170,12 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         level: SecureLevel<'_>,
         keep: impl FnOnce(&HostKeys) -> bool,
     ) -> Result<Answer<'static>, VaultError<I2C::Error>> {
-        let vault = match &mut self.state {
-            None => return Ok(Answer::Failed(INTERRUPTED)),
-            Some(State::Sealed(vault)) => {
-                // Ends what an interruption may have left plain.
-                vault.adopt().await?;
-                return Ok(Answer::Exists);
-            }
-            Some(State::Plain(vault)) => vault,
-        };
+        let vault = &mut self.vault;
+        if vault.has_session() {
+            // Ends what an interruption may have left plain.
+            vault.adopt().await?;
+            return Ok(Answer::Exists);
+        }
         if vault.is_paired() {
             return Ok(Answer::Failed("the secure chip is paired with other keys"));
         }
@@ -230,20 +196,15 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         if !vault.pair(&keys, Irreversible::i_know_this_cannot_be_undone()).await? {
             return Ok(Answer::Failed("the secure chip is paired with other keys"));
         }
-        if let Some(State::Plain(vault)) = self.state.take() {
-            let mut vault = vault.into_sealed(keys);
-            let sealed = vault.adopt().await;
-            self.state = Some(State::Sealed(vault));
-            sealed?;
-        }
+        vault.open_session(keys);
+        vault.adopt().await?;
         Ok(Answer::Done)
     }
 
     async fn show<'s>(&mut self, shown: &'s mut Shown) -> Result<Settings<'s>, VaultError<I2C::Error>> {
-        let Some(state) = &mut self.state else { return Ok(Settings::default()) };
-        let secure_channel = matches!(state, State::Sealed(_));
-        let wifi_password = either!(state, vault => vault.contains(Kept::WifiPassword).await)?;
-        let uds = either!(state, vault => vault.contains(Kept::Uds).await)?;
+        let secure_channel = self.vault.has_session();
+        let wifi_password = self.vault.contains(Kept::WifiPassword).await?;
+        let uds = self.vault.contains(Kept::Uds).await?;
         let Shown { wifi_ssid, connection, dps_endpoint, dps_id_scope, registration_id } = shown;
         Ok(Settings {
             wifi_ssid: self.get(Kept::WifiSsid, wifi_ssid).await?,
@@ -257,8 +218,6 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         })
     }
 }
-
-const INTERRUPTED: &str = "an earlier command was interrupted, restart the device";
 
 /// The vault's name for the console's setting.
 fn kept(setting: Setting) -> Kept {

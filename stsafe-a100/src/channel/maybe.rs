@@ -1,0 +1,76 @@
+//! A host session or none, decided while the program runs: one driver, compiled once, serves both.
+
+use super::host::HostPending;
+use super::{Channel, Fault, Host, Plain, Protection, sealed};
+use crate::command::Code;
+use crate::crypto::{HostCrypto, SoftCrypto};
+use crate::error::CryptoError;
+use crate::frame::CrcMode;
+use crate::response::HostKeySlot;
+use crate::zone::MAX_UPDATE_MACED;
+
+/// A host session, or none yet. Its keys are wiped when it ends.
+///
+/// For firmware that learns only at start-up whether its chip is paired. What a host session alone can do (wrap, unwrap,
+/// establish a key) is not offered in this state; a vault uses it where it has keys.
+#[derive(Debug)]
+pub struct MaybeHost<C: HostCrypto = SoftCrypto>(pub(crate) Option<Host<C>>);
+
+impl<C: HostCrypto> sealed::Sealed for MaybeHost<C> {}
+
+impl<C: HostCrypto> Channel for MaybeHost<C> {
+    /// `None` for a command without MACs.
+    type Pending = Option<HostPending<C>>;
+
+    const MAX_UPDATE: usize = MAX_UPDATE_MACED;
+
+    fn wants_counter(&self, code: Code) -> bool {
+        self.0.as_ref().is_some_and(|host| host.wants_counter(code))
+    }
+
+    fn set_counter(&mut self, slot: HostKeySlot) -> Result<(), CryptoError> {
+        self.0.as_mut().map_or(Ok(()), |host| host.set_counter(slot))
+    }
+
+    fn seal(
+        &mut self,
+        code: Code,
+        frame: &mut [u8],
+        len: usize,
+        crc: CrcMode,
+    ) -> Result<(usize, Self::Pending), Fault> {
+        match &mut self.0 {
+            Some(host) => host.seal(code, frame, len, crc),
+            None => Plain.seal(code, frame, len, crc).map(|(len, ())| (len, None)),
+        }
+    }
+
+    fn not_sent(&mut self, pending: Self::Pending) {
+        if let Some(host) = &mut self.0 {
+            host.not_sent(pending);
+        }
+    }
+
+    fn sent(&mut self, _: &[u8]) {}
+
+    fn received(&mut self, _: u8, _: &[u8]) {}
+
+    fn open(
+        &mut self,
+        pending: Self::Pending,
+        code: Code,
+        frame: &mut [u8],
+        crc: CrcMode,
+    ) -> Result<usize, Fault> {
+        match &mut self.0 {
+            Some(host) => host.open(pending, code, frame, crc),
+            None => Plain.open((), code, frame, crc),
+        }
+    }
+}
+
+impl<C: HostCrypto> Protection for MaybeHost<C> {
+    fn is_sealed(&self) -> bool {
+        self.0.is_some()
+    }
+}
