@@ -48,12 +48,14 @@ pub(crate) fn send_event_instructions(flash: &[u8]) -> impl Iterator<Item = u64>
     halves.filter(|(_, half)| half == &[0x40, 0xBF]).map(|(index, _)| u64::from(FLASH) + 2 * index as u64)
 }
 
-/// Addresses of the instructions that let interrupts through: `CPSIE i` and `MSR PRIMASK`. Some may be data.
+/// Addresses of the instructions that let interrupts through: `CPSIE`, and `MSR` to `PRIMASK`, `BASEPRI`, `BASEPRI_MAX` or
+/// `FAULTMASK`. Some may be data.
 pub(crate) fn unmasking_instructions(flash: &[u8]) -> impl Iterator<Item = u64> {
     let halves = flash.chunks_exact(2).zip(flash.chunks_exact(2).skip(1)).enumerate();
     halves
         .filter(|(_, (half, next))| {
-            *half == [0x62, 0xB6] || half[1] == 0xF3 && half[0] & 0xF0 == 0x80 && *next == [0x10, 0x88]
+            matches!(half, [0x61..=0x63, 0xB6])
+                || half[1] == 0xF3 && half[0] & 0xF0 == 0x80 && matches!(next, [0x10..=0x13, 0x88])
         })
         .map(|(index, _)| u64::from(FLASH) + 2 * index as u64)
 }
@@ -79,9 +81,9 @@ mod tests {
 
     #[test]
     fn what_unmasks_interrupts_is_found() {
-        let code = [0x62, 0xB6, 0, 0xBF, 0x84, 0xF3, 0x10, 0x88, 0x72, 0xB6];
+        let code = [0x62, 0xB6, 0, 0xBF, 0x84, 0xF3, 0x10, 0x88, 0x72, 0xB6, 0x81, 0xF3, 0x11, 0x88];
         let base = u64::from(FLASH);
-        assert_eq!(unmasking_instructions(&code).collect::<Vec<_>>(), [base, base + 4]);
+        assert_eq!(unmasking_instructions(&code).collect::<Vec<_>>(), [base, base + 4, base + 10]);
     }
 
     #[test]

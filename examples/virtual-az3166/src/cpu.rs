@@ -1,16 +1,16 @@
-//! The core: a Cortex-M4 in Unicorn, with the exceptions that Unicorn does not have.
-//!
-//! Unicorn executes; this module counts, stops it when something happens, and does what a Cortex-M4 does then: pushes
-//! eight words, runs the handler, goes back. Handlers are not interrupted by other handlers.
+//! The core: a Cortex-M4 in Unicorn, which executes; this module counts, and stops it when something happens. What a
+//! Cortex-M4 does then is in [`crate::exceptions`].
 
 use anyhow::{Context as _, Result, anyhow};
 use unicorn_engine::unicorn_const::{Arch, HookType, Mode, Prot, uc_error};
-use unicorn_engine::{ArmCpuModel, Context, RegisterARM, Unicorn};
+use unicorn_engine::{ArmCpuModel, RegisterARM, Unicorn};
 
 use crate::blocks::{Blocks, FLASH, FLASH_SIZE, send_event_instructions, unmasking_instructions};
 use crate::chip::{Chip, ResetCause};
+use crate::exceptions::is_return;
+use crate::not_simulated::NotSimulated;
 use crate::state::{PRIVATE, Pace, State};
-use crate::system::{System, exception};
+use crate::system::{Masks, System};
 use crate::time::Cycles;
 
 /// RAM.
@@ -23,24 +23,34 @@ const UNIQUE_ID: u32 = 0x1FFF_7A10;
 /// Peripherals, and the core's own.
 const MMIO: [(u32, u64); 4] =
     [(0x4000_0000, 0x8_0000), (0x5000_0000, 0x8_0000), (0xA000_0000, 0x2000), (PRIVATE, 0x10_0000)];
-/// A return address that ends a handler: back to thread mode, main stack.
-const EXCEPTION_RETURN: u32 = 0xFFFF_FFF9;
-/// What the program counter holds after a jump there.
-const RETURNED: u32 = EXCEPTION_RETURN & !1;
 /// How often a masked interrupt is looked at again.
 const MASKED_SLICE: Cycles = 2000;
 
+/// Where the program never gets to: running has no other end than what happens.
+const NOWHERE: u64 = 0xFFFF_FFFF;
+
+/// What the core waits for, asleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// `WFE`.
+    Event,
+    /// `WFI`.
+    Interrupt,
+}
+
 /// The core and everything it is connected to.
 pub(crate) struct Cpu {
-    unicorn: Unicorn<'static, State>,
-    /// What was interrupted, outermost first, and which exception was being handled then.
-    interrupted: Vec<(Context, u16)>,
-    pc: u32,
-    sleeping: bool,
-    /// A fault within the handler of a fault: the core does nothing more.
-    locked_up: bool,
-    /// What it was that locked it up, for messages.
-    last_fault: Option<String>,
+    pub(crate) unicorn: Unicorn<'static, State>,
+    pub(crate) pc: u32,
+    pub(crate) sleeping: Option<Wait>,
+    /// Why the core does nothing more, if so: a fault within the handler of a fault.
+    lockup: Option<String>,
+}
+
+/// Whether all of these bytes are RAM.
+pub(crate) fn is_ram(address: u32, len: usize) -> bool {
+    let offset = address.checked_sub(RAM).and_then(|offset| usize::try_from(offset).ok());
+    offset.and_then(|offset| offset.checked_add(len)).is_some_and(|end| end <= RAM_SIZE)
 }
 
 /// Unicorn has 64 bits for everything, this core has 32.
@@ -50,7 +60,7 @@ fn narrow(value: u64) -> u32 {
 }
 
 /// Unicorn's errors are bare numbers.
-fn failed(what: &'static str) -> impl Fn(uc_error) -> anyhow::Error {
+pub(crate) fn failed(what: &'static str) -> impl Fn(uc_error) -> anyhow::Error {
     move |error| anyhow!("{what}: {error:?}")
 }
 
@@ -62,14 +72,7 @@ impl Cpu {
         unicorn.ctl_set_cpu_model(ArmCpuModel::CORTEX_M4 as i32).map_err(failed("choosing the core"))?;
         map_memory(&mut unicorn, unique_id).map_err(failed("mapping the memory"))?;
         add_hooks(&mut unicorn).map_err(failed("observing the core"))?;
-        Ok(Self {
-            unicorn,
-            interrupted: Vec::new(),
-            pc: 0,
-            sleeping: false,
-            locked_up: false,
-            last_fault: None,
-        })
+        Ok(Self { unicorn, pc: 0, sleeping: None, lockup: None })
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -99,25 +102,27 @@ impl Cpu {
     }
 
     pub(crate) fn read_ram(&self, address: u32, len: usize) -> Option<Vec<u8>> {
-        let offset = usize::try_from(address.checked_sub(RAM)?).ok()?;
-        let inside = offset.checked_add(len)? <= RAM_SIZE;
-        self.unicorn.mem_read_as_vec(address.into(), len).ok().filter(|_| inside)
+        is_ram(address, len).then(|| self.unicorn.mem_read_as_vec(address.into(), len).ok())?
     }
 
     /// Why the core does nothing more, if it does not.
     pub(crate) fn lockup(&self) -> Option<&str> {
-        self.last_fault.as_deref().filter(|_| self.locked_up)
+        self.lockup.as_deref()
     }
 
-    fn register(&self, register: RegisterARM) -> u32 {
+    pub(crate) fn lock_up(&mut self, why: String) {
+        self.lockup = Some(why);
+    }
+
+    pub(crate) fn register(&self, register: RegisterARM) -> u32 {
         narrow(self.unicorn.reg_read(register).unwrap_or_default())
     }
 
-    fn set_register(&mut self, register: RegisterARM, value: u32) -> Result<()> {
+    pub(crate) fn set_register(&mut self, register: RegisterARM, value: u32) -> Result<()> {
         self.unicorn.reg_write(register, value.into()).map_err(failed("writing a register"))
     }
 
-    fn word(&self, address: u32) -> Result<u32> {
+    pub(crate) fn word(&self, address: u32) -> Result<u32> {
         let mut word = [0; 4];
         self.unicorn.mem_read(address.into(), &mut word).map_err(failed("reading memory"))?;
         Ok(u32::from_le_bytes(word))
@@ -128,13 +133,12 @@ impl Cpu {
         let state = self.unicorn.get_data_mut();
         state.chip.reset(cause);
         state.system = System::handed_off(RAM);
-        state.event = false;
-        self.interrupted.clear();
-        (self.sleeping, self.locked_up) = (false, false);
+        (state.event, state.not_simulated) = (false, None);
+        (self.sleeping, self.lockup) = (None, None);
         for register in REGISTERS {
             self.set_register(register, 0)?;
         }
-        self.set_register(RegisterARM::PRIMASK, 0)?;
+        self.set_register(RegisterARM::XPSR, 1 << 24)?;
         let stack = self.word(image)?;
         self.set_register(RegisterARM::SP, stack)?;
         self.set_register(RegisterARM::LR, 0xFFFF_FFFF)?;
@@ -155,21 +159,30 @@ impl Cpu {
             if state.system.take_reset_request() {
                 return Ok(Some(ResetCause::Software));
             }
-            let pending = state.system.pending(state.chip.lines()).filter(|_| state.system.active() == 0);
+            if let Some(what) = state.not_simulated.take() {
+                return Err(what.into());
+            }
+            let lines = state.chip.lines();
             let next = state.next_event().unwrap_or(Cycles::MAX).min(end);
-            let masked = pending.is_some() && self.register(RegisterARM::PRIMASK) & 1 != 0;
+            // The masks are asked for only if there is something to mask.
+            let waits = state.system.pending(lines).is_some();
+            let masks = if waits { self.masks() } else { Masks::default() };
+            let system = &self.state().system;
+            let pending = system.preempting(lines, masks);
+            let wakes = system.preempting(lines, Masks { all: false, ..masks }).is_some();
+            if self.sleeping == Some(Wait::Interrupt) && wakes {
+                self.sleeping = None;
+            }
             if let Some(number) = pending
-                && !masked
-                && !self.locked_up
+                && self.lockup.is_none()
             {
-                self.enter(number)?;
+                self.interrupt(number);
             } else if now >= end {
                 return Ok(None);
-            } else if self.locked_up || self.sleeping && !masked {
-                self.unicorn.get_data_mut().now = next.max(now);
+            } else if self.lockup.is_some() || self.sleeping.is_some() {
+                self.state_mut().now = next.max(now);
             } else {
-                self.sleeping = false;
-                let next = if masked { next.min(now + MASKED_SLICE) } else { next };
+                let next = if waits { next.min(now + MASKED_SLICE) } else { next };
                 self.execute(next.max(now), exactly && next == end)?;
             }
         }
@@ -180,7 +193,7 @@ impl Cpu {
         let state = self.unicorn.get_data_mut();
         (state.limit, state.stopped) = (limit, false);
         state.pace = if exactly { Pace::Strict } else { Pace::FirstMayPass };
-        let result = self.unicorn.emu_start(u64::from(self.pc | 1), RETURNED.into(), 0, 0);
+        let result = self.unicorn.emu_start(u64::from(self.pc | 1), NOWHERE, 0, 0);
         self.after(result)?;
         let state = self.unicorn.get_data_mut();
         if !state.stopped {
@@ -191,8 +204,7 @@ impl Cpu {
             state.pace = Pace::Counted;
             // What was translated before does not count single instructions; what is translated now does.
             self.unicorn.ctl_flush_tb().map_err(failed("flushing translated code"))?;
-            let result =
-                self.unicorn.emu_start(u64::from(self.pc | 1), RETURNED.into(), 0, usize::try_from(left)?);
+            let result = self.unicorn.emu_start(u64::from(self.pc | 1), NOWHERE, 0, usize::try_from(left)?);
             self.unicorn.ctl_flush_tb().map_err(failed("flushing translated code"))?;
             self.unicorn.get_data_mut().now = limit;
             return self.after(result);
@@ -205,88 +217,48 @@ impl Cpu {
     fn after(&mut self, result: Result<(), uc_error>) -> Result<()> {
         self.pc = self.register(RegisterARM::PC);
         match result {
-            // Jumping to the return address is an exception of its own on this core.
-            Ok(()) | Err(uc_error::EXCEPTION) if self.pc == RETURNED => self.leave(),
-            Ok(()) => Ok(()),
-            Err(uc_error::INSN_INVALID) if self.is_behind_wait() => {
-                // WFE passes if an event was there; WFI is not told apart, this firmware has none.
-                let event = std::mem::take(&mut self.unicorn.get_data_mut().event);
-                self.sleeping = !event;
+            _ if is_return(self.pc) => self.leave(),
+            Ok(()) => {
+                if !self.state().stopped && self.instruction_before() == WFI {
+                    self.sleeping = Some(Wait::Interrupt);
+                }
                 Ok(())
+            }
+            Err(uc_error::INSN_INVALID) if matches!(self.instruction_before(), WFE | WFI) => {
+                self.sleeping = match self.instruction_before() {
+                    WFI => Some(Wait::Interrupt),
+                    // It passes if an event was there.
+                    _ if std::mem::take(&mut self.state_mut().event) => None,
+                    _ => Some(Wait::Event),
+                };
+                Ok(())
+            }
+            Err(uc_error::EXCEPTION) if self.instruction_before() >> 8 == SVC => {
+                Err(NotSimulated::SupervisorCall { code: self.pc }.into())
             }
             Err(error) => {
-                self.fault(error);
+                self.fault(&format!("{error:?}"));
                 Ok(())
             }
         }
     }
 
-    /// Whether the instruction before the program counter is `WFE` or `WFI`.
-    fn is_behind_wait(&self) -> bool {
+    /// The half-word before the program counter.
+    fn instruction_before(&self) -> u16 {
         let mut half = [0; 2];
-        self.unicorn.mem_read(self.pc.wrapping_sub(2).into(), &mut half).is_ok()
-            && matches!(u16::from_le_bytes(half), 0xBF20 | 0xBF30)
-    }
-
-    fn fault(&mut self, error: uc_error) {
-        let state = self.unicorn.get_data_mut();
-        let address = state.fault_address.take();
-        state.system.note_fault(address);
-        self.last_fault = Some(match address {
-            Some(address) => format!("{error:?} of {address:#010x} at {:#010x}", self.pc),
-            None => format!("{error:?} at {:#010x}", self.pc),
-        });
-        if self.state().system.active() == exception::HARD_FAULT {
-            self.locked_up = true;
-            return;
-        }
-        // Without a stack there is no handler.
-        let entered = self.enter(exception::HARD_FAULT);
-        self.locked_up |= entered.is_err();
-    }
-
-    /// Pushes the frame and goes to the handler.
-    fn enter(&mut self, number: u16) -> Result<()> {
-        let context = self.unicorn.context_init().map_err(failed("saving the context"))?;
-        let outer = self.state().system.active();
-        let stack = self.register(RegisterARM::SP).wrapping_sub(32) & !7;
-        let mut frame = Vec::with_capacity(32);
-        for register in FRAME {
-            frame.extend(&self.register(register).to_le_bytes());
-        }
-        frame.extend(&self.pc.to_le_bytes());
-        frame.extend(&(self.register(RegisterARM::XPSR) | 1 << 24).to_le_bytes());
-        self.unicorn.mem_write(stack.into(), &frame).map_err(failed("pushing an exception frame"))?;
-        self.interrupted.push((context, outer));
-        self.set_register(RegisterARM::SP, stack)?;
-        self.set_register(RegisterARM::LR, EXCEPTION_RETURN)?;
-        let state = self.unicorn.get_data_mut();
-        state.system.enter(number);
-        state.event = true;
-        let vector = state.system.vector_table() + 4 * u32::from(number);
-        self.pc = self.word(vector).context("fetching an exception vector")? & !1;
-        self.sleeping = false;
-        Ok(())
-    }
-
-    /// Goes back to what was interrupted. Registers, the floating-point ones included, are as they were.
-    fn leave(&mut self) -> Result<()> {
-        let Some((context, outer)) = self.interrupted.pop() else {
-            self.fault(uc_error::FETCH_UNMAPPED);
-            return Ok(());
-        };
-        let frame = self.register(RegisterARM::SP);
-        self.pc = self.word(frame + 24)? & !1;
-        self.unicorn.context_restore(&context).map_err(failed("restoring the context"))?;
-        let state = self.unicorn.get_data_mut();
-        state.system.leave(outer);
-        state.event = true;
-        Ok(())
+        // What cannot be read is no instruction.
+        let _ = self.unicorn.mem_read(self.pc.wrapping_sub(2).into(), &mut half);
+        u16::from_le_bytes(half)
     }
 }
 
+const WFE: u16 = 0xBF20;
+const WFI: u16 = 0xBF30;
+/// The upper byte of the instruction.
+const SVC: u16 = 0xDF;
+
 /// What a reset clears; the stack pointer and the link register get other values.
-const REGISTERS: [RegisterARM; 13] = [
+const REGISTERS: [RegisterARM; 17] = [
     RegisterARM::R0,
     RegisterARM::R1,
     RegisterARM::R2,
@@ -300,11 +272,11 @@ const REGISTERS: [RegisterARM; 13] = [
     RegisterARM::R10,
     RegisterARM::R11,
     RegisterARM::R12,
+    RegisterARM::PRIMASK,
+    RegisterARM::FAULTMASK,
+    RegisterARM::BASEPRI,
+    RegisterARM::CONTROL,
 ];
-
-/// What an exception pushes before the return address and the status.
-const FRAME: [RegisterARM; 6] =
-    [RegisterARM::R0, RegisterARM::R1, RegisterARM::R2, RegisterARM::R3, RegisterARM::R12, RegisterARM::LR];
 
 fn map_memory(unicorn: &mut Unicorn<'static, State>, unique_id: [u8; 12]) -> Result<(), uc_error> {
     unicorn.mem_map(FLASH.into(), FLASH_SIZE as u64, Prot::READ | Prot::EXEC)?;
@@ -321,8 +293,8 @@ fn map_memory(unicorn: &mut Unicorn<'static, State>, unique_id: [u8; 12]) -> Res
             Some(move |unicorn: &mut Unicorn<'_, State>, offset: u64, _size: usize| {
                 u64::from(unicorn.get_data_mut().read(base + narrow(offset)))
             }),
-            Some(move |unicorn: &mut Unicorn<'_, State>, offset: u64, _size: usize, value: u64| {
-                unicorn.get_data_mut().write(base + narrow(offset), narrow(value));
+            Some(move |unicorn: &mut Unicorn<'_, State>, offset: u64, size: usize, value: u64| {
+                unicorn.get_data_mut().write(base + narrow(offset), narrow(value), size);
             }),
         )?;
     }

@@ -2,6 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::chip::Chip;
+use crate::not_simulated::NotSimulated;
 use crate::system::System;
 use crate::time::Cycles;
 
@@ -32,6 +33,10 @@ pub(crate) struct State {
     /// The event register: `SEV` or an exception was there since the last `WFE`.
     pub(crate) event: bool,
     pub(crate) fault_address: Option<u32>,
+    /// The block of instructions that is being executed begins here.
+    block: u32,
+    /// The run cannot go on.
+    pub(crate) not_simulated: Option<NotSimulated>,
     pub(crate) flash: Vec<u8>,
     pub(crate) blocks: Blocks,
 }
@@ -47,6 +52,8 @@ impl State {
             stopped: false,
             event: false,
             fault_address: None,
+            block: 0,
+            not_simulated: None,
             blocks: Blocks::new(),
             flash,
         }
@@ -54,6 +61,7 @@ impl State {
 
     /// A block begins. Gives whether it may.
     pub(crate) fn enter(&mut self, address: u64, size: u32) -> bool {
+        self.block = u32::try_from(address).unwrap_or_default();
         if self.pace == Pace::Counted {
             return true;
         }
@@ -69,26 +77,39 @@ impl State {
 
     pub(crate) fn read(&mut self, address: u32) -> u32 {
         let value = match address.checked_sub(PRIVATE) {
-            Some(offset) => self.system.read(offset & !3, self.now) >> (8 * (offset & 3)),
-            None => self.chip.read(address, self.now),
+            Some(offset) => self.system.read(offset & !3, self.now),
+            None => self.chip.read(address & !3, self.now),
         };
+        if value.is_none() {
+            self.stop(NotSimulated::Read { address, code: self.block });
+        }
         self.look();
-        value
+        value.unwrap_or_default() >> (8 * (address & 3))
     }
 
-    pub(crate) fn write(&mut self, address: u32, value: u32) {
-        match address.checked_sub(PRIVATE) {
-            Some(offset) => self.system.write(offset, value, self.now),
-            None => self.chip.write(address, value, self.now),
+    pub(crate) fn write(&mut self, address: u32, value: u32, size: usize) {
+        #[allow(clippy::cast_possible_truncation, reason = "a byte")]
+        let known = match (address.checked_sub(PRIVATE), size) {
+            (Some(offset), 4) => self.system.write(offset, value, self.now),
+            (Some(offset), _) => size == 1 && self.system.write_byte(offset, value as u8),
+            (None, 4) => self.chip.write(address, value, self.now),
+            (None, _) => self.chip.write_part(address, value, size, self.now),
+        };
+        if !known {
+            self.stop(NotSimulated::Write { address, value, size, code: self.block });
         }
         self.look();
     }
 
+    /// The first thing that is not simulated ends the run.
+    fn stop(&mut self, what: NotSimulated) {
+        self.not_simulated.get_or_insert(what);
+        self.limit = self.limit.min(self.now);
+    }
+
     /// After an access: what has to happen at once ends the slice, and so does what happens earlier than was foreseen.
     fn look(&mut self) {
-        if self.system.wants_reset()
-            || self.system.active() == 0 && self.system.pending(self.chip.lines()).is_some()
-        {
+        if self.system.wants_reset() || self.system.pending(self.chip.lines()).is_some() {
             self.limit = self.limit.min(self.now);
         }
         if let Some(next) = self.next_event() {

@@ -36,6 +36,10 @@ const PORT_B: usize = 1;
 /// The pin of port A that is the radio's reset line, low while nobody drives it.
 const RADIO_RESET: u8 = 9;
 
+/// Blocks of registers that the firmware sets up, and whose effects nobody on the board can see: power control, flash
+/// interface, system configuration.
+const PLAIN: [u32; 3] = [0x4000_7000, 0x4002_3C00, 0x4001_3800];
+
 /// The chip's peripherals.
 pub(crate) struct Chip {
     pub(crate) ports: [Port; PORTS],
@@ -98,13 +102,14 @@ impl Chip {
         self.quadspi.reset();
         self.sdio.reset();
         (self.tim2, self.tim3) = (Timer::default(), Timer::default());
-        self.others.clear();
+        self.others = PLAIN.into_iter().map(|base| (base, Registers::default())).collect();
         self.show_lamps();
     }
 
-    pub(crate) fn read(&mut self, address: u32, now: Cycles) -> u32 {
+    /// What the register at an address that is divisible by four holds; `None` if it is not simulated.
+    pub(crate) fn read(&mut self, address: u32, now: Cycles) -> Option<u32> {
         let offset = address & 0x3FC;
-        let value = match address & !0x3FF {
+        Some(match address & !0x3FF {
             0x4000_0000 => self.tim2.read(offset),
             0x4000_0400 => self.tim3.read(offset),
             0x4000_3000 => self.watchdog.read(offset),
@@ -119,12 +124,12 @@ impl Chip {
             0x4002_3800 => self.rcc.read(offset),
             0x5006_0800 => self.rng.read(offset),
             0xA000_1000 => self.quadspi.read(offset),
-            base => self.others.get(&base).map_or(0, |registers| registers.read(offset)),
-        };
-        value >> (8 * (address & 3))
+            base => self.others.get(&base)?.read(offset),
+        })
     }
 
-    pub(crate) fn write(&mut self, address: u32, value: u32, now: Cycles) {
+    /// Writes a register. Gives whether it is simulated.
+    pub(crate) fn write(&mut self, address: u32, value: u32, now: Cycles) -> bool {
         let offset = address & 0x3FC;
         match address & !0x3FF {
             0x4000_0000 => self.tim2.write(offset, value),
@@ -141,9 +146,26 @@ impl Chip {
             0x4002_3800 => self.rcc.write(offset, value),
             0x5006_0800 => self.rng.write(offset, value),
             0xA000_1000 => self.quadspi.write(offset, value),
-            base => self.others.entry(base).or_default().write(offset, value),
+            base => match self.others.get_mut(&base) {
+                Some(registers) => registers.write(offset, value),
+                None => return false,
+            },
         }
         self.show_lamps();
+        true
+    }
+
+    /// Writes less than a word. Gives whether that is simulated: a byte to the data register of a serial port, and half a
+    /// word to a timer.
+    pub(crate) fn write_part(&mut self, address: u32, value: u32, size: usize, now: Cycles) -> bool {
+        match (size, address) {
+            (1, 0x4001_1004 | 0x4001_1404) => self.write(address, value, now),
+            (2, 0x4000_0000..0x4000_0800) if address.is_multiple_of(4) => {
+                let upper = self.read(address, now).unwrap_or_default() & 0xFFFF_0000;
+                self.write(address, upper | value, now)
+            }
+            _ => false,
+        }
     }
 
     /// The interrupt lines that are up.
@@ -226,9 +248,9 @@ mod tests {
     fn buttons_and_lamps_are_at_their_pins() {
         let (mut chip, panel) = chip();
         chip.write(0x4002_000C, 1 << 8 | 1 << 20, 0);
-        assert_eq!(chip.read(0x4002_0010, 0) & 0x410, 0x410);
+        assert_eq!(chip.read(0x4002_0010, 0).map(|level| level & 0x410), Some(0x410));
         panel.press(|buttons| buttons.a = true);
-        assert_eq!(chip.read(0x4002_0010, 0) & 0x410, 0x400);
+        assert_eq!(chip.read(0x4002_0010, 0).map(|level| level & 0x410), Some(0x400));
         chip.write(0x4002_0800, 1 << 26, 0);
         chip.write(0x4002_0818, 1 << 13, 0);
         assert_eq!(panel.lamp(Lamp::User), 255);
@@ -237,10 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_a_register_are_read_at_their_place() {
+    fn what_is_not_simulated_is_told() {
         let (mut chip, _) = chip();
-        chip.write(0x4000_7000, 0x0403_0201, 0);
-        assert_eq!(chip.read(0x4000_7002, 0), 0x0403);
+        assert!(chip.write(0x4000_7000, 7, 0) && chip.read(0x4000_7000, 0) == Some(7));
+        // EXTI, and a DMA controller.
+        for address in [0x4001_3C00, 0x4002_6000] {
+            assert_eq!((chip.read(address, 0), chip.write(address, 0, 0)), (None, false));
+        }
+        assert!(chip.write_part(0x4001_1404, 0x78, 1, 0), "a serial port takes bytes");
+        assert!(!chip.write_part(0x4002_0018, 1, 1, 0), "a pin's register does not");
+        assert!(chip.write(0x4000_0034, 0xABCD_0000, 0) && chip.write_part(0x4000_0034, 0x1234, 2, 0));
+        assert_eq!(chip.read(0x4000_0034, 0), Some(0xABCD_1234));
     }
 
     #[test]
@@ -251,6 +280,6 @@ mod tests {
         assert!(!chip.advance(at - 1) && chip.advance(at));
         chip.reset(ResetCause::Watchdog);
         assert_eq!(chip.next_event(), None);
-        assert_eq!(chip.read(0x4002_3874, 0) & 1 << 29, 1 << 29);
+        assert_eq!(chip.read(0x4002_3874, 0).map(|flags| flags >> 29 & 1), Some(1));
     }
 }
