@@ -98,7 +98,7 @@ enum Crash {
 
 impl Crash {
     const ALL: [(Self, &str); 4] = [
-        (Self::Panic, "an interrupt nobody asked for"),
+        (Self::Panic, "panic at"),
         (Self::Fault, "hard fault at 0x70000000"),
         (Self::Overflow, "stack overflow"),
         (Self::Hang, "watchdog"),
@@ -110,6 +110,8 @@ async fn crashes(args: &Args, stage: &mut Stage, running: &Running) -> Result<()
     const LOOP: [u8; 2] = 0xe7fe_u16.to_le_bytes();
     /// The vector of an interrupt that the firmware does not use.
     const UNEXPECTED: usize = 4 * (16 + 4);
+    /// Its handler does nothing but panic.
+    const HANDLER_LEN: u32 = 32;
     let image = fs::read(&args.firmware)?;
     let vector = image.get(UNEXPECTED..).and_then(<[u8]>::first_chunk).context("the vector table")?;
     let handler = u32::from_le_bytes(*vector) & !1;
@@ -133,10 +135,22 @@ async fn crashes(args: &Args, stage: &mut Stage, running: &Running) -> Result<()
             .await?;
         let text = reported.as_str().unwrap_or_default();
         ensure!(text.contains(expected), "the device reports {reported}, not {expected:?}");
+        if matches!(crash, Crash::Panic) {
+            let mut calls = addresses(text);
+            ensure!(
+                calls.any(|call| (handler..handler + HANDLER_LEN).contains(&call)),
+                "no call in the handler"
+            );
+        }
         Narrator::line(&format!("reported: {text}"));
         stage.telemetry(PATIENCE, running).await?;
     }
     Ok(())
+}
+
+/// The addresses that a report names.
+fn addresses(report: &str) -> impl Iterator<Item = u32> {
+    report.split_whitespace().filter_map(|word| u32::from_str_radix(word.strip_prefix("0x")?, 16).ok())
 }
 
 async fn power_cuts(count: u32, seed: u64, stage: &mut Stage, running: Running) -> Result<()> {

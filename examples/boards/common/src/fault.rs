@@ -6,11 +6,14 @@ use core::cell::RefCell;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
+use core::slice;
 
 use cortex_m::peripheral::SCB;
+use cortex_m::register::msp;
 use critical_section::Mutex;
 
 use crate::crash::{MAX_LEN, Record};
+use crate::trail::{Code, Trail};
 
 #[unsafe(link_section = ".uninit.CRASH")]
 static mut KEPT: MaybeUninit<Record> = MaybeUninit::uninit();
@@ -64,12 +67,10 @@ pub fn crash(cause: fmt::Arguments<'_>) -> ! {
     SCB::sys_reset()
 }
 
+/// The record keeps where the panic came from, not its message: see [`trail`](crate::trail).
 #[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    match info.location() {
-        Some(at) => crash(format_args!("panic at {}:{}: {}", at.file(), at.line(), info.message())),
-        None => crash(format_args!("panic: {}", info.message())),
-    }
+fn panic(_: &PanicInfo<'_>) -> ! {
+    crash(format_args!("panic at{}", trail(msp::read() as usize)))
 }
 
 /// A fault of the processor. The stack pointer may be what is wrong, so the handler begins with a fresh stack.
@@ -86,26 +87,39 @@ unsafe extern "C" fn hard_fault() -> ! {
     )
 }
 
+unsafe extern "C" {
+    static _stack_start: u32;
+    static _stack_end: u32;
+    static __stext: u8;
+    static __etext: u8;
+}
+
 /// Says which fault it was, and where, as far as the processor tells.
 unsafe extern "C" fn report(stack: usize) -> ! {
-    unsafe extern "C" {
-        static _stack_start: u32;
-        static _stack_end: u32;
-    }
     const HFSR: *const u32 = 0xE000_ED2C as *const u32;
     const CFSR: *const u32 = 0xE000_ED28 as *const u32;
     // SAFETY: registers of every Cortex-M4 that are read without effect (Armv7-M ARM B3.2.15, B3.2.16).
     let (hard, configurable) = unsafe { (HFSR.read_volatile(), CFSR.read_volatile()) };
-    let (low, high) = (&raw const _stack_end as usize, &raw const _stack_start as usize);
-    if stack < low {
-        crash(format_args!("stack overflow, cfsr {configurable:#010x}"));
+    if stack < &raw const _stack_end as usize {
+        crash(format_args!("stack overflow, cfsr {configurable:#x}"));
     }
     // The processor pushed r0-r3, r12, lr, pc, psr.
-    let pc = if stack.is_multiple_of(4) && stack + 32 <= high {
-        // SAFETY: an aligned word within the stack.
-        unsafe { ((stack + 24) as *const u32).read_volatile() }
-    } else {
-        0
-    };
-    crash(format_args!("hard fault at {pc:#010x}, cfsr {configurable:#010x}, hfsr {hard:#010x}"))
+    let pc = words(stack).nth(6).unwrap_or_default();
+    crash(format_args!("hard fault at {pc:#x}, cfsr {configurable:#x}, hfsr {hard:#x};{}", trail(stack)))
+}
+
+/// The words of the stack from this address on; none if it is not in the stack.
+fn words(from: usize) -> impl Iterator<Item = u32> {
+    let (low, high) = (&raw const _stack_end as usize, &raw const _stack_start as usize);
+    let from = if from < low || !from.is_multiple_of(4) { high } else { from };
+    // SAFETY: aligned words of the stack.
+    (from..high).step_by(4).map(|address| unsafe { (address as *const u32).read_volatile() })
+}
+
+/// The calls that the stack tells of from this address on.
+fn trail(stack: usize) -> Trail {
+    let (start, end) = (&raw const __stext, &raw const __etext);
+    // SAFETY: the program's instructions, which nothing changes.
+    let bytes = unsafe { slice::from_raw_parts(start, end as usize - start as usize) };
+    Trail::new(&Code { start: start as u32, bytes }, words(stack))
 }

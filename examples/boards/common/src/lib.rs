@@ -11,6 +11,7 @@ use tinyrlibc as _;
 pub mod crash;
 pub mod random;
 pub mod roots;
+pub mod trail;
 
 #[cfg(target_os = "none")]
 pub mod clock;
