@@ -25,3 +25,5 @@ pub mod image;
 pub mod network;
 #[cfg(target_os = "none")]
 pub mod stack;
+#[cfg(target_os = "none")]
+mod unsupported;
