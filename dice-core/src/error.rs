@@ -152,7 +152,8 @@ impl fmt::Display for Error {
             Self::HexDigit { index, found } => {
                 write!(
                     f,
-                    "character {found:?} at position {index} (counted from 0) is not a hexadecimal digit"
+                    "character '{}' at position {index} (counted from 0) is not a hexadecimal digit",
+                    found.escape_default()
                 )
             }
             Self::UdsAllEqual { byte } => {
@@ -176,8 +177,9 @@ impl fmt::Display for Error {
             }
             Self::RegistrationIdCharacter { index, found } => write!(
                 f,
-                "character {found:?} at position {index} (counted from 0) of the registration id: \
-                 only a-z, 0-9 and - are allowed"
+                "character '{}' at position {index} (counted from 0) of the registration id: \
+                 only a-z, 0-9 and - are allowed",
+                found.escape_default()
             ),
             Self::FirmwareVersion { index } => write!(
                 f,
@@ -192,7 +194,11 @@ impl fmt::Display for Error {
                 write!(f, "{text} has {found} bytes, 1 to {limit} are allowed")
             }
             Self::TextCharacter { text, index, found } => {
-                write!(f, "character {found:?} at position {index} (counted from 0) of {text} is not allowed")
+                write!(
+                    f,
+                    "character '{}' at position {index} (counted from 0) of {text} is not allowed",
+                    found.escape_default()
+                )
             }
             Self::PemMissing { label } => write!(f, "there is no complete PEM block \"{}\"", label.as_str()),
             Self::PemBase64 { offset } => write!(f, "the PEM text is not base64 at byte {offset}"),

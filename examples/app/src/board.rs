@@ -2,7 +2,7 @@
 //! itself. Everything else (secure element, display, sensors, console) the application does over these.
 
 use core::fmt::{Debug, Display, Formatter};
-use core::net::IpAddr;
+use core::net::Ipv4Addr;
 
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
@@ -236,5 +236,5 @@ pub trait Network {
 /// The state of the network, asked for while [`Network`] is lent to a connection.
 pub trait Link {
     /// The device's address; `None` while the network is down.
-    fn address(&self) -> Option<IpAddr>;
+    fn address(&self) -> Option<Ipv4Addr>;
 }

@@ -1,7 +1,7 @@
 //! The steps of the application: what its screen, its log and whoever observes it are told. Nothing in them is secret.
 
 use core::fmt::{Debug, Display, Formatter};
-use core::net::IpAddr;
+use core::net::Ipv4Addr;
 
 use iothub_mqtt::property::Properties;
 
@@ -39,7 +39,7 @@ pub enum Event<'a> {
     /// The network has been joined.
     Joined {
         /// The device's address, if the network says.
-        address: Option<IpAddr>,
+        address: Option<Ipv4Addr>,
     },
     /// The network told the time, in seconds since 1970.
     TimeKnown(u64),
@@ -94,23 +94,29 @@ pub enum Event<'a> {
     /// Something failed that may work later; the device tries again.
     Retrying {
         /// What failed.
-        cause: &'a dyn DebugDisplay,
+        cause: &'a dyn Cause,
         /// When it tries again, in milliseconds from now; `None` when the registration's own ladder decides.
         in_ms: Option<u32>,
     },
     /// Something failed for good; the application ends.
     Failed {
         /// What failed.
-        cause: &'a dyn DebugDisplay,
+        cause: &'a dyn Cause,
         /// The same for the screen: row 2 and row 3.
         rows: [&'static str; 2],
     },
 }
 
-/// A cause: something that prints itself.
-pub trait DebugDisplay: Debug + Display {}
+/// A cause: something that says what it is. Its `Debug` is that too: the firmware has no room for both.
+pub trait Cause: Display {}
 
-impl<T: Debug + Display> DebugDisplay for T {}
+impl<T: Display> Cause for T {}
+
+impl Debug for dyn Cause + '_ {
+    fn fmt(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
+        Display::fmt(self, f)
+    }
+}
 
 /// Bytes as hexadecimal digits.
 pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);

@@ -2,7 +2,7 @@
 //! pictures out.
 
 use core::fmt::Write;
-use core::net::IpAddr;
+use core::net::Ipv4Addr;
 
 use heapless::String;
 
@@ -48,7 +48,7 @@ pub(crate) struct Status {
     phase: Phase,
     /// Something failed since the phase began.
     trouble: bool,
-    address: Option<IpAddr>,
+    address: Option<Ipv4Addr>,
     mac: [u8; 6],
     registration_id: String<{ 2 * COLUMNS }>,
     hub: Row,
@@ -122,7 +122,7 @@ impl Status {
     }
 
     /// Takes note of the network's state.
-    pub(crate) fn set_address(&mut self, address: Option<IpAddr>) {
+    pub(crate) fn set_address(&mut self, address: Option<Ipv4Addr>) {
         self.address = address;
     }
 
@@ -224,7 +224,7 @@ mod tests {
 
     fn heard(events: &[Event<'_>]) -> Status {
         let mut status = Status::new();
-        status.set_address(Some(Ipv4Addr::new(192, 168, 100, 200).into()));
+        status.set_address(Some(Ipv4Addr::new(192, 168, 100, 200)));
         for event in events {
             status.hear(event, 0);
         }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,7 +41,7 @@ pub struct HostNetwork {
     roots: Arc<RootCertStore>,
     /// The access points in reach; with none the network is a wired one.
     access_points: Vec<AccessPoint>,
-    address: Rc<Cell<Option<IpAddr>>>,
+    address: Rc<Cell<Option<Ipv4Addr>>>,
 }
 
 /// A wireless network in reach of the board.
@@ -86,7 +86,7 @@ impl Network for HostNetwork {
             self.access_points.iter().any(|point| point.ssid == wifi.ssid && point.password == wifi.password)
         };
         if wired || wifi.is_some_and(found) {
-            self.address.set(Some(Ipv4Addr::LOCALHOST.into()));
+            self.address.set(Some(Ipv4Addr::LOCALHOST));
             return Ok(());
         }
         match wifi {
@@ -154,10 +154,10 @@ fn client_config(roots: Arc<RootCertStore>, identity: &Identity) -> Result<Clien
 
 /// Whether the network was joined.
 #[derive(Debug)]
-pub struct HostLink(Rc<Cell<Option<IpAddr>>>);
+pub struct HostLink(Rc<Cell<Option<Ipv4Addr>>>);
 
 impl Link for HostLink {
-    fn address(&self) -> Option<IpAddr> {
+    fn address(&self) -> Option<Ipv4Addr> {
         self.0.get()
     }
 }

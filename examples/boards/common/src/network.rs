@@ -1,7 +1,7 @@
 //! The application's network over `embassy-net`, with Mbed TLS: the same for every board that has frames or packets to give.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::Ipv4Addr;
 use core::pin::pin;
 
 use devkit_app::board::Wifi;
@@ -248,8 +248,8 @@ impl<'d> NetworkLink<'d> {
 }
 
 impl Link for NetworkLink<'_> {
-    fn address(&self) -> Option<IpAddr> {
-        self.0.config_v4().map(|config| IpAddr::V4(config.address.address()))
+    fn address(&self) -> Option<Ipv4Addr> {
+        self.0.config_v4().map(|config| config.address.address())
     }
 }
 

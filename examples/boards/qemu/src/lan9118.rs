@@ -55,7 +55,7 @@ static WAKER: AtomicWaker = AtomicWaker::new();
 
 /// The controller does not answer as it should; what it answered.
 #[derive(Debug)]
-pub(crate) struct NotFound(#[allow(dead_code, reason = "printed")] u32);
+pub(crate) struct NotFound(pub(crate) u32);
 
 /// The controller.
 pub(crate) struct Lan9118 {

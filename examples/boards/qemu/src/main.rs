@@ -66,7 +66,7 @@ async fn main(spawner: Spawner) {
 
     let controller = match Lan9118::start() {
         Ok(controller) => controller,
-        Err(error) => fault::crash(format_args!("the Ethernet controller: {error:?}")),
+        Err(error) => fault::crash(format_args!("the Ethernet controller answers {:#x}", error.0)),
     };
     interrupts::enable_ethernet();
     let mac = controller.mac();
