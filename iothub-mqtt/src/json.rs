@@ -54,28 +54,23 @@ impl<'a> From<&'a str> for Value<'a> {
 /// Writes a string with its quotes.
 pub(crate) fn string(text: &mut Writer<'_>, value: &str) {
     text.text("\"");
-    let mut rest = value;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
-        let (head, tail) = rest.split_at(at);
-        text.text(head);
-        let mut characters = tail.chars();
-        match characters.next() {
-            Some('"') => text.text("\\\""),
-            Some('\\') => text.text("\\\\"),
-            Some('\n') => text.text("\\n"),
-            Some('\r') => text.text("\\r"),
-            Some('\t') => text.text("\\t"),
-            Some(control) => {
-                // Below 0x20: two digits, the first of them 0 or 1.
-                let low = char::from_digit(u32::from(control) & 0xF, 16).unwrap_or('0');
-                text.text(if control < '\u{10}' { "\\u000" } else { "\\u001" });
+    for character in value.chars() {
+        match character {
+            '"' => text.text("\\\""),
+            '\\' => text.text("\\\\"),
+            '\n' => text.text("\\n"),
+            '\r' => text.text("\\r"),
+            '\t' => text.text("\\t"),
+            '\0'..' ' => {
+                // Two digits, the first of them 0 or 1.
+                let low = char::from_digit(u32::from(character) & 0xF, 16).unwrap_or('0');
+                text.text(if character < '\u{10}' { "\\u000" } else { "\\u001" });
                 text.text(low.encode_utf8(&mut [0; 4]))
             }
-            None => text,
+            other => text.text(other.encode_utf8(&mut [0; 4])),
         };
-        rest = characters.as_str();
     }
-    text.text(rest).text("\"");
+    text.text("\"");
 }
 
 /// Writes a value.
