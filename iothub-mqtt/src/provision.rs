@@ -11,8 +11,8 @@ use embedded_io_async::{Read, Write};
 /// Room for the body of a register request without payload, certificate request or TPM.
 pub const MIN_BODY: usize = 256;
 
-/// Stage of the provisioning connection: poll topics carry the operation id.
-const STAGE: usize = mqtt::MAX_TOPIC + 16;
+/// The smallest stage of the provisioning connection, in bytes: poll topics carry the operation id.
+pub const MIN_STAGE: usize = mqtt::MAX_TOPIC + 16;
 
 /// Buffers of a registration. They are free again afterwards.
 #[derive(Debug)]
@@ -91,6 +91,17 @@ pub async fn register_ready<S: Read + Write>(
     password: Option<&[u8]>,
     buffers: &mut Buffers<'_>,
 ) -> Result<Assignment, Error> {
+    register_over::<S, MIN_STAGE>(registration, stream, password, buffers).await
+}
+
+/// [`register_ready`] with a stage of so many bytes: where it is that of the hub's session, both share their code.
+pub(crate) async fn register_over<S: Read + Write, const STAGE: usize>(
+    registration: &mut Registration<'_>,
+    stream: S,
+    password: Option<&[u8]>,
+    buffers: &mut Buffers<'_>,
+) -> Result<Assignment, Error> {
+    const { assert!(STAGE >= MIN_STAGE, "room for the topics of a registration") }
     let config = *registration.config();
     if config.transport() != Transport::Mqtt {
         return Err(Error::Invalid { what: "transport of the registration", at: 0 });

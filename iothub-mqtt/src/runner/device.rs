@@ -14,8 +14,8 @@ use zeroize::Zeroize;
 
 /// A device: provisioning and hub tied together.
 ///
-/// `random` gives random numbers; they spread waiting times and number requests, and guard no secret. `STAGE` and
-/// `TOPIC` bound topics, see [`Session`] and [`Client`](crate::Client).
+/// `random` gives random numbers; they spread waiting times and number requests, and guard no secret. `STAGE`, of
+/// [`provision::MIN_STAGE`] bytes at least, and `TOPIC` bound topics, see [`Session`] and [`Client`](crate::Client).
 #[derive(Debug)]
 pub struct Device<'a, R, const STAGE: usize = 1024, const TOPIC: usize = 512> {
     pub(super) settings: Settings<'a>,
@@ -178,7 +178,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                 }
             };
             let decided =
-                pin!(provision::register_ready(&mut registration, stream, sas.password(), buffers)).await;
+                provision::register_over::<_, STAGE>(&mut registration, stream, sas.password(), buffers);
+            let decided = pin!(decided).await;
             match decided {
                 // Decided: the next turn of the loop tells how.
                 Ok(_) => {}
