@@ -150,11 +150,7 @@ impl fmt::Display for Error {
                 write!(f, "{expected} hexadecimal digits wanted, {found} characters found")
             }
             Self::HexDigit { index, found } => {
-                write!(
-                    f,
-                    "character '{}' at position {index} (counted from 0) is not a hexadecimal digit",
-                    found.escape_default()
-                )
+                write!(f, "{} is not a hexadecimal digit", Character { index, found })
             }
             Self::UdsAllEqual { byte } => {
                 write!(
@@ -177,9 +173,8 @@ impl fmt::Display for Error {
             }
             Self::RegistrationIdCharacter { index, found } => write!(
                 f,
-                "character '{}' at position {index} (counted from 0) of the registration id: \
-                 only a-z, 0-9 and - are allowed",
-                found.escape_default()
+                "{} of the registration id: only a-z, 0-9 and - are allowed",
+                Character { index, found }
             ),
             Self::FirmwareVersion { index } => write!(
                 f,
@@ -194,15 +189,15 @@ impl fmt::Display for Error {
                 write!(f, "{text} has {found} bytes, 1 to {limit} are allowed")
             }
             Self::TextCharacter { text, index, found } => {
-                write!(
-                    f,
-                    "character '{}' at position {index} (counted from 0) of {text} is not allowed",
-                    found.escape_default()
-                )
+                write!(f, "{} of {text} is not allowed", Character { index, found })
             }
             Self::PemMissing { label } => write!(f, "there is no complete PEM block \"{}\"", label.as_str()),
             Self::PemBase64 { offset } => write!(f, "the PEM text is not base64 at byte {offset}"),
-            Self::Der(ref cause) => write!(f, "DER: {cause}"),
+            // The cause's own words, tables of names among them, are for those who ask for `source`.
+            Self::Der(ref cause) => match cause.position() {
+                Some(position) => write!(f, "DER is not as it must be at byte {}", u32::from(position)),
+                None => f.write_str("DER is not as it must be"),
+            },
             Self::Algorithm { cose_id } => write!(f, "COSE algorithm {cose_id} is not supported"),
             Self::Cbor { offset, problem } => write!(f, "CBOR at byte {offset}: {problem}"),
             #[cfg(feature = "verify")]
@@ -211,6 +206,19 @@ impl fmt::Display for Error {
             }
             Self::Chain { layer, problem } => write!(f, "certificate of layer {layer}: {problem}"),
         }
+    }
+}
+
+/// A character that does not belong where it is, escaped unless it is ASCII (that needs no tables of Unicode).
+struct Character {
+    index: usize,
+    found: char,
+}
+
+impl fmt::Display for Character {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, found } = self;
+        write!(f, "character '{}' at position {index} (counted from 0)", found.escape_default())
     }
 }
 

@@ -61,9 +61,13 @@ impl<'a, T: Item<'a>> List<'a, T> {
         }
     }
 
+    // Where the list is seen to be a slice, the reader need not be in the image.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub(super) fn write(&self, writer: &mut DerWriter<'_>) {
-        for member in self {
-            member.write_item(writer);
+        match self.0 {
+            Source::Slice(members) => members.iter().for_each(|member| member.write_item(writer)),
+            Source::Der(..) => self.iter().for_each(|member| member.write_item(writer)),
         }
     }
 }

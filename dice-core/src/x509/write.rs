@@ -3,7 +3,7 @@
 use super::time::Validity;
 use super::{ToBeSigned, write_extension, write_rdn, write_signature_algorithm};
 use crate::Result;
-use crate::asn1::{DerReader, DerWriter, oid};
+use crate::asn1::{DerWriter, oid};
 use crate::hash::{Hash, Sha256};
 use crate::hex;
 use crate::key::{KeyIdentifier, PublicKey};
@@ -75,7 +75,7 @@ impl Certificate<'_> {
             });
         })?;
         let serial = serial(&Sha256::digest(certificate.as_bytes()));
-        let at = serial_offset(certificate.as_bytes())?;
+        let at = serial_offset(certificate.as_bytes());
         certificate.patch(at, &serial);
         Ok(certificate)
     }
@@ -111,11 +111,14 @@ fn serial(digest: &[u8; 32]) -> [u8; SERIAL_LEN] {
     serial
 }
 
-/// Where the serial number's bytes lie in a TBSCertificate.
-fn serial_offset(tbs: &[u8]) -> Result<usize> {
-    let mut content = DerReader::new(tbs).sequence()?;
-    content.constructed(0)?;
-    Ok(content.tlv(Tag::Integer)?.offset())
+/// Where the serial number's bytes lie in a TBSCertificate: behind its header, the version and a header of their own.
+fn serial_offset(tbs: &[u8]) -> usize {
+    const VERSION: usize = 2 + 2 + 1;
+    let length_bytes = match tbs.get(1) {
+        Some(long @ 0x80..) => usize::from(long & 0x7f),
+        _ => 0,
+    };
+    2 + length_bytes + VERSION + 2
 }
 
 /// Bits of a `KeyUsage` as [`DerWriter::named_bits`] takes them.
