@@ -2,6 +2,7 @@
 
 pub mod cert_gen;
 pub mod cloud;
+pub mod footprint;
 pub mod host;
 pub mod local_cloud;
 pub mod zero_touch;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use examples::cloud::{Event, Properties};
+use examples::footprint::Peaks;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use virtual_devices::Buttons;
 
 use crate::args::Args;
 use crate::device::Running;
-use crate::measure::{self, Peaks};
+use crate::measure;
 use crate::narrator::Narrator;
 use crate::stage::{HUB, ID_SCOPE, PATIENCE, Stage};
 use crate::trouble;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::cloud::{Endpoint, Handle, Properties};
 
-pub(super) const COMMANDS: &str = "\
+/// What can be typed, for people.
+pub const COMMANDS: &str = "\
 Commands on standard input:
   c2d <device> [?<properties>] <text>   send a cloud-to-device message; properties as in a topic: ?name=value&other=value
   method <device> <name> [<json>]       call a direct method
@@ -24,25 +25,51 @@ Commands on standard input:
 /// What became of a command.
 #[derive(Debug, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-pub(super) enum Answer {
-    Queued { message_id: String },
-    Method { status: i32, body: String },
-    Twin { twin: Value },
-    Desired { desired_version: u64 },
-    Devices { devices: Vec<Listed> },
+pub enum Answer {
+    /// A message to a device waits.
+    Queued {
+        /// Its id.
+        message_id: String,
+    },
+    /// A device has answered a method call.
+    Method {
+        /// Its status, as in HTTP.
+        status: i32,
+        /// Its answer.
+        body: String,
+    },
+    /// A device's twin.
+    Twin {
+        /// The whole document.
+        twin: Value,
+    },
+    /// Desired properties were changed.
+    Desired {
+        /// Their version now.
+        desired_version: u64,
+    },
+    /// The hub's devices.
+    Devices {
+        /// One a device.
+        devices: Vec<Listed>,
+    },
+    /// Nothing more to say.
     Done {},
 }
 
 /// A line of the list of devices.
 #[derive(Debug, Serialize)]
-pub(super) struct Listed {
-    id: String,
-    connected: bool,
+pub struct Listed {
+    /// Who it is.
+    pub id: String,
+    /// Whether it has a connection to the hub.
+    pub connected: bool,
 }
 
 impl Answer {
     /// For programs.
-    pub(super) fn to_json(&self, command: &str) -> Value {
+    #[must_use]
+    pub fn to_json(&self, command: &str) -> Value {
         let mut answer = json!(self);
         if let Value::Object(members) = &mut answer {
             members.insert("event".to_owned(), "answer".into());
@@ -81,7 +108,10 @@ fn word(text: &str) -> (&str, &str) {
 }
 
 /// Carries out a line of the console.
-pub(super) async fn carry_out(cloud: &Handle, line: &str) -> Result<Answer> {
+///
+/// # Errors
+/// What is wrong with the line, or why it cannot be done.
+pub async fn carry_out(cloud: &Handle, line: &str) -> Result<Answer> {
     let (name, rest) = word(line);
     let (device, rest) = word(rest);
     Ok(match name {

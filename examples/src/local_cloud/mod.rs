@@ -1,7 +1,7 @@
 //! `local-cloud`: Azure DPS and IoT Hub on this machine, with a console for the back end's side.
 
 mod args;
-mod command;
+pub mod command;
 
 use std::fmt::Display;
 use std::io::Write;

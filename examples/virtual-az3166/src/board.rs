@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 use virtual_devices::DevKit;
@@ -20,6 +20,9 @@ pub const MAX_IMAGE: usize = FLASH_SIZE - 0xC000;
 pub const ROOT_ADDRESS: u32 = 0x080E_0000;
 /// RAM the boot loader runs in: what a firmware keeps there does not survive a reset.
 const BOOT_LOADER_RAM: usize = 32 << 10;
+
+/// Time between two characters that a user types.
+const TYPING: Duration = Duration::from_millis(2);
 
 /// A simulated AZ3166.
 ///
@@ -66,6 +69,16 @@ impl VirtualBoard {
     /// There is no flash at the address.
     pub fn write_flash(&mut self, address: u32, bytes: &[u8]) -> Result<()> {
         self.cpu.write_flash(address, bytes)
+    }
+
+    /// Puts a root certificate (DER) where the firmware looks for one that it trusts besides its own.
+    ///
+    /// # Errors
+    /// It is no certificate in DER.
+    pub fn trust(&mut self, root: &[u8]) -> Result<()> {
+        ensure!(root.first() == Some(&0x30), "the root is no certificate in DER");
+        let length = u32::try_from(root.len())?.to_le_bytes();
+        self.write_flash(ROOT_ADDRESS, &[b"ROOT", &length[..], root].concat())
     }
 
     /// Everything around the microcontroller: secure element, display, buttons and lamps. Its bus is taken.
@@ -176,6 +189,33 @@ impl VirtualBoard {
             self.run_for(Duration::from_millis(1))?;
         }
         Ok(true)
+    }
+
+    /// Types a line on the console, a character at a time.
+    ///
+    /// # Errors
+    /// Those of the CPU emulator.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        for byte in line.bytes().chain(*b"\r") {
+            self.type_on_console(&[byte]);
+            self.run_for(TYPING)?;
+        }
+        Ok(())
+    }
+
+    /// Runs until the console has written `wanted`; what it writes is added to `text`. Gives whether it did within `limit`.
+    ///
+    /// # Errors
+    /// Those of the CPU emulator; the core stands still.
+    pub fn read_until(&mut self, wanted: &str, limit: Duration, text: &mut String) -> Result<bool> {
+        self.run_until(limit, |board| {
+            text.push_str(&String::from_utf8_lossy(&board.take_console()));
+            text.contains(wanted) || !board.is_powered() || board.lockup().is_some()
+        })?;
+        if let Some(why) = self.lockup() {
+            bail!("the core stands still: {why}; the console says: {text}");
+        }
+        Ok(text.contains(wanted))
     }
 
     /// Types on the console (USART6). What comes before the firmware listens is lost.

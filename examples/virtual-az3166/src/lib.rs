@@ -8,6 +8,7 @@
 mod blocks;
 mod board;
 mod chip;
+pub mod cloud;
 mod cpu;
 mod exceptions;
 mod live;

@@ -79,24 +79,13 @@ impl Device {
 
     /// Whether the console writes this within a time.
     pub(crate) fn appears(&mut self, wanted: &str, limit: Duration) -> bool {
-        let Self { board, text } = self;
-        board
-            .run_until(limit, |board| {
-                text.push_str(&String::from_utf8_lossy(&board.take_console()));
-                assert_eq!(board.lockup(), None, "{text}");
-                text.contains(wanted) || !board.is_powered()
-            })
-            .unwrap();
-        text.contains(wanted)
+        self.board.read_until(wanted, limit, &mut self.text).unwrap()
     }
 
     /// Types a line, a character at a time.
     pub(crate) fn type_line(&mut self, line: &str) {
         self.text.clear();
-        for byte in line.bytes().chain(*b"\r") {
-            self.board.type_on_console(&[byte]);
-            self.board.run_for(Duration::from_millis(2)).unwrap();
-        }
+        self.board.type_line(line).unwrap();
     }
 
     /// Types a command; gives the answer without the echo.

@@ -8,3 +8,4 @@ mod cloud;
 mod console;
 mod device;
 mod faults;
+mod online;

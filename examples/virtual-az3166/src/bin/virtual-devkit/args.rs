@@ -12,12 +12,16 @@ pub(crate) struct Args {
     /// The firmware image
     #[arg(long, value_name = "FILE", default_value = "target/firmware/devkit-az3166.bin")]
     pub(crate) image: PathBuf,
-    /// Folder that keeps the board (its secure element) between runs
+    /// Folder that keeps the board (its secure element) between runs, and enrolments
     #[arg(long, value_name = "DIR", default_value = "virtual-devkit")]
     pub(crate) device: PathBuf,
-    /// Button that is held when the power comes: a opens the configuration console
+    /// Button that is held for half a second when the power comes: a opens the configuration console
     #[arg(long, value_enum, value_name = "BUTTON")]
     pub(crate) hold: Option<Held>,
+    /// Start a provisioning service and a hub on this machine, for this board. Enrolled is who has a certificate (.pem) in the
+    /// folder `enrollments` of the board's folder
+    #[arg(long)]
+    pub(crate) cloud: bool,
     /// Where a host is to be found: NAME=ADDRESS[:PORT]; "*.example.net" stands for all names below. May be repeated
     #[arg(long, value_name = "RULE")]
     pub(crate) host: Vec<Rule>,
@@ -25,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) internet: bool,
     /// Root certificate (DER) that the board trusts besides Azure's, such as that of local-cloud
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "cloud")]
     pub(crate) root: Option<PathBuf>,
     /// Write the display's picture here (PNG) whenever it changes
     #[arg(long, value_name = "FILE")]

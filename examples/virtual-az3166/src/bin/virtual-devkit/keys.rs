@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 /// What the keys do.
 pub(crate) const HELP: &str = "Keys: Ctrl-A holds button A or lets it go, Ctrl-B button B, Ctrl-R presses reset, \
-    Ctrl-D shows display and lamps, Ctrl-X ends.";
+    Ctrl-D shows display and lamps, Ctrl-T types a command to the cloud, Ctrl-X ends.";
 
 /// What was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Key {
     HoldB,
     Reset,
     Show,
+    /// To the cloud.
+    Talk,
     End,
 }
 
@@ -26,6 +28,7 @@ impl Key {
             0x02 => Self::HoldB,
             0x04 => Self::Show,
             0x12 => Self::Reset,
+            0x14 => Self::Talk,
             0x03 | 0x18 => Self::End,
             // Enter, whatever the terminal sends for it.
             b'\n' => Self::Byte(b'\r'),

@@ -1,8 +1,10 @@
 //! A DevKit without a DevKit: the simulated board at the terminal.
 
 mod args;
+mod desk;
 mod keys;
 mod run;
+mod terminal;
 
 use std::process::ExitCode;
 
