@@ -9,11 +9,11 @@ use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_stm32::i2c::{I2c, Master};
 use embassy_stm32::mode::Blocking;
 use embassy_stm32::peripherals::IWDG;
-use embassy_stm32::usart::BufferedUart;
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_time::Delay;
 
 use crate::panel::BoardPanel;
+use crate::port::Port;
 use crate::reset;
 
 /// Where the image begins: behind the boot loader and the original's host keys.
@@ -30,7 +30,7 @@ pub(crate) type Bus = BlockingAsync<I2c<'static, Blocking, Master>>;
 pub(crate) struct Az3166 {
     pub(crate) bus: Bus,
     pub(crate) delay: Delay,
-    pub(crate) console: BufferedUart<'static>,
+    pub(crate) console: Port,
     pub(crate) panel: BoardPanel,
     pub(crate) network: StackNetwork<'static>,
     pub(crate) link: NetworkLink<'static>,
@@ -40,7 +40,7 @@ pub(crate) struct Az3166 {
 impl Board for Az3166 {
     type I2c = Bus;
     type Delay = Delay;
-    type Console = BufferedUart<'static>;
+    type Console = Port;
     type Panel = BoardPanel;
     type Network = StackNetwork<'static>;
     type Link = NetworkLink<'static>;

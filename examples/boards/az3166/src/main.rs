@@ -8,6 +8,7 @@
 mod board;
 mod clocks;
 mod panel;
+mod port;
 mod reset;
 mod serial_network;
 
@@ -33,6 +34,7 @@ use stsafe_a100::asynch::Stsafe;
 
 use crate::board::{Az3166, Az3166System, Bus};
 use crate::panel::{BoardPanel, Pins};
+use crate::port::Port;
 use crate::serial_network::Packets;
 
 /// The bus's speed: the fastest that all chips on it take.
@@ -54,7 +56,7 @@ bind_interrupts!(struct Interrupts {
 });
 
 #[embassy_executor::task]
-async fn line_task(packets: Runner<'static, { serial_network::MTU }>, port: BufferedUart<'static>) {
+async fn line_task(packets: Runner<'static, { serial_network::MTU }>, port: Port) {
     serial_network::run(packets, port).await;
 }
 
@@ -74,20 +76,20 @@ async fn main(spawner: Spawner) {
     let mut watchdog = IndependentWatchdog::new(chip.IWDG, WATCHDOG_US);
     watchdog.unleash();
 
-    static CONSOLE: ConstStaticCell<([u8; 2048], [u8; 256])> = ConstStaticCell::new(([0; 2048], [0; 256]));
+    static CONSOLE: ConstStaticCell<([u8; 512], [u8; 256])> = ConstStaticCell::new(([0; 512], [0; 256]));
     let (tx, rx) = CONSOLE.take();
     let console =
         BufferedUart::new(chip.USART6, chip.PA12, chip.PA11, tx, rx, Interrupts, port_config(CONSOLE_BAUD));
-    let Ok(mut console) = console else { panic!("the console's port refuses its speed") };
+    let Ok(console) = console else { panic!("the console's port refuses its speed") };
+    let mut console = Port::new(console);
 
     let mut config = i2c::Config::default();
     (config.frequency, config.timeout) = (Hertz(I2C_HZ), I2C_TIMEOUT);
     let mut bus: Bus = BlockingAsync::new(I2c::new_blocking(chip.I2C1, chip.PB8, chip.PB9, config));
     seed(&mut bus, chip.RNG, &mut console).await;
 
-    // Room for a whole packet on its way out, and for all that a connection's window lets the other side send while this
-    // side computes.
-    static LINE: ConstStaticCell<([u8; 4096], [u8; 8192])> = ConstStaticCell::new(([0; 4096], [0; 8192]));
+    // Room for all that a connection's window lets the other side send while this side computes.
+    static LINE: ConstStaticCell<([u8; 512], [u8; 8192])> = ConstStaticCell::new(([0; 512], [0; 8192]));
     let (tx, rx) = LINE.take();
     let line = BufferedUart::new(
         chip.USART1,
@@ -111,7 +113,8 @@ async fn main(spawner: Spawner) {
         RESOURCES.init(StackResources::new()),
         u64::from_le_bytes(stack_seed),
     );
-    let (Ok(line_task), Ok(network_task)) = (line_task(packets, line), network_task(runner)) else {
+    let (Ok(line_task), Ok(network_task)) = (line_task(packets, Port::new(line)), network_task(runner))
+    else {
         panic!("a task was spawned twice")
     };
     spawner.spawn(line_task);
@@ -149,7 +152,7 @@ fn port_config(baud: u32) -> usart::Config {
 
 /// Seeds the random numbers from the secure element and from the chip's own generator. One of them is enough; without either
 /// there are none, and no connections.
-async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut BufferedUart<'static>) {
+async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) {
     let mut seed = [0; SEED_LEN];
     match Stsafe::new(bus, Delay).random(&mut seed).await {
         Ok(()) => RANDOM.seed(&mut seed),

@@ -8,10 +8,12 @@ use embassy_futures::join::join;
 use embassy_net::{Ipv4Cidr, StaticConfigV4};
 use embassy_net_driver_channel::driver::{HardwareAddress, LinkState};
 use embassy_net_driver_channel::{Device, Runner, RxRunner, State, TxRunner};
-use embassy_stm32::usart::{BufferedUart, BufferedUartRx, BufferedUartTx};
+use embassy_stm32::usart::BufferedUartRx;
 use embedded_io_async::{Read, Write};
 use heapless::Vec;
 use slip_link::{Decoder, encode};
+
+use crate::port::{Port, Sender};
 
 /// Bits a second on the line; 8 data bits, no parity, 1 stop bit.
 pub(crate) const BAUD: u32 = 460_800;
@@ -50,7 +52,7 @@ pub(crate) fn config() -> embassy_net::Config {
 }
 
 /// Moves packets between the line and the IP stack.
-pub(crate) async fn run(packets: Runner<'static, MTU>, port: BufferedUart<'static>) -> ! {
+pub(crate) async fn run(packets: Runner<'static, MTU>, port: Port) -> ! {
     let (state, receiver, sender) = packets.split();
     state.set_link_state(LinkState::Up);
     let (tx, rx) = port.split();
@@ -73,7 +75,7 @@ async fn receive(mut packets: RxRunner<'static, MTU>, mut port: BufferedUartRx<'
     }
 }
 
-async fn send(mut packets: TxRunner<'static, MTU>, mut port: BufferedUartTx<'static>) -> ! {
+async fn send(mut packets: TxRunner<'static, MTU>, mut port: Sender) -> ! {
     loop {
         let packet = packets.tx_buf().await;
         let mut line = encode(packet);

@@ -8,4 +8,5 @@ mod cloud;
 mod console;
 mod device;
 mod faults;
+mod line;
 mod online;
