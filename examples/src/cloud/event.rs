@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::clock;
 use super::fault::Endpoint;
 use super::properties::Properties;
+use super::tls::TlsVersion;
 
 /// A message from a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +40,8 @@ pub enum Event {
         device: String,
         /// The hub's host name.
         hub: String,
+        /// The TLS version of the connection.
+        tls: TlsVersion,
     },
     /// A connection, registration or packet was refused.
     Refused {
@@ -53,6 +56,8 @@ pub enum Event {
     Connected {
         /// `deviceId` or `deviceId/moduleId`.
         device: String,
+        /// The TLS version of the connection.
+        tls: TlsVersion,
     },
     /// A device's MQTT session with the hub ended.
     Disconnected {
@@ -108,7 +113,7 @@ impl Event {
             Self::Refused { .. } => None,
             Self::Telemetry(telemetry) => Some(&telemetry.device),
             Self::Registered { device, .. }
-            | Self::Connected { device }
+            | Self::Connected { device, .. }
             | Self::Disconnected { device, .. }
             | Self::C2dCompleted { device, .. }
             | Self::C2dDeadLettered { device, .. }
@@ -151,11 +156,11 @@ fn body_text(body: &[u8]) -> String {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registered { registration_id, device, hub } => {
-                write!(f, "DPS: {registration_id} assigned to {hub} as device [{device}]")
+            Self::Registered { registration_id, device, hub, tls } => {
+                write!(f, "DPS: {registration_id} assigned to {hub} as device [{device}] ({tls})")
             }
             Self::Refused { endpoint, id, reason } => write!(f, "{endpoint}: {id} refused: {reason}"),
-            Self::Connected { device } => write!(f, "Device [{device}] connected"),
+            Self::Connected { device, tls } => write!(f, "Device [{device}] connected ({tls})"),
             Self::Disconnected { device, reason } => write!(f, "Device [{device}] disconnected: {reason}"),
             Self::Telemetry(t) => {
                 let now = clock::now();

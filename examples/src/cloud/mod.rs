@@ -52,4 +52,4 @@ pub use handle::{CommandError, Handle, LocalCloud, Paused};
 pub use hub::{Credential, MethodResponse};
 pub use pki::{Authority, DPS_HOST, ServerCertificate};
 pub use properties::Properties;
-pub use tls::TlsVersions;
+pub use tls::{TlsVersion, TlsVersions};

@@ -15,6 +15,7 @@ use super::cert::ClientCertificate;
 use super::fault::Endpoint;
 use super::mqtt::{Link, LinkError, Packet};
 use super::shared::Shared;
+use super::tls::TlsVersion;
 use super::{dps, hub};
 
 pub(super) type Stream = tokio_rustls::server::TlsStream<TcpStream>;
@@ -108,22 +109,37 @@ async fn serve(shared: &Arc<Shared>, service: Service, stream: TcpStream, addres
         Ok(endpoint) => endpoint,
         Err(reason) => return refused(reason),
     };
-    let chain = match peer_chain(&stream) {
-        Ok(chain) => chain,
+    let caller = match Caller::of(&stream, address) {
+        Ok(caller) => caller,
         Err(e) => return refused(format!("TLS: {e}")),
     };
     let link = |stream| Link::new(stream, endpoint, shared.faults.clone());
     match endpoint {
-        Endpoint::Dps => dps::mqtt::serve(shared, link(stream), chain, address).await,
-        Endpoint::DpsHttps => dps::https::serve(shared, stream, chain).await,
-        Endpoint::Hub => hub::session::serve(shared, link(stream), &chain, address).await,
+        Endpoint::Dps => dps::mqtt::serve(shared, link(stream), caller).await,
+        Endpoint::DpsHttps => dps::https::serve(shared, stream, caller).await,
+        Endpoint::Hub => hub::session::serve(shared, link(stream), &caller).await,
     }
 }
 
-/// The client's certificates, leaf first; empty if it sent none.
-pub(super) fn peer_chain(stream: &Stream) -> io::Result<Vec<ClientCertificate>> {
-    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    certificates.iter().map(|der| ClientCertificate::from_der(der).map_err(io::Error::other)).collect()
+/// Who is at the other end of a connection, as far as TLS tells.
+pub(super) struct Caller {
+    pub(super) address: String,
+    /// Its certificates, leaf first; empty if it sent none.
+    pub(super) chain: Vec<ClientCertificate>,
+    pub(super) tls: TlsVersion,
+}
+
+impl Caller {
+    fn of(stream: &Stream, address: &str) -> io::Result<Self> {
+        let connection = stream.get_ref().1;
+        let certificates = connection.peer_certificates().unwrap_or_default();
+        let chain = certificates.iter().map(|der| ClientCertificate::from_der(der).map_err(io::Error::other));
+        Ok(Self {
+            address: address.to_owned(),
+            chain: chain.collect::<io::Result<_>>()?,
+            tls: TlsVersion::of(connection).ok_or_else(|| io::Error::other("no version agreed on"))?,
+        })
+    }
 }
 
 /// Waits for CONNECT. A wrong protocol level is answered as the standard wants.

@@ -1,6 +1,7 @@
 //! TLS as the service does it: 1.2 and 1.3, a client certificate asked for but not demanded, possession of its key
 //! proven by the handshake, and everything else about it decided above TLS.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -8,9 +9,10 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
+    CertificateError, DigitallySignedStruct, DistinguishedName, ProtocolVersion, ServerConfig,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
+use serde::Serialize;
 
 use super::cert::ClientCertificate;
 use super::pki::ServerIdentity;
@@ -25,6 +27,38 @@ pub enum TlsVersions {
     Tls12,
     /// 1.3 only.
     Tls13,
+}
+
+/// The TLS version of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum TlsVersion {
+    /// 1.2 (RFC 5246).
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+impl TlsVersion {
+    /// The one that both sides have agreed on; `None` before they have.
+    pub(super) fn of(connection: &ServerConnection) -> Option<Self> {
+        match connection.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some(Self::Tls12),
+            ProtocolVersion::TLSv1_3 => Some(Self::Tls13),
+            // The servers offer no other.
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tls12 => "TLS 1.2",
+            Self::Tls13 => "TLS 1.3",
+        })
+    }
 }
 
 impl TlsVersions {

@@ -1,6 +1,8 @@
 //! The whole way of a device: register, connect, telemetry, cloud-to-device message.
 
-use examples::cloud::{Attestation, Config, Endpoint, Enrollment, Event, Handle, LocalCloud, Properties};
+use examples::cloud::{
+    Attestation, Config, Endpoint, Enrollment, Event, Handle, LocalCloud, Properties, TlsVersion,
+};
 use mqtt_protocol_core::mqtt::packet::Qos;
 use rustls::SupportedProtocolVersion;
 use serde_json::Value;
@@ -51,7 +53,8 @@ pub(crate) async fn register(cloud: &Handle, connect: &Connect, identity: Option
     (status, answer)
 }
 
-async fn whole_way(versions: &[&'static SupportedProtocolVersion]) {
+async fn whole_way(version: &'static SupportedProtocolVersion, agreed: TlsVersion) {
+    let versions = &[version];
     let folder = tempfile::tempdir().unwrap();
     let cloud = start(Config { enrollments: Some(folder.path().to_owned()), ..Config::default() }).await;
     let mut events = cloud.events();
@@ -87,6 +90,7 @@ async fn whole_way(versions: &[&'static SupportedProtocolVersion]) {
         registration_id: "my-device".into(),
         device: "my-device".into(),
         hub: "local-hub.azure-devices.net".into(),
+        tls: agreed,
     };
     assert_eq!(events.next().await, Some(registered));
 
@@ -99,7 +103,7 @@ async fn whole_way(versions: &[&'static SupportedProtocolVersion]) {
     assert_eq!(client.subscribe(c2d, Qos::AtLeastOnce).await, Some(vec![1]));
     let topic = "devices/my-device/messages/events/%24.ct=application%2Fjson&temperatureAlert=true";
     assert!(client.publish_acked(topic, b"{\"t\":21}").await);
-    assert_eq!(events.next().await, Some(Event::Connected { device: "my-device".into() }));
+    assert_eq!(events.next().await, Some(Event::Connected { device: "my-device".into(), tls: agreed }));
     let telemetry = events.telemetry().await.unwrap();
     assert_eq!(telemetry.device, "my-device");
     assert_eq!(telemetry.body, b"{\"t\":21}");
@@ -130,12 +134,12 @@ async fn whole_way(versions: &[&'static SupportedProtocolVersion]) {
 
 #[tokio::test]
 async fn whole_way_over_tls_1_2() {
-    whole_way(&[&rustls::version::TLS12]).await;
+    whole_way(&rustls::version::TLS12, TlsVersion::Tls12).await;
 }
 
 #[tokio::test]
 async fn whole_way_over_tls_1_3() {
-    whole_way(&[&rustls::version::TLS13]).await;
+    whole_way(&rustls::version::TLS13, TlsVersion::Tls13).await;
 }
 
 #[tokio::test]

@@ -15,25 +15,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 
 use super::{Answer, Peer, tracking_id, valid_api_version};
-use crate::cloud::cert::ClientCertificate;
 use crate::cloud::fault::Endpoint;
 use crate::cloud::percent;
 use crate::cloud::sas::Token;
-use crate::cloud::server::Stream;
+use crate::cloud::server::{Caller, Stream};
 use crate::cloud::shared::Shared;
 
 /// The largest request body taken.
 const MAX_BODY: usize = 64 * 1024;
 
-pub(in crate::cloud) async fn serve(shared: &Arc<Shared>, stream: Stream, chain: Vec<ClientCertificate>) {
-    let service = service_fn(async |request| Ok::<_, Infallible>(answer(shared, &chain, request).await));
+pub(in crate::cloud) async fn serve(shared: &Arc<Shared>, stream: Stream, caller: Caller) {
+    let service = service_fn(async |request| Ok::<_, Infallible>(answer(shared, &caller, request).await));
     // A connection that breaks off is the client's affair.
     let _ =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(shared: &Shared, chain: &[ClientCertificate], request: Request<Incoming>) -> Response<Text> {
-    let (answer, location) = match handle(shared, chain, request).await {
+async fn answer(shared: &Shared, caller: &Caller, request: Request<Incoming>) -> Response<Text> {
+    let (answer, location) = match handle(shared, caller, request).await {
         Ok(done) => done,
         Err(refused) => (refused, None),
     };
@@ -62,7 +61,7 @@ async fn answer(shared: &Shared, chain: &[ClientCertificate], request: Request<I
 /// The answer, and where an operation is to be asked after.
 async fn handle(
     shared: &Shared,
-    chain: &[ClientCertificate],
+    caller: &Caller,
     request: Request<Incoming>,
 ) -> Result<(Answer, Option<String>), Answer> {
     let (head, body) = request.into_parts();
@@ -91,7 +90,8 @@ async fn handle(
         endpoint: Endpoint::DpsHttps,
         registration_id: registration_id.to_owned(),
         api_version: api_version.to_owned(),
-        chain: chain.to_vec(),
+        chain: caller.chain.clone(),
+        tls: caller.tls,
         token,
     };
     let body = Limited::new(body, MAX_BODY)

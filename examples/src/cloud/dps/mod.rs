@@ -20,6 +20,7 @@ use super::fault::{DpsFault, Endpoint};
 use super::hub::Credential;
 use super::sas::Token;
 use super::shared::Shared;
+use super::tls::TlsVersion;
 
 /// A device that talks to the service, with what it has shown of itself.
 pub(super) struct Peer {
@@ -27,6 +28,7 @@ pub(super) struct Peer {
     pub(super) registration_id: String,
     pub(super) api_version: String,
     pub(super) chain: Vec<ClientCertificate>,
+    pub(super) tls: TlsVersion,
     pub(super) token: Option<Token>,
 }
 
@@ -222,6 +224,7 @@ impl Shared {
                 registration_id: peer.registration_id.clone(),
                 device: state.get("deviceId").and_then(Value::as_str).unwrap_or_default().to_owned(),
                 hub: self.config.hub_name.clone(),
+                tls: peer.tls,
             });
         } else {
             self.refused(peer.endpoint, &peer.registration_id, "enrolment is disabled".to_owned());

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1::Connect};
 
 use super::{Answer, Peer, parse_user_name};
-use crate::cloud::cert::ClientCertificate;
 use crate::cloud::fault::Endpoint;
 use crate::cloud::mqtt::{Link, LinkError, Packet, Publish};
 use crate::cloud::percent;
 use crate::cloud::sas::Token;
-use crate::cloud::server::{Stream, first_packet, next_packet};
+use crate::cloud::server::{Caller, Stream, first_packet, next_packet};
 use crate::cloud::shared::Shared;
 
 const ANSWERS: &str = "$dps/registrations/res/#";
@@ -21,22 +20,17 @@ const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/?";
 const IDENTIFIER_REJECTED: u8 = 2;
 const NOT_AUTHORIZED: u8 = 5;
 
-pub(in crate::cloud) async fn serve(
-    shared: &Arc<Shared>,
-    mut link: Link<Stream>,
-    chain: Vec<ClientCertificate>,
-    address: &str,
-) {
+pub(in crate::cloud) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: Caller) {
     let connect = match first_packet(&mut link).await {
         Ok(connect) => connect,
         Err(e) => {
-            shared.refused(Endpoint::Dps, address, e.to_string());
+            shared.refused(Endpoint::Dps, &caller.address, e.to_string());
             return link.close().await;
         }
     };
     let verdict = match shared.faults.take_refusal(Endpoint::Dps) {
         Some(code) => Err((code, "fault on request")),
-        None => check_connect(shared, &connect, chain),
+        None => check_connect(shared, &connect, caller),
     };
     let result = match verdict {
         Ok(peer) => session(shared, &mut link, &peer, connect.keep_alive()).await,
@@ -52,11 +46,7 @@ pub(in crate::cloud) async fn serve(
     link.close().await;
 }
 
-fn check_connect(
-    shared: &Shared,
-    connect: &Connect,
-    chain: Vec<ClientCertificate>,
-) -> Result<Peer, (u8, &'static str)> {
+fn check_connect(shared: &Shared, connect: &Connect, caller: Caller) -> Result<Peer, (u8, &'static str)> {
     let refuse = |reason| (NOT_AUTHORIZED, reason);
     let user_name = connect.user_name().ok_or(refuse("no user name"))?;
     let (scope, id, api_version) = parse_user_name(user_name).map_err(refuse)?;
@@ -79,7 +69,7 @@ fn check_connect(
             Some(Token::parse(text).map_err(refuse)?)
         }
     };
-    if chain.is_empty() && token.is_none() {
+    if caller.chain.is_empty() && token.is_none() {
         return Err(refuse("neither a client certificate nor a token"));
     }
     if token.as_ref().is_some_and(Token::is_expired) {
@@ -89,7 +79,8 @@ fn check_connect(
         endpoint: Endpoint::Dps,
         registration_id: id.to_owned(),
         api_version: api_version.to_owned(),
-        chain,
+        chain: caller.chain,
+        tls: caller.tls,
         token,
     })
 }

@@ -17,9 +17,9 @@ use crate::cloud::fault::Endpoint;
 use crate::cloud::mqtt::{Link, LinkError, Packet, Publish};
 use crate::cloud::properties::Properties;
 use crate::cloud::sas::Token;
-use crate::cloud::server::{Stream, first_packet, patience};
+use crate::cloud::server::{Caller, Stream, first_packet, patience};
 use crate::cloud::shared::Shared;
-use crate::cloud::tls::algorithms;
+use crate::cloud::tls::{TlsVersion, algorithms};
 use crate::cloud::{clock, dps};
 
 /// Bytes of a telemetry message with its properties.
@@ -29,26 +29,21 @@ const MAX_SUBSCRIPTIONS: usize = 5;
 const BAD_USER_NAME: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
-pub(in crate::cloud) async fn serve(
-    shared: &Arc<Shared>,
-    mut link: Link<Stream>,
-    chain: &[ClientCertificate],
-    address: &str,
-) {
+pub(in crate::cloud) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: &Caller) {
     let connect = match first_packet(&mut link).await {
         Ok(connect) => connect,
         Err(e) => {
-            shared.refused(Endpoint::Hub, address, e.to_string());
+            shared.refused(Endpoint::Hub, &caller.address, e.to_string());
             return link.close().await;
         }
     };
     let verdict = match shared.faults.take_refusal(Endpoint::Hub) {
         Some(code) => Err((code, "fault on request".to_owned())),
-        None => authenticate(shared, &connect, chain),
+        None => authenticate(shared, &connect, &caller.chain),
     };
     match verdict {
         Ok(expiry) => {
-            let (mut session, inbox) = Session::begin(shared, &connect, expiry);
+            let (mut session, inbox) = Session::begin(shared, &connect, caller.tls, expiry);
             session.end = match session.run(&mut link, inbox).await {
                 Ok(reason) => reason,
                 Err(e) => e.to_string(),
@@ -192,6 +187,7 @@ impl Session {
     fn begin(
         shared: &Arc<Shared>,
         connect: &Connect,
+        tls: TlsVersion,
         expiry: Option<u64>,
     ) -> (Self, UnboundedReceiver<ToSession>) {
         let id = connect.client_id().to_owned();
@@ -227,7 +223,7 @@ impl Session {
             will,
             end: "the cloud closed the connection".to_owned(),
         };
-        session.emit(&Event::Connected { device: session.id.clone() });
+        session.emit(&Event::Connected { device: session.id.clone(), tls });
         (session, inbox)
     }
 
