@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
-use bridge_protocol::{self as protocol, Lamp, OperationKind, Status};
+use bridge_protocol::{self as protocol, Lamp, OperationKind, RestartFinder, Status};
 use embedded_hal::i2c::{I2c as _, Operation};
 
 use crate::board::DevKit;
@@ -19,29 +19,79 @@ use crate::bus::TransactionError;
 /// [`io::ErrorKind::InvalidData`] for a request that is none. What came before a faulty request has been carried out,
 /// of the request itself nothing.
 pub fn serve(stream: &mut (impl Read + Write), board: &mut DevKit) -> io::Result<()> {
+    let mut stream = Requests { stream, finder: RestartFinder::default(), restarted: false };
     let mut last = Instant::now();
     let mut answer = Vec::new();
     let mut request = [0; 1];
-    while read_or_end(stream, &mut request)? {
+    while read_or_end(stream.stream, &mut request)? {
+        stream.restarted |= stream.finder.push(request[0]);
         let now = Instant::now();
         board.bus.elapse(u64::try_from((now - last).as_nanos()).unwrap_or(u64::MAX));
         last = now;
         answer.clear();
-        match request {
-            [protocol::TRANSACTION] => transaction(stream, board, &mut answer)?,
-            [protocol::BUTTONS] => answer.push(board.panel.buttons().to_byte()),
-            [protocol::LAMP] => {
-                let [index, value] = read(stream)?;
-                let lamp = Lamp::from_byte(index).ok_or_else(|| invalid("no such lamp"))?;
-                board.panel.set_lamp(lamp, value);
-            }
-            [protocol::MAC] => answer.extend_from_slice(&board.mac),
-            _ => return Err(invalid("no such request")),
+        if let Err(error) = carry_out(request, &mut stream, board, &mut answer) {
+            stream.restart(error)?;
+            answer = protocol::RESTART.to_vec();
         }
         if !answer.is_empty() {
-            stream.write_all(&answer)?;
-            stream.flush()?;
+            stream.stream.write_all(&answer)?;
+            stream.stream.flush()?;
         }
+    }
+    Ok(())
+}
+
+/// What the board sends. It ends, in the midst of whatever request, with a restart.
+struct Requests<'a, S> {
+    stream: &'a mut S,
+    finder: RestartFinder,
+    restarted: bool,
+}
+
+impl<S: Read> Read for Requests<'_, S> {
+    /// The board waits for the answer to a restart: no byte stands behind it.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(out)?;
+        for byte in out.get(..count).unwrap_or_default() {
+            self.restarted |= self.finder.push(*byte);
+        }
+        if self.restarted { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(count) }
+    }
+}
+
+impl<S: Read> Requests<'_, S> {
+    /// Reads on as long as what a request failed with may be a restart. If it is none, the error stays.
+    fn restart(&mut self, error: io::Error) -> io::Result<()> {
+        let mut byte = [0];
+        while !self.restarted {
+            if !self.finder.is_under_way() || !read_or_end(self.stream, &mut byte)? {
+                return Err(error);
+            }
+            self.restarted = self.finder.push(byte[0]);
+        }
+        self.restarted = false;
+        Ok(())
+    }
+}
+
+/// Carries a request out that begins with this byte.
+fn carry_out(
+    request: [u8; 1],
+    stream: &mut impl Read,
+    board: &mut DevKit,
+    answer: &mut Vec<u8>,
+) -> io::Result<()> {
+    match request {
+        [protocol::TRANSACTION] => transaction(stream, board, answer)?,
+        [protocol::BUTTONS] => answer.push(board.panel.buttons().to_byte()),
+        [protocol::LAMP] => {
+            let [index, value] = read(stream)?;
+            end(stream)?;
+            let lamp = Lamp::from_byte(index).ok_or_else(|| invalid("no such lamp"))?;
+            board.panel.set_lamp(lamp, value);
+        }
+        [protocol::MAC] => answer.extend_from_slice(&board.mac),
+        _ => return Err(invalid("no such request")),
     }
     Ok(())
 }
@@ -70,6 +120,7 @@ fn transaction(stream: &mut impl Read, board: &mut DevKit, answer: &mut Vec<u8>)
         }
         parts.push(Part { kind, bytes });
     }
+    end(stream)?;
     let mut operations: Vec<_> = parts
         .iter_mut()
         .map(|part| match part.kind {
@@ -107,6 +158,13 @@ fn read<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
     let mut buf = [0; N];
     stream.read_exact(&mut buf)?;
     Ok(buf)
+}
+
+fn end(stream: &mut impl Read) -> io::Result<()> {
+    match read(stream)? {
+        [protocol::END] => Ok(()),
+        _ => Err(invalid("a request that does not end")),
+    }
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -42,6 +42,7 @@ impl I2c for Board {
             request.extend(protocol::operation(kind, len.try_into().unwrap()));
             request.extend(bytes);
         }
+        request.push(protocol::END);
         self.0.write_all(&request).unwrap();
         match self.get::<1>() {
             [0] => {}
@@ -141,6 +142,36 @@ fn buttons_lamps_and_the_mac_address() {
     server.join().unwrap().unwrap();
 }
 
+#[test]
+fn a_board_that_was_reset_at_any_byte_starts_anew() {
+    let kit = devkit();
+    let panel = kit.panel.clone();
+    let (mut board, server) = connect(kit);
+    let buttons = [protocol::BUTTONS].as_slice();
+    // What looks like a restart, and goes on otherwise, is data like any other.
+    let data = [&protocol::RESTART[..15], b"R", &protocol::RESTART[..3]].concat();
+    let write = protocol::operation(OperationKind::Write, data.len().try_into().unwrap());
+    let whole = [buttons, &protocol::transaction(0x3C, 1), &write, &data, &[protocol::END]].concat();
+    for cut in 0..=whole.len() {
+        board.0.write_all(&whole[..cut]).unwrap();
+        board.0.write_all(&protocol::RESTART).unwrap();
+        // What was asked whole has been answered before.
+        let answers = usize::from(cut > 0) + usize::from(cut == whole.len());
+        let mut answer = vec![0xFF; answers + protocol::RESTART.len()];
+        board.0.read_exact(&mut answer).unwrap();
+        assert!(answer[..answers].iter().all(|byte| *byte == 0), "{cut}: {answer:02x?}");
+        assert_eq!(answer[answers..], protocol::RESTART, "{cut}");
+    }
+    assert_eq!(board.ask(protocol::MAC), MAC);
+    board.0.write_all(&[protocol::LAMP]).unwrap();
+    board.0.write_all(&protocol::RESTART).unwrap();
+    assert_eq!(board.get(), protocol::RESTART);
+    assert_eq!(panel.take_changes(), [], "half a request is none");
+    board.0.write_all(&protocol::RESTART[..15]).unwrap();
+    board.0.write_all(b"X").unwrap();
+    assert_eq!(server.join().unwrap().unwrap_err().kind(), ErrorKind::InvalidData);
+}
+
 /// A stream that ends after `request` and forgets what is written to it.
 struct Script<'a>(&'a [u8], Vec<u8>);
 
@@ -170,20 +201,29 @@ fn run(request: &[u8]) -> (Result<(), ErrorKind>, Vec<u8>) {
 fn what_is_no_request_ends_the_connection() {
     let refused = Err(ErrorKind::InvalidData);
     let oversized = [&protocol::transaction(0x3C, 2)[..], &[1, 0, 0x40], &[1, 1, 0]].concat();
-    let cases: [&[u8]; 6] =
-        [b"X", b"T\x80\x01\x00\x00\x00", b"T\x3C\x01\x02\x00\x00", b"L\x06\x00", b"\x00", &oversized];
+    let cases: [&[u8]; 8] = [
+        b"X",
+        b"T\x80\x01\x00\x00\x00",
+        b"T\x3C\x01\x02\x00\x00",
+        b"L\x06\x00\x00",
+        b"\x00",
+        &oversized,
+        // Longer than they say.
+        b"T\x3C\x00\x01",
+        b"L\x01\x00\x01",
+    ];
     for case in cases {
         assert_eq!(run(case), (refused, vec![]), "{case:02x?}");
     }
     // Everything before it is answered.
     assert_eq!(run(b"P*"), (refused, vec![0]));
     // An empty transaction succeeds and touches nothing; a request that breaks off is not carried out.
-    assert_eq!(run(b"T\x55\x00"), (Ok(()), vec![0]));
-    let whole = [&protocol::transaction(0x3C, 1)[..], &protocol::operation(OperationKind::Write, 3), &[0; 3]]
-        .concat();
+    assert_eq!(run(b"T\x55\x00\x00"), (Ok(()), vec![0]));
+    let write = protocol::operation(OperationKind::Write, 3);
+    let whole = [&protocol::transaction(0x3C, 1)[..], &write, &[0; 3], &[protocol::END]].concat();
     assert_eq!(run(&whole), (Ok(()), vec![0]));
     for cut in 1..whole.len() {
         assert_eq!(run(&whole[..cut]), (Err(ErrorKind::UnexpectedEof), vec![]), "{cut}");
     }
-    assert_eq!(run(b"L\x01"), (Err(ErrorKind::UnexpectedEof), vec![]));
+    assert_eq!(run(b"L\x01\xFF"), (Err(ErrorKind::UnexpectedEof), vec![]));
 }

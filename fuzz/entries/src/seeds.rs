@@ -196,21 +196,23 @@ pub(crate) fn stsafe_vault() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn bridge() -> Vec<Vec<u8>> {
-    use bridge_protocol::{Lamp, OperationKind, lamp, operation, transaction};
+    use bridge_protocol::{END, Lamp, OperationKind, RESTART, lamp, operation, transaction};
     let write = |bytes: &[u8]| {
         let len = u16::try_from(bytes.len()).unwrap_or_default();
         [operation(OperationKind::Write, len).as_slice(), bytes].concat()
     };
     let read = |len| operation(OperationKind::Read, len).to_vec();
-    let echo = [transaction(0x20, 1).to_vec(), write(&[0x00, 0xA4, 0xEC, 0x69])].concat();
-    let answer = [transaction(0x20, 1).to_vec(), read(6)].concat();
-    let identity = [transaction(0x5F, 2).to_vec(), write(&[0x8F]), read(2)].concat();
+    let echo = [transaction(0x20, 1).to_vec(), write(&[0x00, 0xA4, 0xEC, 0x69]), vec![END]].concat();
+    let answer = [transaction(0x20, 1).to_vec(), read(6), vec![END]].concat();
+    let identity = [transaction(0x5F, 2).to_vec(), write(&[0x8F]), read(2), vec![END]].concat();
     let screen = [
         transaction(0x3C, 1).to_vec(),
         write(&[0x00, 0x8D, 0x14, 0xA5, 0xAF, 0x20, 0, 0x21, 0, 127, 0x22, 0, 7]),
+        vec![END],
     ]
     .concat();
-    let pixels = [transaction(0x3C, 1).to_vec(), write(&[0x40, 0xFF, 0x55, 0xAA])].concat();
+    let pixels = [transaction(0x3C, 1).to_vec(), write(&[0x40, 0xFF, 0x55, 0xAA]), vec![END]].concat();
     let panel = [b"PM", lamp(Lamp::Red, 200).as_slice()].concat();
-    vec![[echo, answer].concat(), identity, [screen, pixels].concat(), panel]
+    let restart = [&pixels[..5], &RESTART, b"M"].concat();
+    vec![[echo, answer].concat(), identity, [screen, pixels].concat(), panel, restart]
 }

@@ -4,7 +4,7 @@
 //! A future that is dropped while it waits for an answer leaves the answer on the line. The line counts what it is owed and
 //! throws that away before the next request.
 
-use bridge_protocol::{self as protocol, Buttons, OperationKind, Status};
+use bridge_protocol::{self as protocol, Buttons, OperationKind, RestartFinder, Status};
 use devkit_app::board::{Button, Lamp, Panel, Rgb};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
@@ -15,8 +15,8 @@ use crate::uart::BRIDGE;
 
 /// How long the host may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the line is listened to at the start for an answer to the run before a reset.
-const SETTLING: Duration = Duration::from_millis(20);
+/// How long it may take at the start: it may be in the midst of something.
+const START: Duration = Duration::from_secs(10);
 
 /// The line to the host, and what is still to come on it.
 pub(crate) struct Line {
@@ -53,10 +53,18 @@ impl Error for BusError {
 }
 
 impl Line {
-    /// Takes the line, and hears out an answer that was meant for the run before.
+    /// Takes the line: the host gives up what the run before had begun, and what it still answers to that is passed over.
     pub(crate) async fn open() -> SharedLine {
-        let mut waste = [0; 16];
-        while with_timeout(SETTLING, BRIDGE.read(&mut waste)).await.is_ok() {}
+        BRIDGE.send(&protocol::RESTART);
+        let mut finder = RestartFinder::default();
+        let answer = async {
+            let mut byte = [0];
+            while !finder.push(byte[0]) {
+                BRIDGE.read(&mut byte).await;
+            }
+        };
+        // Without a host nothing on the line is answered, and whoever asks finds that.
+        let _ = with_timeout(START, answer).await;
         Mutex::new(Self { status: false, data: 0 })
     }
 
@@ -126,6 +134,7 @@ impl Line {
                 BRIDGE.send(bytes);
             }
         }
+        BRIDGE.send(&[protocol::END]);
         (self.status, self.data) = (true, read);
         self.status().await??;
         for operation in operations {
@@ -163,6 +172,11 @@ impl I2c for Bus {
 pub(crate) struct BridgePanel(pub(crate) &'static SharedLine);
 
 impl BridgePanel {
+    /// All lamps dark, as a board's are after a reset; the host knows of none.
+    pub(crate) async fn reset(&mut self) {
+        self.set(&protocol::Lamp::ALL.map(|lamp| (lamp, 0))).await;
+    }
+
     async fn set(&mut self, lamps: &[(protocol::Lamp, u8)]) {
         let _line = self.0.lock().await;
         for (lamp, value) in lamps {

@@ -61,7 +61,8 @@ async fn main(spawner: Spawner) {
 
     static LINE: StaticCell<SharedLine> = StaticCell::new();
     let line = LINE.init(Line::open().await);
-    let mut bus = Bus(line);
+    let (mut bus, mut panel) = (Bus(line), BridgePanel(line));
+    panel.reset().await;
     seed(&mut bus).await;
 
     let controller = match Lan9118::start() {
@@ -89,7 +90,7 @@ async fn main(spawner: Spawner) {
         bus,
         delay: Delay,
         console: Console,
-        panel: BridgePanel(line),
+        panel,
         network: StackNetwork::new(stack, board::extra_root()),
         link: NetworkLink::new(stack),
         system: QemuSystem { mac },

@@ -4,14 +4,19 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `T` address count, then `count` times: kind length(2) \[data\] | [`Status`], then, if it is [`Status::Ok`], the bytes of all reads |
+//! | `T` address count, then `count` times: kind length(2) \[data\]; [`END`] | [`Status`], then, if it is [`Status::Ok`], the bytes of all reads |
 //! | `P` | one byte: [`Buttons`] |
-//! | `L` index value: a [`Lamp`] and its brightness | none |
+//! | `L` index value: a [`Lamp`] and its brightness; [`END`] | none |
 //! | `M` | the board's MAC address, [`MAC_LEN`] bytes |
+//! | [`RESTART`] | the same |
 //!
 //! `T` is one I2C transaction: a START or repeated START wherever the direction changes or the first operation
 //! begins, one STOP at its end. `kind` is an [`OperationKind`]; only writes carry data. The operations of a transaction
 //! have at most [`MAX_TRANSACTION`] bytes together. The host closes the connection on anything else.
+//!
+//! A board may be reset in the midst of a request, and then knows neither what the host still waits for nor what it is still
+//! to answer. It says [`RESTART`], which counts wherever it stands, and passes over everything that comes before the answer. A
+//! request that it cuts short is not carried out: no byte of it can be taken for an [`END`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -23,12 +28,43 @@ pub const BUTTONS: u8 = b'P';
 pub const LAMP: u8 = b'L';
 /// Request: the board's MAC address.
 pub const MAC: u8 = b'M';
+/// Ends a request of several bytes.
+pub const END: u8 = 0;
+/// Request: the board has started anew; what it had begun to ask is given up. Bytes that no board sends by accident.
+pub const RESTART: [u8; 16] = *b"R\xC1\x5E\x93\x0A\xF7\x44\xB8\x6D\x21\x9C\xE0\x37\x8B\x16\xD2";
 /// Bytes of the MAC address.
 pub const MAC_LEN: usize = 6;
 /// The highest I2C address.
 pub const MAX_ADDRESS: u8 = 0x7F;
 /// Most bytes, written and read, in one transaction.
 pub const MAX_TRANSACTION: usize = 0x4000;
+
+/// Finds [`RESTART`] among other bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RestartFinder {
+    /// Bytes of it that were the last ones seen.
+    found: usize,
+}
+
+impl RestartFinder {
+    /// Whether the last bytes may be the beginning of a [`RESTART`].
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        self.found > 0
+    }
+
+    /// Takes the next byte; `true` if it is the last one of a [`RESTART`].
+    pub fn push(&mut self, byte: u8) -> bool {
+        // Its first byte is nowhere else in it: after a wrong byte there is no other beginning to go on from.
+        let next = if RESTART.get(self.found) == Some(&byte) { self.found + 1 } else { 0 };
+        self.found = if next == 0 { usize::from(RESTART.first() == Some(&byte)) } else { next };
+        let is_whole = self.found == RESTART.len();
+        if is_whole {
+            self.found = 0;
+        }
+        is_whole
+    }
+}
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +176,7 @@ pub const fn transaction(address: u8, operations: u8) -> [u8; 3] {
     [TRANSACTION, address, operations]
 }
 
-/// The head of an operation of `len` bytes; those of a write follow it.
+/// The head of an operation of `len` bytes; those of a write follow it. Behind the last operation stands [`END`].
 #[must_use]
 pub const fn operation(kind: OperationKind, len: u16) -> [u8; 3] {
     let [low, high] = len.to_le_bytes();
@@ -149,13 +185,15 @@ pub const fn operation(kind: OperationKind, len: u16) -> [u8; 3] {
 
 /// The request that sets a lamp.
 #[must_use]
-pub const fn lamp(lamp: Lamp, value: u8) -> [u8; 3] {
-    [LAMP, lamp as u8, value]
+pub const fn lamp(lamp: Lamp, value: u8) -> [u8; 4] {
+    [LAMP, lamp as u8, value, END]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Buttons, Lamp, OperationKind, Status, lamp, operation, transaction};
+    use super::{
+        Buttons, END, Lamp, OperationKind, RESTART, RestartFinder, Status, lamp, operation, transaction,
+    };
 
     #[test]
     fn every_byte_means_what_it_was_written_for_or_nothing() {
@@ -176,6 +214,18 @@ mod tests {
         assert_eq!(transaction(0x20, 2), [b'T', 0x20, 2]);
         assert_eq!(operation(OperationKind::Write, 0x0102), [0, 2, 1]);
         assert_eq!(operation(OperationKind::Read, 5), [1, 5, 0]);
-        assert_eq!(lamp(Lamp::Blue, 255), [b'L', 5, 255]);
+        assert_eq!(lamp(Lamp::Blue, 255), [b'L', 5, 255, END]);
+    }
+
+    #[test]
+    fn a_restart_is_found_behind_anything_and_ends_nothing() {
+        assert!(!RESTART.contains(&END) && !RESTART.get(1..).unwrap().contains(&RESTART[0]));
+        for cut in 0..RESTART.len() {
+            let mut finder = RestartFinder::default();
+            assert!(RESTART.iter().take(cut).all(|byte| !finder.push(*byte)));
+            assert_eq!(finder.is_under_way(), cut > 0);
+            let found = RESTART.iter().filter(|byte| finder.push(**byte)).count();
+            assert_eq!((found, finder.is_under_way()), (1, false), "{cut}");
+        }
     }
 }
