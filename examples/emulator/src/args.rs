@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Seed of the random moments; the default is another one each time.
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// This process is inside the private network namespace already.
+    /// This process is inside the private network namespace already, and this is its folder.
     #[arg(long = "inside-namespace", hide = true)]
-    pub inside: bool,
+    pub inside: Option<PathBuf>,
 }

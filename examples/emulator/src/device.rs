@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use stsafe_a100::sim::{Profile, VirtualChip};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-use virtual_devices::{Buttons, DevKit, Panel, Picture, Shared, Ssd1306, bridge};
+use virtual_devices::{Buttons, DevKit, Hts221, Panel, Picture, Shared, Ssd1306, bridge, screen};
 
 use crate::debugger::Debugger;
 use crate::terminal::Terminal;
@@ -41,6 +42,7 @@ pub(crate) struct Running {
     qemu: Child,
     chip: VirtualChip,
     display: Shared<Ssd1306>,
+    climate: Shared<Hts221>,
     pub(crate) panel: Panel,
     pub(crate) terminal: Terminal,
 }
@@ -93,8 +95,8 @@ impl Device {
         self.chip.power_on();
         let mut kit = DevKit::new(self.chip.clone(), MAC);
         kit.panel.press(|held| *held = buttons);
-        let (display, panel) = (kit.display.clone(), kit.panel.clone());
-        let mut qemu = self.qemu().spawn().context("starting qemu-system-arm (package qemu-system-arm)")?;
+        let (display, climate, panel) = (kit.display.clone(), kit.climate.clone(), kit.panel.clone());
+        let mut qemu = self.qemu().spawn().context("starting qemu-system-arm")?;
         let bridge = self.bridge.try_clone()?;
         std::thread::spawn(move || {
             if let Ok((mut line, _)) = bridge.accept() {
@@ -115,6 +117,7 @@ impl Device {
             qemu,
             chip: self.chip.clone(),
             display,
+            climate,
             panel,
             terminal: Terminal::new(line, self.show),
         })
@@ -135,18 +138,29 @@ impl Device {
         qemu.args(["-chardev", &debugger, "-gdb", "chardev:debugger"]);
         let root = format!("loader,file={},addr={ROOT_SECTOR:#x},force-raw=on", file("root-sector.bin"));
         qemu.args(["-device", &root]);
-        qemu.stdin(Stdio::null()).kill_on_drop(true);
+        // Ctrl-C is for this program.
+        qemu.stdin(Stdio::null()).kill_on_drop(true).process_group(0);
         qemu
     }
 }
 
 impl Running {
+    /// The air around a device that was just switched on: hundredths of a degree Celsius and of a percent.
+    pub(crate) const CLIMATE: (i16, u16) = (22_50, 45_00);
+
     /// What the display shows.
     pub(crate) fn picture(&self) -> Picture {
-        match self.display.lock() {
-            Ok(display) => display.picture(),
-            Err(poisoned) => poisoned.into_inner().picture(),
-        }
+        self.display.lock().unwrap_or_else(PoisonError::into_inner).picture()
+    }
+
+    /// The rows of text on the display at this moment.
+    pub(crate) fn rows(&self) -> [String; screen::ROWS] {
+        screen::read(&self.picture())
+    }
+
+    /// Changes the air around the device.
+    pub(crate) fn set_climate(&self, (temperature, humidity): (i16, u16)) {
+        self.climate.lock().unwrap_or_else(PoisonError::into_inner).set(temperature, humidity);
     }
 
     /// Pulls the plug: no goodbye to anybody.

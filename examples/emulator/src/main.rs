@@ -1,8 +1,11 @@
 //! The DevKit's firmware on an emulated Cortex-M4 against a cloud on this machine.
 
 mod args;
+mod clouds;
+mod conversation;
 mod debugger;
 mod device;
+mod lamps;
 mod measure;
 mod namespace;
 mod narrator;
@@ -13,31 +16,49 @@ mod terminal;
 mod trouble;
 mod wire;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use tokio::signal::ctrl_c;
 
 use args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let result = if args.inside { inside(&args).map(|()| ExitCode::SUCCESS) } else { namespace::enter() };
-    match result {
+    match run(&Args::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("\nemulated-devkit failed {error:#}");
+            eprintln!("\nemulated-devkit failed: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn inside(args: &Args) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("emulated-devkit-").tempdir().context("making a folder")?;
-    namespace::furnish(folder.path())?;
+fn run(args: &Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(story::tell(args, folder.path()));
+    let result = if let Some(folder) = &args.inside {
+        runtime.block_on(inside(args, folder)).map(|()| ExitCode::SUCCESS)
+    } else {
+        ensure!(
+            args.firmware.is_file(),
+            "there is no firmware at {}: make it with tools/firmware qemu",
+            args.firmware.display()
+        );
+        let folder =
+            tempfile::Builder::new().prefix("emulated-devkit-").tempdir().context("making a folder")?;
+        runtime.block_on(namespace::enter(folder.path()))
+    };
     // What still waits for a connection of the emulator waits for nothing.
     runtime.shutdown_background();
     result
+}
+
+async fn inside(args: &Args, folder: &Path) -> Result<()> {
+    namespace::furnish(folder)?;
+    tokio::select! {
+        biased;
+        result = story::tell(args, folder) => result,
+        _ = ctrl_c() => bail!("interrupted"),
+    }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use examples::cert_gen;
-use examples::cloud::{Config, Event, Events, Handle, LocalCloud, Telemetry};
+use examples::cloud::{Config, Event, Events, Handle, LocalCloud, Telemetry, TlsVersion};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::args::Args;
@@ -32,12 +33,16 @@ const SCALE: u8 = 4;
 pub(crate) struct Stage {
     pub(crate) folder: PathBuf,
     pub(crate) out: PathBuf,
+    /// The firmware image, a copy: the original may be built anew meanwhile.
+    pub(crate) firmware: PathBuf,
     pub(crate) device: Device,
     pub(crate) cloud: Handle,
     pub(crate) events: Events,
     /// The device's secret, as it is typed.
     pub(crate) uds: String,
     pub(crate) registration_id: String,
+    /// The number of the last message.
+    messages: u64,
     _services: Services,
 }
 
@@ -58,30 +63,35 @@ impl Stage {
         })
         .await
         .context("starting the local cloud")?;
-        let device = Device::new(folder, &args.firmware, cloud.root_der(), args.verbose)?;
+        let firmware = folder.join("firmware.bin");
+        fs::copy(&args.firmware, &firmware)
+            .with_context(|| format!("reading {}", args.firmware.display()))?;
+        let device = Device::new(folder, &firmware, cloud.root_der(), args.verbose)?;
         let out = args.out.clone().unwrap_or_else(|| folder.to_owned());
         fs::create_dir_all(&out)?;
         Ok(Self {
             folder: folder.to_owned(),
             out,
+            firmware,
             device,
             events: cloud.events(),
             cloud,
             uds: hex::encode(rand::random::<[u8; 32]>()),
             registration_id: String::new(),
+            messages: 0,
             _services: services,
         })
     }
 
-    /// Derives the certificate of a firmware image as a user at a desk does; gives the file.
-    pub(crate) fn certify(&mut self, firmware: &Path, version: &str) -> Result<PathBuf> {
+    /// Derives the certificate of the firmware image as a user at a desk does; gives the file.
+    pub(crate) fn certify(&mut self, version: &str) -> Result<PathBuf> {
         let (secret, pem) = (self.folder.join("uds"), self.out.join("device.pem"));
         fs::write(&secret, &self.uds)?;
         let mut words: Vec<OsString> = vec!["dps-cert-gen".into(), "--force".into()];
         for (option, value) in [
             ("--mac", hex::encode(MAC).into()),
             ("--firmware-version", version.into()),
-            ("--bin", OsString::from(firmware)),
+            ("--bin", OsString::from(&self.firmware)),
             ("--uds-file", secret.into()),
             ("--out", pem.clone().into()),
         ] {
@@ -109,11 +119,42 @@ impl Stage {
 
     /// Waits for telemetry.
     pub(crate) async fn telemetry(&mut self, limit: Duration, running: &Running) -> Result<Telemetry> {
-        self.event("telemetry", limit, running, |event| match event {
+        let telemetry = self.event("telemetry", limit, running, |event| match event {
             Event::Telemetry(telemetry) => Some(telemetry),
             _ => None,
-        })
-        .await
+        });
+        let telemetry = telemetry.await?;
+        let body: Value = serde_json::from_slice(&telemetry.body).context("the telemetry's body")?;
+        self.messages = body["messageId"].as_u64().with_context(|| format!("telemetry: {body}"))?;
+        Ok(telemetry)
+    }
+
+    /// Waits for telemetry of a device that has not started again meanwhile: then it would count its messages anew.
+    pub(crate) async fn uninterrupted(&mut self, limit: Duration, running: &Running) -> Result<Telemetry> {
+        let before = self.messages;
+        let telemetry = self.telemetry(limit, running).await?;
+        ensure!(
+            self.messages > before,
+            "message {} follows {before}: the device started again",
+            self.messages
+        );
+        Ok(telemetry)
+    }
+
+    /// Waits for a registration of the device, which must be the same device as before; gives the connection's TLS version.
+    pub(crate) async fn registration(&mut self, running: &Running) -> Result<TlsVersion> {
+        let registered = self.event("registration", PATIENCE, running, |event| match event {
+            Event::Registered { registration_id, hub, tls, .. } => Some((registration_id, hub, tls)),
+            _ => None,
+        });
+        let (id, hub, tls) = registered.await?;
+        ensure!(hub == HUB, "assigned to {hub}");
+        ensure!(
+            self.registration_id.is_empty() || id == self.registration_id,
+            "the device registers as {id}"
+        );
+        self.registration_id = id;
+        Ok(tls)
     }
 
     /// Waits until the display shows what is wanted, saves its picture, and gives the rows.

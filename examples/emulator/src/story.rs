@@ -5,48 +5,43 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use examples::cloud::{Event, Properties};
+use examples::cloud::Properties;
 use examples::footprint::Peaks;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use virtual_devices::Buttons;
+use virtual_devices::{Buttons, Lamp};
 
 use crate::args::Args;
+use crate::conversation;
 use crate::device::Running;
+use crate::lamps::{self, expect};
 use crate::measure;
 use crate::narrator::Narrator;
 use crate::stage::{HUB, ID_SCOPE, PATIENCE, Stage};
+use crate::terminal::PROMPT;
 use crate::trouble;
-
-const PROMPT: &str = "\r\n# ";
-const GREETING: &str = "Hello DevKit";
 
 /// Tells it.
 pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
     let mut narrator = Narrator::new();
-    ensure!(
-        args.firmware.is_file(),
-        "there is no firmware at {}: make it with tools/firmware qemu",
-        args.firmware.display()
-    );
     narrator.step("The stage: a cloud on this machine, an emulated DevKit");
     let mut stage = narrator.failing(Stage::set(args, folder).await)?;
-    let size = fs::metadata(&args.firmware)?.len();
+    let size = fs::metadata(&stage.firmware)?.len();
     Narrator::line(&format!("DPS and hub on {}, firmware of {size} bytes", stage.cloud.dps_address()));
 
     narrator.step("Button A is held: the configuration console");
     let a = Buttons { a: true, b: false };
     let running = narrator.failing(stage.device.switch_on(a).await)?;
-    let (mut running, console) = narrator.failing(configure(args, &mut stage, running).await)?;
+    let (running, console) = narrator.failing(configure(args, &mut stage, running).await)?;
     if args.boot {
         narrator.end();
         return Ok(());
     }
 
     narrator.step("Reset: the device derives its identity, registers, and sends telemetry");
-    narrator.failing(first_telemetry(&mut stage, &mut running).await)?;
-    narrator.step("The cloud speaks: a method call, a message, a change of the twin");
-    narrator.failing(conversation(&mut stage, &mut running).await)?;
+    narrator.failing(first_telemetry(&mut stage, &running).await)?;
+    narrator.step("It works: the cloud speaks, the room gets warm, the user presses buttons");
+    narrator.failing(conversation::lead(&mut stage, &running).await)?;
     narrator.step("The display");
     let picture = stage.display(&running, "display.png", |rows| {
         rows[0] == "IoT DevKit" && rows[1] == "10.0.2.15" && rows[2] == "Running..." && is_climate(&rows[3])
@@ -79,19 +74,16 @@ async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Resu
     let terminal = &mut running.terminal;
     let banner = terminal.wait_for(PROMPT, PATIENCE).await?;
     ensure!(banner.contains("Configuration console"), "the console greets with {banner:?}");
-    terminal.enter(&format!("set_dps_uds {}", stage.uds)).await?;
-    let answer = terminal.wait_for(PROMPT, PATIENCE).await?;
+    let answer = terminal.ask(&format!("set_dps_uds {}", stage.uds), PATIENCE).await?;
     ensure!(answer.contains("INFO: Set DPS UDS successfully."), "set_dps_uds: {answer:?}");
     ensure!(!terminal.text().contains(&stage.uds), "the console shows the secret");
-    terminal.enter(&format!("set_dps_idscope {ID_SCOPE}")).await?;
-    let answer = terminal.wait_for(PROMPT, PATIENCE).await?;
+    let answer = terminal.ask(&format!("set_dps_idscope {ID_SCOPE}"), PATIENCE).await?;
     ensure!(answer.contains("successfully"), "set_dps_idscope: {answer:?}");
     Narrator::line("secret and id scope stored");
 
-    let pem = stage.certify(&args.firmware.clone(), &args.firmware_version)?;
+    let pem = stage.certify(&args.firmware_version)?;
     let expected = fs::read_to_string(&pem)?;
-    running.terminal.enter("cert").await?;
-    let answer = running.terminal.wait_for(PROMPT, PATIENCE).await?.replace('\r', "");
+    let answer = running.terminal.ask("cert", PATIENCE).await?.replace('\r', "");
     ensure!(
         answer.contains(expected.trim()),
         "the device's certificate is not that of dps-cert-gen:\n{answer}\n{expected}"
@@ -100,6 +92,7 @@ async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Resu
     fs::copy(&pem, stage.folder.join("enrolments").join("device.pem")).context("enrolling it")?;
     Narrator::line("enrolled");
     stage.display(&running, "configuration.png", |rows| rows[2] == "Configuration").await?;
+    ensure!(lamps::lit(&running.panel).is_empty(), "lit: {:?}", lamps::lit(&running.panel));
     running.panel.press(|held| *held = Buttons::default());
     // A reset begins a new count.
     let peaks = if args.measure { measure::peaks(args, stage).await? } else { Peaks::default() };
@@ -109,15 +102,13 @@ async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Resu
     Ok((running, peaks))
 }
 
-async fn first_telemetry(stage: &mut Stage, running: &mut Running) -> Result<()> {
-    let registered = stage.event("registration", PATIENCE, running, |event| match event {
-        Event::Registered { registration_id, hub, .. } => Some((registration_id, hub)),
-        _ => None,
-    });
-    let (id, hub) = registered.await?;
-    ensure!(hub == HUB, "assigned to {hub}");
-    Narrator::line(&format!("registered as {id}, assigned to {hub}"));
-    stage.registration_id = id;
+async fn first_telemetry(stage: &mut Stage, running: &Running) -> Result<()> {
+    lamps::forget(&running.panel);
+    let tls = stage.registration(running).await?;
+    // Not before the hub has taken it.
+    ensure!(lamps::lit(&running.panel) == [Lamp::Wifi], "lit: {:?}", lamps::lit(&running.panel));
+    let id = &stage.registration_id;
+    Narrator::line(&format!("registered as {id} over {tls}, assigned to {HUB}"));
     let telemetry = stage.telemetry(PATIENCE, running).await?;
     let body: Value = serde_json::from_slice(&telemetry.body).context("the telemetry's body")?;
     ensure!(
@@ -125,39 +116,9 @@ async fn first_telemetry(stage: &mut Stage, running: &mut Running) -> Result<()>
         "telemetry: {body}"
     );
     Narrator::line(&format!("telemetry: {body}"));
-    Ok(())
-}
-
-async fn conversation(stage: &mut Stage, running: &mut Running) -> Result<()> {
-    let id = stage.registration_id.clone();
-    let limit = Duration::from_secs(20);
-    for (method, expected) in [("stop", 200), ("start", 200), ("fly", 404)] {
-        let answer = stage.cloud.invoke_method(&id, method, "null", limit).await;
-        let answer = answer.with_context(|| format!("method {method}"))?;
-        ensure!(answer.status == expected, "method {method}: {} {answer:?}", answer.status);
-    }
-    Narrator::line("methods: stop 200, start 200, fly 404");
-
-    stage.cloud.send_c2d(&id, GREETING, &Properties::new())?;
-    stage
-        .event("acknowledged message", PATIENCE, running, |event| {
-            matches!(event, Event::C2dCompleted { .. }).then_some(())
-        })
-        .await?;
-    stage.display(running, "message.png", |rows| rows[2] == GREETING && rows[3].is_empty()).await?;
-
-    let patch = Map::from_iter([("interval".to_owned(), json!(1000))]);
-    stage.cloud.patch_desired(&id, &patch)?;
-    let accepted = stage.event("acknowledged twin", PATIENCE, running, |event| match event {
-        // The interval that holds without the cloud may be on its way.
-        Event::TwinReported { patch, .. } => {
-            patch.get("interval").filter(|interval| interval["ac"] != 203).cloned()
-        }
-        _ => None,
-    });
-    let accepted = accepted.await?;
-    ensure!(accepted["value"] == 1000 && accepted["ac"] == 200, "the twin reports {accepted}");
-    Narrator::line(&format!("twin: interval {accepted}"));
+    let panel = &running.panel;
+    expect(panel, &[(Lamp::Wifi, true), (Lamp::Azure, true), (Lamp::User, true), (Lamp::Blue, true)]).await?;
+    Narrator::line("lamps: Wi-Fi, Azure, User, and the RGB lamp flashed blue");
     Ok(())
 }
 

@@ -8,6 +8,9 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+/// What the configuration console ends every answer with.
+pub(crate) const PROMPT: &str = "\r\n# ";
+
 /// What the device wrote, and a way to type.
 pub(crate) struct Terminal {
     typed: tokio::net::unix::OwnedWriteHalf,
@@ -40,6 +43,12 @@ impl Terminal {
     /// Types a line.
     pub(crate) async fn enter(&mut self, line: &str) -> Result<()> {
         self.typed.write_all(format!("{line}\r").as_bytes()).await.context("typing on the console")
+    }
+
+    /// Types a command on the configuration console, and gives what comes before the next prompt.
+    pub(crate) async fn ask(&mut self, command: &str, limit: Duration) -> Result<String> {
+        self.enter(command).await?;
+        self.wait_for(PROMPT, limit).await
     }
 
     /// Waits until the device has written `wanted`, and gives what came before it since the last time.

@@ -3,64 +3,60 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use examples::cloud::{Config, Event, LocalCloud, ServerCertificate};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use examples::cloud::Event;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
-use virtual_devices::Buttons;
+use tokio::time::{Instant, timeout};
+use virtual_devices::{Buttons, Lamp};
 
 use crate::args::Args;
+use crate::clouds;
+use crate::conversation::ask_for_interval;
 use crate::device::Running;
+use crate::lamps::{self, expect};
 use crate::narrator::Narrator;
-use crate::stage::{PATIENCE, Stage};
+use crate::stage::{ID_SCOPE, PATIENCE, Stage};
+use crate::terminal::PROMPT;
 
 /// How many of a hundred frames get lost, in each direction.
 const LOSS: u32 = 10;
 /// A lossy network may take its time.
 const LOSSY_PATIENCE: Duration = Duration::from_mins(2);
-/// Messages that have to come through it.
-const LOSSY_MESSAGES: usize = 5;
-/// The plug is pulled within this time after it was put in: from the first instruction to telemetry.
-const POWERED_MS: u64 = 4000;
-
+/// Messages that have to come through it, and the interval between them in milliseconds.
+const LOSSY_MESSAGES: usize = 20;
+const LOSSY_INTERVAL: u32 = 600;
 /// Tells it.
-pub(crate) async fn tell(
-    args: &Args,
-    narrator: &mut Narrator,
-    mut stage: Stage,
-    running: Running,
-) -> Result<()> {
+pub(crate) async fn tell(args: &Args, narrator: &mut Narrator, stage: Stage, running: Running) -> Result<()> {
     narrator.step("The cloud goes down, and comes back");
-    stage = narrator.failing(cloud_restart(stage, &running).await)?;
+    let stage = narrator.failing(clouds::restart(stage, &running).await)?;
+
+    narrator.step("Clouds that speak one TLS version only");
+    let (mut stage, running) = narrator.failing(clouds::tls_versions(stage, running).await)?;
 
     narrator.step(&format!("{LOSS} % of all frames get lost, in each direction"));
     narrator.failing(packet_loss(&mut stage, &running).await)?;
 
     narrator.step("The program crashes, in four ways");
-    narrator.failing(crashes(args, &mut stage, &running).await)?;
+    narrator.failing(crashes(&mut stage, &running).await)?;
 
     let seed = args.seed.unwrap_or_else(rand::random);
     narrator.step(&format!("{} power cuts at random moments (seed {seed})", args.power_cuts));
-    narrator.failing(power_cuts(args.power_cuts, seed, &mut stage, running).await)?;
+    narrator.failing(power_cuts(args, seed, &mut stage, running).await)?;
+
+    narrator.step(&format!("{} power cuts while a setting is stored (seed {seed})", args.power_cuts));
+    narrator.failing(cuts_while_storing(args, seed, &mut stage).await)?;
 
     narrator.step("One bit of the firmware is changed");
-    narrator.failing(changed_firmware(args, &mut stage).await)?;
+    narrator.failing(changed_firmware(&mut stage).await)?;
 
-    narrator.step("The cloud's certificate has expired");
-    narrator.failing(expired_certificate(args, stage).await)
-}
-
-async fn cloud_restart(mut stage: Stage, running: &Running) -> Result<Stage> {
-    let paused = stage.cloud.stop().await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    stage.cloud = paused.resume().await.context("starting the cloud again")?;
-    stage.events = stage.cloud.events();
-    let telemetry = stage.telemetry(PATIENCE, running).await?;
-    Narrator::line(&format!("telemetry again: {}", String::from_utf8_lossy(&telemetry.body)));
-    Ok(stage)
+    narrator.step("The cloud is not who it should be");
+    stage.device.flash(&stage.firmware);
+    narrator.failing(clouds::impostors(stage).await)
 }
 
 async fn packet_loss(stage: &mut Stage, running: &Running) -> Result<()> {
+    ask_for_interval(stage, running, LOSSY_INTERVAL, 200, LOSSY_INTERVAL).await?;
     let loss = stage.device.wire().loss();
     let before = loss.count();
     loss.set_percent(LOSS);
@@ -72,7 +68,7 @@ async fn packet_loss(stage: &mut Stage, running: &Running) -> Result<()> {
         })
         .await?;
     for _ in 0..LOSSY_MESSAGES {
-        stage.telemetry(LOSSY_PATIENCE, running).await?;
+        stage.uninterrupted(LOSSY_PATIENCE, running).await?;
     }
     let loss = stage.device.wire().loss();
     loss.set_percent(0);
@@ -105,17 +101,18 @@ impl Crash {
     ];
 }
 
-async fn crashes(args: &Args, stage: &mut Stage, running: &Running) -> Result<()> {
+async fn crashes(stage: &mut Stage, running: &Running) -> Result<()> {
     const RAM: u32 = 0x2000_0000;
     const LOOP: [u8; 2] = 0xe7fe_u16.to_le_bytes();
     /// The vector of an interrupt that the firmware does not use.
     const UNEXPECTED: usize = 4 * (16 + 4);
     /// Its handler does nothing but panic.
     const HANDLER_LEN: u32 = 32;
-    let image = fs::read(&args.firmware)?;
+    let image = fs::read(&stage.firmware)?;
     let vector = image.get(UNEXPECTED..).and_then(<[u8]>::first_chunk).context("the vector table")?;
     let handler = u32::from_le_bytes(*vector) & !1;
     for (crash, expected) in Crash::ALL {
+        lamps::forget(&running.panel);
         let mut core = stage.device.debug().await?;
         match crash {
             Crash::Panic => core.set_program_counter(handler).await?,
@@ -143,6 +140,9 @@ async fn crashes(args: &Args, stage: &mut Stage, running: &Running) -> Result<()
             );
         }
         Narrator::line(&format!("reported: {text}"));
+        // Dark with the reset, and then as after any start.
+        let lamps = [(Lamp::Azure, false), (Lamp::Azure, true)];
+        expect(&running.panel, &lamps).await.context("after the crash")?;
         stage.telemetry(PATIENCE, running).await?;
     }
     Ok(())
@@ -153,36 +153,99 @@ fn addresses(report: &str) -> impl Iterator<Item = u32> {
     report.split_whitespace().filter_map(|word| u32::from_str_radix(word.strip_prefix("0x")?, 16).ok())
 }
 
-async fn power_cuts(count: u32, seed: u64, stage: &mut Stage, running: Running) -> Result<()> {
+/// The plug is pulled at any moment of a start. After every one of them the device is who it was.
+async fn power_cuts(args: &Args, seed: u64, stage: &mut Stage, running: Running) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut running = running;
-    let mut online = 0;
-    for _ in 0..count {
+    running.pull_the_plug().await?;
+    // A whole start first: the cuts are to hit every part of it.
+    let mut running = stage.device.switch_on(Buttons::default()).await?;
+    let began = Instant::now();
+    stage.events = stage.cloud.events();
+    stage.telemetry(PATIENCE, &running).await?;
+    let start = began.elapsed();
+    Narrator::line(&format!("telemetry comes {:.1} s after power", start.as_secs_f64()));
+    let (mut online, mut registered) = (0, 0);
+    for _ in 0..args.power_cuts {
         running.pull_the_plug().await?;
         running = stage.device.switch_on(Buttons::default()).await?;
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..POWERED_MS))).await;
+        tokio::time::sleep(start.mul_f64(random.random_range(0.0..1.2))).await;
         online += u32::from(stage.cloud.is_connected(&stage.registration_id));
     }
     running.pull_the_plug().await?;
-    stage.events = stage.cloud.events();
+    while let Ok(Some(event)) = timeout(Duration::ZERO, stage.events.next()).await {
+        match event {
+            Event::Registered { registration_id, .. } => {
+                registered += 1;
+                ensure!(
+                    registration_id == stage.registration_id,
+                    "the device registered as {registration_id}"
+                );
+            }
+            Event::Refused { id, reason, .. } if id == stage.registration_id => {
+                bail!("the device was refused: {reason}")
+            }
+            _ => {}
+        }
+    }
     let running = stage.device.switch_on(Buttons::default()).await?;
-    let id = stage
-        .event("registration", PATIENCE, &running, |event| match event {
-            Event::Registered { registration_id, .. } => Some(registration_id),
-            _ => None,
-        })
-        .await?;
-    ensure!(id == stage.registration_id, "the device registers as {id}");
+    stage.registration(&running).await?;
+    let reported = stage.event("report of the start", PATIENCE, &running, |event| match event {
+        Event::TwinReported { patch, .. } => patch.get("firmwareVersion").is_some().then_some(patch),
+        _ => None,
+    });
+    let reported = reported.await?;
+    ensure!(
+        reported["firmwareVersion"] == args.firmware_version.as_str() && reported["lastCrash"].is_null(),
+        "the device reports {reported}"
+    );
     stage.telemetry(PATIENCE, &running).await?;
     Narrator::line(&format!(
-        "{online} of them while the device was online; after the last one: same identity, telemetry"
+        "{registered} registrations, {online} cuts while the device was online; after the last one: same identity, \
+         no crash to report, telemetry"
     ));
     running.pull_the_plug().await
 }
 
-async fn changed_firmware(args: &Args, stage: &mut Stage) -> Result<()> {
+/// The plug is pulled while a setting is stored: it is the old one or the new one then, and the others are as they were.
+async fn cuts_while_storing(args: &Args, seed: u64, stage: &mut Stage) -> Result<()> {
+    const OTHER: &str = "0ne00000042";
+    let mut random = StdRng::seed_from_u64(seed);
+    let console = Buttons { a: true, b: false };
+    let (mut took, mut old, mut new) = (Duration::ZERO, 0, 0);
+    for cut in 0..=args.power_cuts {
+        let mut running = stage.device.switch_on(console).await?;
+        let terminal = &mut running.terminal;
+        terminal.wait_for(PROMPT, PATIENCE).await?;
+        let shown = terminal.ask("show", PATIENCE).await?;
+        ensure!(shown.contains("DPS UDS: (set)"), "after cut {cut}: {shown}");
+        let stored =
+            [ID_SCOPE, OTHER].into_iter().find(|scope| shown.contains(&format!("DPS ID scope: {scope}")));
+        let stored = stored.with_context(|| format!("after cut {cut}: {shown}"))?;
+        if cut > 0 {
+            *(if stored == ID_SCOPE { &mut old } else { &mut new }) += 1;
+        }
+        let values: &[&str] = if cut == 0 { &[OTHER, ID_SCOPE] } else { &[ID_SCOPE] };
+        for value in values {
+            let began = Instant::now();
+            let answer = terminal.ask(&format!("set_dps_idscope {value}"), PATIENCE).await?;
+            ensure!(answer.contains("successfully"), "set_dps_idscope: {answer:?}");
+            if cut == 0 {
+                took = began.elapsed();
+            }
+        }
+        if cut < args.power_cuts {
+            terminal.enter(&format!("set_dps_idscope {OTHER}")).await?;
+            tokio::time::sleep(took.mul_f64(random.random_range(0.0..1.2))).await;
+        }
+        running.pull_the_plug().await?;
+    }
+    Narrator::line(&format!("the old value {old} times, the new one {new} times, the secret always"));
+    Ok(())
+}
+
+async fn changed_firmware(stage: &mut Stage) -> Result<()> {
     const TEXT: &[u8] = b"Microsoft Azure IoT Developer Kit";
-    let mut image = fs::read(&args.firmware)?;
+    let mut image = fs::read(&stage.firmware)?;
     let at = image.windows(TEXT.len()).position(|window| window == TEXT);
     let at = at.context("the firmware's banner is not in the image")?;
     // A capital letter becomes a small one: the program runs as before.
@@ -193,32 +256,15 @@ async fn changed_firmware(args: &Args, stage: &mut Stage) -> Result<()> {
     stage.events = stage.cloud.events();
     let running = stage.device.switch_on(Buttons::default()).await?;
     let reason = refusal(stage, &running).await?;
+    ensure!(reason.starts_with("401"), "the provisioning service refuses: {reason}");
     Narrator::line(&format!("the provisioning service refuses: {reason}"));
     let shown = stage.display(&running, "refused.png", |rows| rows[2] == "DPS Failed!").await?;
     Narrator::line(&shown.display().to_string());
     running.pull_the_plug().await
 }
 
-/// The device knows the time from the network, and judges by it.
-async fn expired_certificate(args: &Args, mut stage: Stage) -> Result<()> {
-    let config = Config {
-        certificate: ServerCertificate::Expired,
-        authority: Some(stage.cloud.authority().clone()),
-        ..stage.cloud.config().clone()
-    };
-    stage.cloud.stop().await;
-    stage.cloud = LocalCloud::start(config).await.context("starting the other cloud")?;
-    stage.events = stage.cloud.events();
-    stage.device.flash(&args.firmware);
-    let running = stage.device.switch_on(Buttons::default()).await?;
-    let reason = refusal(&mut stage, &running).await?;
-    ensure!(reason.contains("Expired"), "the connection ended because of {reason}");
-    Narrator::line(&format!("the device refuses the server: {reason}"));
-    running.pull_the_plug().await
-}
-
 /// Why the cloud did not take the device.
-async fn refusal(stage: &mut Stage, running: &Running) -> Result<String> {
+pub(crate) async fn refusal(stage: &mut Stage, running: &Running) -> Result<String> {
     stage
         .event("refusal", PATIENCE, running, |event| match event {
             Event::Refused { reason, .. } => Some(Ok(reason)),
