@@ -4,6 +4,7 @@ use crate::clock::{left, now_ms};
 use crate::session::{self, Mqtt, Options, Session, Ticket};
 use crate::translate::Connect;
 use crate::{Error, Refusal};
+use core::pin::pin;
 use dps_client::{Action, Assignment, Event, Progress, Registration, Transport, mqtt};
 use embassy_time::{Timer, with_timeout};
 use embedded_io_async::{Read, Write};
@@ -11,7 +12,7 @@ use embedded_io_async::{Read, Write};
 /// Room for the body of a register request without payload, certificate request or TPM.
 pub const MIN_BODY: usize = 256;
 
-/// The smallest stage of the provisioning connection, in bytes: poll topics carry the operation id.
+/// Smallest stage of the [session](Session) of a registration, in bytes: poll topics carry the operation id.
 pub const MIN_STAGE: usize = mqtt::MAX_TOPIC + 16;
 
 /// Buffers of a registration. They are free again afterwards.
@@ -91,47 +92,48 @@ pub async fn register_ready<S: Read + Write>(
     password: Option<&[u8]>,
     buffers: &mut Buffers<'_>,
 ) -> Result<Assignment, Error> {
-    register_over::<S, MIN_STAGE>(registration, stream, password, buffers).await
+    pin!(decide::<S, MIN_STAGE>(registration, stream, password, buffers)).await?;
+    // Decided, and not refused: it has its assignment.
+    registration.assignment().cloned().ok_or(Error::Disconnected)
 }
 
-/// [`register_ready`] with a stage of so many bytes: where it is that of the hub's session, both share their code.
-pub(crate) async fn register_over<S: Read + Write, const STAGE: usize>(
+/// [`register_ready`] with a stage of the caller's choice, [`MIN_STAGE`] at least; leaves the assignment in the registration.
+pub(crate) async fn decide<S: Read + Write, const N: usize>(
     registration: &mut Registration<'_>,
     stream: S,
     password: Option<&[u8]>,
     buffers: &mut Buffers<'_>,
-) -> Result<Assignment, Error> {
-    const { assert!(STAGE >= MIN_STAGE, "room for the topics of a registration") }
-    let config = *registration.config();
+) -> Result<(), Error> {
+    const { assert!(N >= MIN_STAGE, "room for the topics of the provisioning service") }
+    let config = registration.config();
     if config.transport() != Transport::Mqtt {
         return Err(Error::Invalid { what: "transport of the registration", at: 0 });
     }
     let mut user_name = [0; mqtt::MAX_USER_NAME];
     let connect = Connect {
         client_id: config.registration_id(),
-        user_name: mqtt::user_name(&config, &mut user_name)?,
+        user_name: mqtt::user_name(config, &mut user_name)?,
         password,
         will: None,
     };
     let options =
         Options { clean: mqtt::CLEAN_SESSION, connack_ms: config.timing().connect_ms, ..Options::default() };
-    let mut session: Session<'_, STAGE> = Session::new(options, buffers.rx, buffers.tx);
-    let mut link = match session.connect(stream, &connect).await {
+    let mut session: Session<'_, N> = Session::new(options, buffers.rx, buffers.tx);
+    let mut io = session.translated(stream, &connect);
+    let connected = pin!(session.connect_over(&mut io)).await;
+    let mut link = match connected {
         Ok(link) => link,
         Err(error) => return Err(connect_failed(registration, error)),
     };
     registration.handle(Event::Connected, now_ms());
-    match drive(registration, &mut link, buffers.body).await {
-        Ok(assignment) => {
-            // The assignment stands; whether the service hears the goodbye does not matter.
-            let _ = link.disconnect().await;
-            Ok(assignment)
-        }
-        Err(error) => {
-            registration.handle(Event::Disconnected, now_ms());
-            Err(error)
-        }
+    let decided = pin!(drive(registration, &mut link, buffers.body)).await;
+    if decided.is_ok() {
+        // The assignment stands; whether the service hears the goodbye does not matter.
+        let _ = pin!(link.disconnect()).await;
+    } else {
+        registration.handle(Event::Disconnected, now_ms());
     }
+    decided
 }
 
 /// Tells the registration that there is no connection; gives the error that is left.
@@ -158,7 +160,7 @@ async fn drive<L: Mqtt>(
     registration: &mut Registration<'_>,
     link: &mut L,
     body: &mut [u8],
-) -> Result<Assignment, Error> {
+) -> Result<(), Error> {
     let mut subscription: Option<Ticket> = None;
     loop {
         match registration.next(now_ms()) {
@@ -172,7 +174,7 @@ async fn drive<L: Mqtt>(
                 listen(registration, link, &mut subscription, until_ms).await?;
             }
             Action::Disconnect { reason } => return Err(Error::RegistrationInterrupted(reason)),
-            Action::Finished(assignment) => return Ok(assignment.clone()),
+            Action::Finished(_) => return Ok(()),
             Action::Failed(error) => return Err(Error::Registration(error.clone())),
             Action::Connect { .. } => return Err(Error::Disconnected),
         }

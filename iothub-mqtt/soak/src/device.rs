@@ -143,7 +143,7 @@ pub(crate) async fn run(state: Rc<RefCell<State>>, mut net: Network, seed: u64) 
     let mut memory = Memory {
         rx: &mut [0; 1024],
         tx: &mut [0; 2048],
-        registration_rx: &mut [],
+        registration_rx: &mut [0; 512],
         registration_tx: &mut [],
         body: &mut [],
         token: &mut [],

@@ -14,12 +14,22 @@ use zeroize::Zeroize;
 
 /// A device: provisioning and hub tied together.
 ///
-/// `random` gives random numbers; they spread waiting times and number requests, and guard no secret. `STAGE`, of
-/// [`provision::MIN_STAGE`] bytes at least, and `TOPIC` bound topics, see [`Session`] and [`Client`](crate::Client).
+/// `random` gives random numbers; they spread waiting times and number requests, and guard no secret. `STAGE` and
+/// `TOPIC` bound topics, see [`Session`] and [`Client`](crate::Client); `STAGE` serves registration too, which takes
+/// [`provision::MIN_STAGE`] bytes.
 #[derive(Debug)]
 pub struct Device<'a, R, const STAGE: usize = 1024, const TOPIC: usize = 512> {
     pub(super) settings: Settings<'a>,
     pub(super) random: R,
+}
+
+/// What the connections to a hub have in common.
+pub(super) struct Way<'w, 'buf, const STAGE: usize> {
+    pub(super) session: &'w mut Session<'buf, STAGE>,
+    pub(super) ladder: &'w mut Ladder,
+    /// Where client id and user name are written.
+    pub(super) names: &'w mut [u8],
+    pub(super) token: &'w mut [u8],
 }
 
 /// How serving a hub ended.
@@ -98,6 +108,9 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         C: Connector,
         A: Application<C::Error>,
     {
+        const {
+            assert!(STAGE >= provision::MIN_STAGE, "room for the topics of the provisioning service");
+        }
         let Memory { rx, tx, registration_rx, registration_tx, body, token } = memory;
         let mut buffers = provision::Buffers { rx: registration_rx, tx: registration_tx, body };
         let mut assignment = match assignment {
@@ -115,9 +128,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                     return Err(Failure::UnsupportedProfile(assignment.profile()));
                 }
                 let endpoint = self.endpoint(&assignment).map_err(Failure::Settings)?;
-                let served =
-                    pin!(self.serve(application, connector, endpoint, &mut session, &mut ladder, token))
-                        .await?;
+                let mut way = Way { session: &mut session, ladder: &mut ladder, names: buffers.rx, token };
+                let served = pin!(self.serve(application, connector, endpoint, &mut way)).await?;
                 match served {
                     Served::Stopped => return Ok(()),
                     Served::Register => {
@@ -162,32 +174,47 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                 Wanted::Connection { credential } => credential,
                 Wanted::Nothing => 0,
             };
-            let target = Target {
-                service: Service::Provisioning { credential },
-                host: self.settings.provisioning_host,
-                port: dps_client::mqtt::PORT,
-            };
-            let mut sas = Sas::new(token);
-            let connected = pin!(self.connect(application, connector, target, &mut sas)).await?;
-            let stream = match connected {
-                Ok(stream) => stream,
-                Err(none) => {
-                    registration.handle(dps_client::Event::Disconnected, now_ms());
-                    application.event(Event::Retrying { cause: none.cause(), in_ms: None }).await;
-                    continue;
-                }
-            };
-            let decided =
-                provision::register_over::<_, STAGE>(&mut registration, stream, sas.password(), buffers);
-            let decided = pin!(decided).await;
-            match decided {
-                // Decided: the next turn of the loop tells how.
-                Ok(_) => {}
-                Err(error) if error.is_local() => return Err(Failure::Settings(error)),
-                Err(error) if !error.is_retriable() => return Err(Failure::Registration(error)),
-                Err(error) => {
-                    application.event(Event::Retrying { cause: Cause::Service(&error), in_ms: None }).await;
-                }
+            let service = Service::Provisioning { credential };
+            pin!(self.ask(application, connector, service, &mut registration, buffers, token)).await?;
+        }
+    }
+
+    /// One connection to the provisioning service. Whether the registration is decided then, it tells.
+    async fn ask<A, C>(
+        &self,
+        application: &mut A,
+        connector: &mut C,
+        service: Service<'_>,
+        registration: &mut Registration<'_>,
+        buffers: &mut provision::Buffers<'_>,
+        token: &mut [u8],
+    ) -> Result<(), Failure<C::Error>>
+    where
+        C: Connector,
+        A: Application<C::Error>,
+    {
+        let host = self.settings.provisioning_host;
+        let target = Target { service, host, port: dps_client::mqtt::PORT };
+        let mut sas = Sas::new(token);
+        let connected = pin!(self.connect(application, connector, target, &mut sas)).await?;
+        let error = match connected {
+            Ok(stream) => {
+                let password = sas.password();
+                pin!(provision::decide::<_, STAGE>(registration, stream, password, buffers)).await.err()
+            }
+            Err(none) => {
+                registration.handle(dps_client::Event::Disconnected, now_ms());
+                application.event(Event::Retrying { cause: none.cause(), in_ms: None }).await;
+                None
+            }
+        };
+        match error {
+            None => Ok(()),
+            Some(error) if error.is_local() => Err(Failure::Settings(error)),
+            Some(error) if !error.is_retriable() => Err(Failure::Registration(error)),
+            Some(error) => {
+                application.event(Event::Retrying { cause: Cause::Service(&error), in_ms: None }).await;
+                Ok(())
             }
         }
     }
@@ -210,8 +237,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
             Ok(token) => {
                 sas.token = token;
                 let limit = Duration::from_millis(self.settings.connect_ms.into());
-                let connected = with_timeout(limit, connector.connect(target)).await;
-                match connected {
+                let connecting = pin!(connector.connect(target));
+                match with_timeout(limit, connecting).await {
                     Ok(Ok(stream)) => return Ok(Ok(stream)),
                     Ok(Err(error)) => error,
                     Err(_) => return Ok(Err(NoStream::Late)),

@@ -1,13 +1,13 @@
 //! Serving one hub, over as many connections as it takes.
 
-use super::device::{Device, NoStream, Sas, Served};
+use super::device::{Device, NoStream, Sas, Served, Way};
 use super::{Application, Cause, Command, Connector, Event, Failure, Ladder, Next, Service, Target};
 use crate::clock::{left, now_ms};
-use crate::endpoint::{MAX_CLIENT_ID, MAX_USER_NAME, PORT};
-use crate::session::{Mqtt, Session, Ticket};
+use crate::endpoint::PORT;
+use crate::session::{Mqtt, Ticket};
 use crate::translate::Connect;
 use crate::{Client, ClientOptions, Endpoint, Error, client};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use embassy_futures::select::{Either, select};
 use embassy_time::{Timer, with_timeout};
 
@@ -40,19 +40,14 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
         application: &mut A,
         connector: &mut C,
         endpoint: Endpoint<'_>,
-        session: &mut Session<'_, STAGE>,
-        ladder: &mut Ladder,
-        token: &mut [u8],
+        way: &mut Way<'_, '_, STAGE>,
     ) -> Result<Served, Failure<C::Error>>
     where
         C: Connector,
         A: Application<C::Error>,
     {
         loop {
-            let mut sas = Sas::new(token);
-            let ended =
-                pin!(self.connection(application, connector, endpoint, session, ladder, &mut sas)).await?;
-            drop(sas);
+            let ended = pin!(self.connection(application, connector, endpoint, way)).await?;
             let random = (self.random)();
             let (next, in_ms) = match &ended {
                 Ended::Stopped => return Ok(Served::Stopped),
@@ -60,8 +55,8 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
                     application.event(Event::Renewing).await;
                     continue;
                 }
-                Ended::NoStream(_) => ladder.ended(None, now_ms(), random),
-                Ended::Broken(error) => ladder.ended(Some(error), now_ms(), random),
+                Ended::NoStream(_) => way.ladder.ended(None, now_ms(), random),
+                Ended::Broken(error) => way.ladder.ended(Some(error), now_ms(), random),
             };
             let cause = match &ended {
                 Ended::NoStream(none) => none.cause(),
@@ -82,36 +77,40 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
         application: &mut A,
         connector: &mut C,
         endpoint: Endpoint<'_>,
-        session: &mut Session<'_, STAGE>,
-        ladder: &mut Ladder,
-        sas: &mut Sas<'_>,
+        way: &mut Way<'_, '_, STAGE>,
     ) -> Result<Ended<C::Error>, Failure<C::Error>>
     where
         C: Connector,
         A: Application<C::Error>,
     {
-        let (mut client_id, mut user_name) = ([0; MAX_CLIENT_ID], [0; MAX_USER_NAME]);
-        let client_id = endpoint.client_id(&mut client_id).map_err(Failure::Settings)?;
-        let announcement = &self.settings.announcement;
-        let user_name = endpoint.user_name(announcement, &mut user_name).map_err(Failure::Settings)?;
+        let Way { session, ladder, names, token } = way;
+        let (client_id, user_name) = self.names(endpoint, names).map_err(Failure::Settings)?;
         let target = Target { service: Service::Hub(endpoint), host: endpoint.connect_host(), port: PORT };
-        let connected = pin!(self.connect(application, connector, target, sas)).await?;
+        let mut sas = Sas::new(token);
+        let connected = pin!(self.connect(application, connector, target, &mut sas)).await?;
         let stream = match connected {
             Ok(stream) => stream,
             Err(none) => return Ok(Ended::NoStream(none)),
         };
         let connect = Connect { client_id, user_name, password: sas.password(), will: self.settings.will };
-        let link = match session.connect(stream, &connect).await {
+        let mut io = session.translated(stream, &connect);
+        let linked = pin!(session.connect_over(&mut io)).await;
+        let link = match linked {
             Ok(link) => link,
             Err(error) => return broken(error),
         };
         let options = ClientOptions { seed: (self.random)(), ..self.settings.client };
-        let mut client: Client<'_, _, TOPIC> = Client::new(link, endpoint, options);
-        if let Err(error) = client.start().await {
-            return broken(error);
-        }
         let renew_at = sas.renew_ms().map(|ms| now_ms().saturating_add(ms.max(MIN_RENEW_MS).into()));
-        pin!(work(application, &mut client, ladder, renew_at)).await
+        pin!(work::<_, _, _, TOPIC>(application, link, endpoint, options, ladder, renew_at)).await
+    }
+
+    /// Client id and user name, written to `out`.
+    fn names<'t>(&self, endpoint: Endpoint<'_>, out: &'t mut [u8]) -> Result<(&'t str, &'t str), Error> {
+        let length = endpoint.client_id(out)?.len();
+        let (client_id, rest) = out.split_at_mut(length);
+        // It was text before it was split off.
+        let client_id = core::str::from_utf8(client_id).unwrap_or_default();
+        Ok((client_id, endpoint.user_name(&self.settings.announcement, rest)?))
     }
 }
 
@@ -123,7 +122,9 @@ fn broken<E>(error: Error) -> Result<Ended<E>, Failure<E>> {
 /// Events to the application, its commands to the hub.
 async fn work<A, L, E, const TOPIC: usize>(
     application: &mut A,
-    client: &mut Client<'_, L, TOPIC>,
+    link: L,
+    endpoint: Endpoint<'_>,
+    options: ClientOptions,
     ladder: &mut Ladder,
     renew_at_ms: Option<u64>,
 ) -> Result<Ended<E>, Failure<E>>
@@ -131,24 +132,19 @@ where
     L: Mqtt,
     A: Application<E>,
 {
+    let mut client: Client<'_, L, TOPIC> = Client::new(link, endpoint, options);
+    let started = pin!(client.start()).await;
+    if let Err(error) = started {
+        return broken(error);
+    }
     let (mut connected, mut busy) = (false, false);
     loop {
         let take_commands = connected && !busy && client.can_send();
-        let turn = async {
-            if take_commands {
-                select(client.poll(), application.command()).await
-            } else {
-                Either::First(client.poll().await)
-            }
-        };
         // Only waiting is cut short, never the application.
-        let turn = match renew_at_ms {
-            None => Some(turn.await),
-            Some(at) => with_timeout(left(at), turn).await.ok(),
-        };
+        let turn = before(renew_at_ms, pin!(turn(application, &mut client, take_commands))).await;
         let Some(turn) = turn else {
             // The token is still good: whether the hub hears the goodbye does not matter.
-            let _ = client.disconnect().await;
+            let _ = pin!(client.disconnect()).await;
             return Ok(Ended::Renew);
         };
         match turn {
@@ -162,21 +158,50 @@ where
                 application.event(Event::Hub(event)).await;
             }
             Either::First(Err(error)) => return broken(error),
-            Either::Second(command) => match carry_out(client, command).await {
-                Ok(Done::Sent(ticket)) => application.event(Event::Sent(ticket)).await,
-                Ok(Done::Reporting(request)) => application.event(Event::Reporting(request)).await,
-                Ok(Done::Nothing) => {}
-                Ok(Done::Stop) => return Ok(Ended::Stopped),
-                Err(error) => {
-                    // No more commands until something has moved.
-                    busy = error == Error::Busy;
-                    application.event(Event::NotSent(error.clone())).await;
-                    if !error.is_local() {
-                        return Ok(Ended::Broken(error));
+            Either::Second(command) => {
+                let done = pin!(carry_out(&mut client, command)).await;
+                match done {
+                    Ok(Done::Sent(ticket)) => application.event(Event::Sent(ticket)).await,
+                    Ok(Done::Reporting(request)) => application.event(Event::Reporting(request)).await,
+                    Ok(Done::Nothing) => {}
+                    Ok(Done::Stop) => return Ok(Ended::Stopped),
+                    Err(error) => {
+                        // No more commands until something has moved.
+                        busy = error == Error::Busy;
+                        application.event(Event::NotSent(error.clone())).await;
+                        if !error.is_local() {
+                            return Ok(Ended::Broken(error));
+                        }
                     }
                 }
-            },
+            }
         }
+    }
+}
+
+/// What `future` gives, if that is in time.
+async fn before<F: Future>(until_ms: Option<u64>, future: Pin<&mut F>) -> Option<F::Output> {
+    match until_ms {
+        None => Some(future.await),
+        Some(until_ms) => with_timeout(left(until_ms), future).await.ok(),
+    }
+}
+
+/// What comes first: an event of the hub, or, if any is wanted, a command.
+async fn turn<'a, 'c, A, L, E, const TOPIC: usize>(
+    application: &'a mut A,
+    client: &'c mut Client<'_, L, TOPIC>,
+    take_commands: bool,
+) -> Either<Result<Option<client::Event<'c>>, Error>, Command<'a>>
+where
+    L: Mqtt,
+    A: Application<E>,
+{
+    let polling = pin!(client.poll());
+    if take_commands {
+        select(polling, pin!(application.command())).await
+    } else {
+        Either::First(polling.await)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::clock::{left, now_ms};
 use crate::error::Refusal;
 use crate::translate::{Connect, MIN_STAGE, OVERSIZED_PROPERTY, StreamError, V311};
+use core::pin::pin;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use heapless::Vec;
@@ -104,9 +105,28 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
         stream: S,
         connect: &'s Connect<'s>,
     ) -> Result<Link<'s, 'buf, V311<'s, S, STAGE>>, Error> {
-        let io = V311::with_connect(stream, connect).with_write_limit(self.options.write_ms);
+        let io = self.translated(stream, connect);
+        self.connect_over(io).await
+    }
+
+    /// `stream` with the translator on it, for [`connect_over`](Self::connect_over).
+    pub fn translated<'c, S>(&self, stream: S, connect: &'c Connect<'c>) -> V311<'c, S, STAGE> {
+        V311::with_connect(stream, connect).with_write_limit(self.options.write_ms)
+    }
+
+    /// As [`connect`](Self::connect), over a [translated](Self::translated) stream, or `&mut` one: a stream that stays where
+    /// it is makes futures smaller by several times its size.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_over<'s, IO, E>(&'s mut self, io: IO) -> Result<Link<'s, 'buf, IO>, Error>
+    where
+        IO: Io + ErrorType<Error = StreamError<E>>,
+        E: embedded_io_async::Error,
+    {
         let limit = Duration::from_millis(self.options.connack_ms.into());
-        let connection = with_timeout(limit, self.engine.connect(io))
+        let connecting = pin!(self.engine.connect(io));
+        let connection = with_timeout(limit, connecting)
             .await
             .map_err(|_| Error::Timeout("CONNACK"))?
             .map_err(|error| match error {
