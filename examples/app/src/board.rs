@@ -222,12 +222,12 @@ pub trait Network {
     ///
     /// # Errors
     /// The network's own.
-    async fn connect(
-        &mut self,
+    async fn connect<'s>(
+        &'s mut self,
         host: &str,
         port: u16,
-        identity: &Identity,
-    ) -> Result<Self::Stream<'_>, Self::Error>;
+        identity: &'s Identity,
+    ) -> Result<Self::Stream<'s>, Self::Error>;
 
     /// Whether the same call may succeed later without anybody changing something.
     fn is_retriable(error: &Self::Error) -> bool;

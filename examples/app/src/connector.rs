@@ -1,6 +1,7 @@
 //! The runner's way to the world: the board's network with the device's identity, watched for progress.
 
 use core::fmt;
+use core::pin::pin;
 
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
@@ -18,7 +19,8 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// Asks the network for the time; whether it is known now.
 pub(crate) async fn learn_time<N: Network, S: System>(network: &mut N, shared: &Shared<'_, S>) -> bool {
-    match with_timeout(TIME, network.unix_time()).await {
+    let told = with_timeout(TIME, pin!(network.unix_time())).await;
+    match told {
         Ok(Ok(unix_s)) => {
             shared.tell(&Event::TimeKnown(unix_s));
             true
@@ -74,13 +76,13 @@ impl<'s, N: Network, S: System> Connector for WithIdentity<'_, 's, N, S> {
     async fn connect(&mut self, target: Target<'_>) -> Result<Self::Stream<'_>, N::Error> {
         if !self.has_time {
             // Without the time certificates cannot be checked; whether that ends the attempt the network says.
-            self.has_time = learn_time(self.network, self.shared).await;
+            self.has_time = pin!(learn_time(self.network, self.shared)).await;
         }
         let port = match target.service {
             Service::Provisioning { .. } => self.provisioning_port,
             Service::Hub(_) => target.port,
         };
-        let stream = self.network.connect(target.host, port, self.identity).await?;
+        let stream = pin!(self.network.connect(target.host, port, self.identity)).await?;
         self.shared.promise(Task::Main, SILENCE_MS);
         Ok(Watched { stream, shared: self.shared })
     }

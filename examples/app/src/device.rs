@@ -1,7 +1,7 @@
 //! The application's life from one reset to the next: buttons first, then the configuration console or the way to the
 //! cloud.
 
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use dice_core::{MacAddress, RegistrationId, Uds};
 use dps_client::{Backoff, Config, Timing};
@@ -23,6 +23,7 @@ use crate::failure::{EndOf, Failure, FailureOf};
 use crate::identity::{Identity, Profile};
 use crate::settings::Settings;
 use crate::shared::{Bus, Device, Shared};
+use crate::status::cut;
 use crate::tasks;
 use crate::vigil::Task;
 use crate::work::{SILENCE_MS, Work};
@@ -69,10 +70,15 @@ type Product = String<64>;
 
 /// Longest message received from the hub, its topic included.
 const RX: usize = 4096;
-/// Messages on their way to the hub.
-const TX: usize = 4096;
-/// Longest answer of the provisioning service, and what is on its way there.
-const REGISTRATION: usize = 2048;
+/// Messages on their way to the hub: four of the longest telemetry, or the longest report.
+const TX: usize = 2048;
+/// Longest answer of the provisioning service. At the hub: client id and user name.
+const REGISTRATION_RX: usize = 2048;
+/// What is on its way to the provisioning service.
+const REGISTRATION_TX: usize = 1024;
+/// Longest topic that is sent, and what goes before it: the topic of telemetry from a device with a long name.
+const TOPIC: usize = 384;
+const STAGE: usize = 512;
 /// How often the hub wants to hear from the device, in seconds, as with the original firmware.
 const KEEP_ALIVE_S: u16 = 120;
 /// How long joining the network may take.
@@ -111,7 +117,8 @@ pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
 /// user is told about that stands on screen and terminal when this returns; the watchdog is not fed any more.
 ///
 /// The future must run to its end: dropping it leaves the bus as it is. Here and below, large futures are pinned where they are made:
-/// what is awaited by value passes through the stack first.
+/// what is awaited by value passes through the stack first. And phases are polled through `dyn Future`: each has its stack
+/// frame only while it is polled.
 pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
     let Parts { i2c, delay, console, panel, network, link, system } = board.parts();
     let bus = Bus::new(i2c);
@@ -120,28 +127,15 @@ pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
     let a = panel.is_pressed(Button::A).await;
     let b = panel.is_pressed(Button::B).await;
     shared.log.raw(BANNER);
-    if a {
-        // The terminal belongs to the console; before it only the banner is there to be written.
-        let mut text = [0; 256];
-        let len = shared.log.take(&mut text);
-        let _ = with_timeout(JOIN, console.write_all(text.get(..len).unwrap_or_default())).await;
-        let main = pin!(async {
-            main.configure(console).await;
-            shared.over.set(true);
-        });
-        join(main, pin!(tasks::run::<B>(&bus, panel, link, None, &shared))).await;
-        return End::Restart;
-    }
-    shared.log.raw(HINT);
-    let main = pin!(async {
-        let failure = main.live(b).await;
-        shared.tell(&Event::Failed { cause: &failure, rows: failure.rows() });
-        shared.over.set(true);
-        failure
-    });
-    let tasks = pin!(tasks::run::<B>(&bus, panel, link, Some(console), &shared));
-    End::Failed(join(main, tasks).await.0)
+    // The terminal belongs to the console, or to the log.
+    let (terminal, log) = if a { (Some(console), None) } else { (None, Some(console)) };
+    let main: Phase<'_, EndOf<B>> = pin!(main.lead(terminal, b));
+    let tasks: Phase<'_, ()> = pin!(tasks::run::<B>(&bus, panel, link, log, &shared));
+    join(main, tasks).await.0
 }
+
+/// A future with a stack frame of its own.
+type Phase<'a, T> = Pin<&'a mut dyn Future<Output = T>>;
 
 /// The main task: what is not display, sensors, log or watchdog.
 struct Main<'a, 'b, 's, B: Board> {
@@ -154,22 +148,45 @@ struct Main<'a, 'b, 's, B: Board> {
 }
 
 impl<B: Board> Main<'_, '_, '_, B> {
-    async fn configure(self, console: &mut B::Console) {
+    /// The console on this terminal, or without one the way to the cloud.
+    async fn lead(mut self, terminal: Option<&mut B::Console>, access_point: bool) -> EndOf<B> {
+        let shared = self.shared;
+        let end = if let Some(terminal) = terminal {
+            let phase: Phase<'_, ()> = pin!(self.configure(terminal));
+            phase.await;
+            End::Restart
+        } else {
+            shared.log.raw(HINT);
+            let phase: Phase<'_, _> = pin!(self.live(access_point));
+            let failure = phase.await;
+            shared.tell(&Event::Failed { cause: &failure, rows: failure.rows() });
+            End::Failed(failure)
+        };
+        shared.over.set(true);
+        end
+    }
+
+    async fn configure(&mut self, terminal: &mut B::Console) {
+        // The log is the others' then; only the banner is there to be written.
+        let mut text = [0; 256];
+        let len = self.shared.log.take(&mut text);
+        let _ = with_timeout(JOIN, terminal.write_all(text.get(..len).unwrap_or_default())).await;
         let mac = self.shared.system.borrow().mac();
         self.shared.tell(&Event::Configuring { mac });
         let mut session = Session {
             i2c: Device::new(self.bus),
-            delay: self.delay,
-            network: self.network,
+            delay: &mut *self.delay,
+            network: &mut *self.network,
             shared: self.shared,
             profile: &self.options.profile,
         };
-        pin!(session.serve(console)).await;
+        pin!(session.serve(terminal)).await;
     }
 
     /// The way to the cloud; ends only with a failure.
-    async fn live(mut self, access_point: bool) -> FailureOf<B> {
-        match pin!(self.try_to_live(access_point)).await {
+    async fn live(&mut self, access_point: bool) -> FailureOf<B> {
+        let lived = pin!(self.try_to_live(access_point)).await;
+        match lived {
             Err(failure) => failure,
             // The application never asks the runner to stop.
             Ok(()) => Failure::Cloud(runner::Failure::Settings(Error::Disconnected)),
@@ -183,86 +200,127 @@ impl<B: Board> Main<'_, '_, '_, B> {
             shared.tell(&Event::AccessPointRefused);
             Timer::after(NOTICE).await;
         }
-        let crash = shared.system.borrow().crash();
-        let version = self.firmware_version();
-        shared.tell(&Event::Started { version: &version, crash: crash.as_deref() });
-
-        let (settings, uds) = self.read_vault().await?;
-        let id_scope = settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
+        let version = self.start();
+        let (mut settings, mut identity) = (Settings::default(), None);
+        let uds = {
+            let phase: Phase<'_, _> = pin!(self.read_vault(&mut settings));
+            phase.await?
+        };
         let mac = MacAddress(shared.system.borrow().mac());
         let mut id_text = [0; RegistrationId::DEFAULT_MAX_LEN];
         let id = settings.registration_id(mac, &version, &mut id_text);
         let id = id.map_err(|error| Failure::Identity(error.into()))?;
-        let identity = self.derive(uds, &version, id)?;
+        let identity = self.derive(uds, &version, id, &mut identity)?;
+        {
+            let phase: Phase<'_, _> = pin!(self.join(&settings));
+            phase.await?;
+        }
+        let has_time = pin!(self.learn_time()).await;
+        let phase: Phase<'_, _> = pin!(self.work(&settings, id.as_str(), &version, identity, has_time));
+        phase.await
+    }
 
-        self.join(&settings).await?;
-        let has_time = self.learn_time().await;
+    /// Tells that the application starts; gives the firmware's version.
+    #[inline(never)]
+    fn start(&self) -> Version {
+        let system = self.shared.system.borrow();
+        let version = cut(system.firmware_version());
+        let crash = system.crash();
+        drop(system);
+        self.shared.tell(&Event::Started { version: &version, crash: crash.as_deref() });
+        version
+    }
 
-        let config = Config::new(id_scope, id.as_str()).map_err(Failure::Settings)?;
-        let backoff = self.options.backoff;
-        let config =
-            config.with_timing(Timing { backoff, spread_ms: self.options.spread_ms, ..Timing::DEFAULT });
+    /// Registers, and works at the hub for ever.
+    async fn work(
+        &mut self,
+        settings: &Settings,
+        id: &str,
+        version: &Version,
+        identity: &Identity,
+        has_time: bool,
+    ) -> Result<(), FailureOf<B>> {
         let mut product = Product::new();
         // As long as a version may be.
-        let _ = product.push_str("IoT_DevKit_").and_then(|()| product.push_str(&version));
-        let announcement = Announcement::default()
-            .with_product_info(&product)
-            .map_err(|e| Failure::Cloud(runner::Failure::Settings(e)))?;
-        let (host, port) = settings.endpoint();
-        let random = self.random();
-        let mut device: runner::Device<'_, _> = runner::Device::new(
-            runner::Settings {
-                provisioning_host: host,
-                announcement,
-                session: session::Options { keep_alive_s: KEEP_ALIVE_S, ..session::Options::default() },
-                client: ClientOptions::new(self.random()),
-                policy: Policy { backoff, ..Policy::DEFAULT },
-                ..runner::Settings::new(config)
-            },
-            xorshift(random),
-        );
+        let _ = product.push_str("IoT_DevKit_").and_then(|()| product.push_str(version));
+        let (cloud, port) = self.cloud(settings, id, &product)?;
+        let mut device: runner::Device<'_, _, STAGE, TOPIC> =
+            runner::Device::new(cloud, xorshift(self.random()));
         let mut memory = Memory {
             rx: &mut [0; RX],
             tx: &mut [0; TX],
-            registration_rx: &mut [0; REGISTRATION],
-            registration_tx: &mut [0; REGISTRATION],
+            registration_rx: &mut [0; REGISTRATION_RX],
+            registration_tx: &mut [0; REGISTRATION_TX],
             body: &mut [0; MIN_BODY],
             token: &mut [],
         };
+        let backoff = &self.options.backoff;
         let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
-        let mut work =
-            Work::new(shared, &version, crash, self.options.telemetry_interval_ms, longest_wait_ms);
-        let mut connector = WithIdentity::new(self.network, &identity, shared, port, has_time);
+        let mut work = Work::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
+        let mut connector = WithIdentity::new(self.network, identity, self.shared, port, has_time);
         pin!(device.run(&mut work, &mut connector, &mut memory, None)).await.map_err(Failure::Cloud)
     }
 
-    fn firmware_version(&self) -> Version {
-        self.shared.system.borrow().firmware_version().chars().take(VERSION_MAX_LEN).collect()
+    /// What the runner is told, and the provisioning service's port.
+    #[inline(never)]
+    fn cloud<'t>(
+        &self,
+        settings: &'t Settings,
+        id: &'t str,
+        product: &'t Product,
+    ) -> Result<(runner::Settings<'t>, u16), FailureOf<B>> {
+        let id_scope = settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
+        let config = Config::new(id_scope, id).map_err(Failure::Settings)?;
+        let backoff = self.options.backoff;
+        let config =
+            config.with_timing(Timing { backoff, spread_ms: self.options.spread_ms, ..Timing::DEFAULT });
+        let announcement = Announcement::default()
+            .with_product_info(product)
+            .map_err(|e| Failure::Cloud(runner::Failure::Settings(e)))?;
+        let (host, port) = settings.endpoint();
+        let settings = runner::Settings {
+            provisioning_host: host,
+            announcement,
+            session: session::Options { keep_alive_s: KEEP_ALIVE_S, ..session::Options::default() },
+            client: ClientOptions::new(self.random()),
+            policy: Policy { backoff, ..Policy::DEFAULT },
+            ..runner::Settings::new(config)
+        };
+        Ok((settings, port))
     }
 
     fn random(&self) -> u32 {
         self.shared.system.borrow_mut().random()
     }
 
-    async fn read_vault(&mut self) -> Result<(Settings, Uds), FailureOf<B>> {
+    /// Reads the settings, and the secret.
+    async fn read_vault(&mut self, settings: &mut Settings) -> Result<Uds, FailureOf<B>> {
         let keys = self.shared.system.borrow().host_keys();
         let mut i2c = Device::new(self.bus);
         let chip = Stsafe::new(&mut i2c, &mut *self.delay);
-        let mut store = SettingStore::open(chip, keys).await?;
-        let settings = Settings::read(&mut store).await?;
-        let uds = store.uds().await?.ok_or(Failure::Missing(Setting::Uds))?;
+        let mut store = pin!(SettingStore::open(chip, keys)).await?;
+        pin!(settings.read(&mut store)).await?;
+        let uds = pin!(store.uds()).await?.ok_or(Failure::Missing(Setting::Uds))?;
         let uds = Uds::from_bytes(*uds).map_err(|error| Failure::Identity(error.into()))?;
-        Ok((settings, uds))
+        settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
+        Ok(uds)
     }
 
     /// Derives the identity; the secret is wiped when this returns.
-    fn derive(&self, uds: Uds, version: &str, id: RegistrationId<'_>) -> Result<Identity, FailureOf<B>> {
+    #[inline(never)]
+    fn derive<'i>(
+        &self,
+        uds: Uds,
+        version: &str,
+        id: RegistrationId<'_>,
+        place: &'i mut Option<Identity>,
+    ) -> Result<&'i Identity, FailureOf<B>> {
         let identity = {
             let system = self.shared.system.borrow();
             Identity::derive(&self.options.profile, &uds, system.image(), version, id)
         };
         drop(uds);
-        let identity = identity.map_err(Failure::Identity)?;
+        let identity = place.insert(identity.map_err(Failure::Identity)?);
         self.shared.tell(&Event::IdentityDerived {
             registration_id: id.as_str(),
             firmware: identity.firmware(),
@@ -278,7 +336,8 @@ impl<B: Board> Main<'_, '_, '_, B> {
             self.shared.promise(Task::Main, SILENCE_MS);
             self.shared.tell(&Event::Joining);
             let in_ms = backoff.delay_ms(attempt, self.random());
-            match with_timeout(JOIN, self.network.join(settings.wifi())).await {
+            let joined = with_timeout(JOIN, pin!(self.network.join(settings.wifi()))).await;
+            match joined {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) if B::Network::is_retriable(&error) => {
                     self.shared.tell(&Event::Retrying { cause: &error, in_ms: Some(in_ms) });
@@ -298,7 +357,7 @@ impl<B: Board> Main<'_, '_, '_, B> {
     async fn learn_time(&mut self) -> bool {
         for _ in 0..TIME_ATTEMPTS {
             self.shared.promise(Task::Main, SILENCE_MS);
-            if learn_time(self.network, self.shared).await {
+            if pin!(learn_time(self.network, self.shared)).await {
                 return true;
             }
         }

@@ -3,10 +3,12 @@
 use core::fmt;
 use core::ops::Range;
 
+use dice_core::hash::Sha256;
 use dice_core::key::SecretKey;
 use dice_core::standard::{self, FirmwareInfo};
 use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, riot};
 use heapless::Vec;
+use iothub_mqtt::tls::{self, PrivateKey, Signature};
 
 /// The maker of the board, as the certificate's TcbInfo names it.
 pub const VENDOR: &str = "MXCHIP";
@@ -21,11 +23,8 @@ pub const fn firmware_info(version: &str) -> FirmwareInfo<'_> {
     FirmwareInfo::new(VENDOR, MODEL, version, SECURITY_VERSION)
 }
 
-/// Longest certificate of a chain, in bytes.
-const CERTIFICATE_MAX_LEN: usize = max(
-    standard::ALIAS_CERTIFICATE_MAX_LEN,
-    max(standard::DEVICE_ID_CERTIFICATE_MAX_LEN, riot::ALIAS_CERTIFICATE_MAX_LEN),
-);
+/// Longest leaf of a chain, in bytes.
+const LEAF_MAX_LEN: usize = max(standard::ALIAS_CERTIFICATE_MAX_LEN, riot::ALIAS_CERTIFICATE_MAX_LEN);
 
 const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
@@ -96,7 +95,9 @@ impl core::error::Error for IdentityError {
 pub struct Identity {
     alias_key: SecretKey,
     firmware: Vec<u8, { FirmwareDigest::MAX_LEN }>,
-    chain: Vec<Vec<u8, CERTIFICATE_MAX_LEN>, 2>,
+    leaf: Vec<u8, LEAF_MAX_LEN>,
+    /// The certificate above the leaf; empty if the leaf is presented alone.
+    issuer: Vec<u8, { standard::DEVICE_ID_CERTIFICATE_MAX_LEN }>,
 }
 
 impl Identity {
@@ -104,6 +105,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError`] says which input is at fault.
+    #[inline(never)] // or the stack it takes is the caller's for good
     pub fn derive(
         profile: &Profile,
         uds: &Uds,
@@ -111,16 +113,17 @@ impl Identity {
         version: &str,
         id: RegistrationId<'_>,
     ) -> Result<Self, IdentityError> {
-        let mut buffer = [0; CERTIFICATE_MAX_LEN];
-        let mut chain = Vec::new();
+        let mut buffer = [0; LEAF_MAX_LEN];
         match profile {
             Profile::Standard => {
                 let identity =
                     standard::Identity::derive(uds, &FirmwareDigest::of(image)?, &firmware_info(version))?;
-                push(&mut chain, identity.alias_certificate(id, &mut buffer)?);
-                push(&mut chain, identity.device_id_certificate(&mut buffer)?);
-                let firmware = bytes(identity.firmware().as_bytes());
-                Ok(Self { alias_key: identity.into_alias_key(), firmware, chain })
+                Ok(Self {
+                    leaf: bytes(identity.alias_certificate(id, &mut buffer)?),
+                    issuer: bytes(identity.device_id_certificate(&mut buffer)?),
+                    firmware: bytes(identity.firmware().as_bytes()),
+                    alias_key: identity.into_alias_key(),
+                })
             }
             Profile::Riot { core, firmware } => {
                 let [core, firmware] = [core, firmware].map(|range| image.get(range.clone()));
@@ -128,9 +131,12 @@ impl Identity {
                     return Err(IdentityError::OutsideImage);
                 };
                 let identity = riot::Identity::derive(uds, core, firmware)?;
-                push(&mut chain, identity.alias_certificate(id, &mut buffer)?);
-                let firmware = bytes(&identity.fwid().0);
-                Ok(Self { alias_key: identity.into_alias_key(), firmware, chain })
+                Ok(Self {
+                    leaf: bytes(identity.alias_certificate(id, &mut buffer)?),
+                    issuer: Vec::new(),
+                    firmware: bytes(&identity.fwid().0),
+                    alias_key: identity.into_alias_key(),
+                })
             }
         }
     }
@@ -138,12 +144,12 @@ impl Identity {
     /// The alias certificate (DER): the leaf.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
-        self.chain.first().map_or(&[], |certificate| certificate)
+        &self.leaf
     }
 
     /// The whole chain to present, leaf first (DER).
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
-        self.chain.iter().map(Vec::as_slice)
+        [self.leaf.as_slice(), &self.issuer].into_iter().filter(|certificate| !certificate.is_empty())
     }
 
     /// The key of the leaf.
@@ -159,11 +165,22 @@ impl Identity {
     }
 }
 
-/// The certificate goes in whole: the buffers it was made in have the same length, and no chain is longer than two.
-fn push(chain: &mut Vec<Vec<u8, CERTIFICATE_MAX_LEN>, 2>, certificate: &[u8]) {
-    let _ = chain.push(bytes(certificate));
+/// What TLS shows of it, for as long as a connection borrows it.
+impl tls::Identity for Identity {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        self.chain().nth(index)
+    }
+
+    fn sign(&self, digest: &[u8; 32]) -> Result<Signature, tls::IdentityError> {
+        Ok(Signature::from_bytes(*self.alias_key.sign_prehash::<Sha256>(digest).as_bytes()))
+    }
+
+    fn private_key(&self) -> Option<PrivateKey> {
+        Some(PrivateKey::from_bytes(*self.alias_key.expose_scalar().expose()))
+    }
 }
 
+/// The buffers are as long as the longest certificate or digest that goes into each.
 fn bytes<const N: usize>(bytes: &[u8]) -> Vec<u8, N> {
     bytes.iter().copied().take(N).collect()
 }

@@ -1,6 +1,7 @@
 //! What the user has configured, as the device's secure element keeps it.
 
 use core::fmt::{self, Formatter};
+use core::pin::pin;
 
 use dice_core::{MacAddress, RegistrationId};
 use dps_client::GLOBAL_ENDPOINT;
@@ -8,10 +9,21 @@ use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use heapless::{String, Vec};
 use stsafe_a100::vault::{Setting, VaultError};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::board::Wifi;
 use crate::console::SettingStore;
+
+/// The settings that are read.
+const SETTINGS: [Setting; 5] = [
+    Setting::WifiSsid,
+    Setting::WifiPassword,
+    Setting::DpsEndpoint,
+    Setting::DpsIdScope,
+    Setting::RegistrationId,
+];
+/// The longest of their values, in bytes.
+const LONGEST: usize = Setting::DpsEndpoint.max_len();
 
 /// The stored settings, without the secret. The Wi-Fi password is wiped on drop.
 #[derive(Clone, Default)]
@@ -24,20 +36,33 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them.
+    /// Reads them, in place of what they were.
     ///
     /// # Errors
-    /// Those of the vault; a text that is no UTF-8 is a damaged one.
+    /// Those of the vault; a text that is no UTF-8 is a damaged one. What was read until then stays.
     pub async fn read<I2C: I2c, D: DelayNs>(
+        &mut self,
         store: &mut SettingStore<I2C, D>,
-    ) -> Result<Self, VaultError<I2C::Error>> {
-        let mut settings = Self::default();
-        read(store, Setting::WifiSsid, &mut settings.wifi_ssid).await?;
-        read(store, Setting::WifiPassword, &mut settings.wifi_password).await?;
-        settings.endpoint = text(store, Setting::DpsEndpoint).await?;
-        settings.id_scope = text(store, Setting::DpsIdScope).await?;
-        settings.registration_id = text(store, Setting::RegistrationId).await?;
-        Ok(settings)
+    ) -> Result<(), VaultError<I2C::Error>> {
+        let mut buffer = Zeroizing::new([0; LONGEST]);
+        for setting in SETTINGS {
+            let value = pin!(store.get(setting, &mut *buffer)).await?.unwrap_or_default();
+            self.set(setting, value).ok_or(VaultError::Damaged(setting))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a value; `None` if it is none of this setting.
+    #[inline(never)]
+    fn set(&mut self, setting: Setting, value: &[u8]) -> Option<()> {
+        match setting {
+            Setting::WifiSsid => copy(&mut self.wifi_ssid, value),
+            Setting::WifiPassword => copy(&mut self.wifi_password, value),
+            Setting::DpsEndpoint => copy_text(&mut self.endpoint, value),
+            Setting::DpsIdScope => copy_text(&mut self.id_scope, value),
+            Setting::RegistrationId => copy_text(&mut self.registration_id, value),
+            _ => None,
+        }
     }
 
     /// The wireless network to join.
@@ -81,26 +106,14 @@ impl Settings {
     }
 }
 
-async fn read<I2C: I2c, D: DelayNs, const N: usize>(
-    store: &mut SettingStore<I2C, D>,
-    setting: Setting,
-    out: &mut Vec<u8, N>,
-) -> Result<(), VaultError<I2C::Error>> {
-    let mut buffer = [0; N];
-    let value = store.get(setting, &mut buffer).await?.unwrap_or_default();
-    // As long as the buffer at most.
-    let _ = out.extend_from_slice(value);
-    buffer.zeroize();
-    Ok(())
+fn copy<const N: usize>(to: &mut Vec<u8, N>, value: &[u8]) -> Option<()> {
+    to.clear();
+    to.extend_from_slice(value).ok()
 }
 
-async fn text<I2C: I2c, D: DelayNs, const N: usize>(
-    store: &mut SettingStore<I2C, D>,
-    setting: Setting,
-) -> Result<String<N>, VaultError<I2C::Error>> {
-    let mut bytes = Vec::new();
-    read(store, setting, &mut bytes).await?;
-    String::from_utf8(bytes).map_err(|_| VaultError::Damaged(setting))
+fn copy_text<const N: usize>(to: &mut String<N>, value: &[u8]) -> Option<()> {
+    to.clear();
+    to.push_str(core::str::from_utf8(value).ok()?).ok()
 }
 
 impl Drop for Settings {

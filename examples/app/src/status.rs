@@ -186,8 +186,8 @@ impl Status {
     }
 }
 
-/// The beginning of a text, without what the font lacks.
-fn cut<const N: usize>(text: &str) -> String<N> {
+/// The beginning of a text, without what the font lacks: printable ASCII is left.
+pub(crate) fn cut<const N: usize>(text: &str) -> String<N> {
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).take(N).collect()
 }
 

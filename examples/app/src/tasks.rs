@@ -39,7 +39,7 @@ pub(crate) async fn run<B: Board>(
                 print::<B>(console, shared).await;
             }
         }),
-        feed::<B>(shared),
+        pin!(feed::<B>(shared)),
     )
     .await;
 }

@@ -61,14 +61,13 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
     pub(crate) fn new(
         shared: &'a Shared<'s, S>,
         version: &'a str,
-        crash: Option<Crash>,
         interval_ms: u32,
         longest_wait_ms: u32,
     ) -> Self {
         Self {
             shared,
             version,
-            crash,
+            crash: shared.system.borrow().crash(),
             longest_wait_ms,
             device_id: String::new(),
             messages: 0,

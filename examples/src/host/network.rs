@@ -108,12 +108,12 @@ impl Network for HostNetwork {
         Ok(names.map(|point| point.ssid.iter().copied().take(32).collect()).take(10).collect())
     }
 
-    async fn connect(
-        &mut self,
+    async fn connect<'s>(
+        &'s mut self,
         host: &str,
         port: u16,
-        identity: &Identity,
-    ) -> Result<Self::Stream<'_>, ConnectError> {
+        identity: &'s Identity,
+    ) -> Result<Self::Stream<'s>, ConnectError> {
         let config = client_config(self.roots.clone(), identity)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(error.to_string()))?;
         let connection = async {

@@ -1,7 +1,7 @@
 //! The console on a board: bytes from its terminal to the [`Console`], requests to vault, network and identity, answers
 //! back. The same for every board.
 
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use dice_core::pem::{self, Label, Lines};
 use dice_core::{MacAddress, RegistrationId, Uds};
@@ -22,7 +22,7 @@ use crate::shared::Shared;
 /// Room for what one byte from the terminal makes the console write: two certificates in PEM form at most.
 const OUT: usize = 4096;
 /// Longest text of the certificates.
-const PEM: usize = 3584;
+const PEM: usize = 2048;
 /// Lines `version` shows at most.
 const VERSIONS: usize = 8;
 /// How long a look for networks may take.
@@ -64,8 +64,9 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
                 }
             };
             for key in keys.get(..len).unwrap_or_default() {
-                let ended = pin!(self.key(&mut console, *key, &mut out, terminal)).await;
-                if ended {
+                let key: Pin<&mut dyn Future<Output = bool>> =
+                    pin!(self.key(&mut console, *key, &mut out, terminal));
+                if key.await {
                     keys.zeroize();
                     return;
                 }
@@ -94,7 +95,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
         }
         let len = match request {
             Request::Versions => self.versions(console, out),
-            Request::Scan => self.scan(console, out).await,
+            Request::Scan => pin!(self.scan(console, out)).await,
             Request::Certificate => pin!(self.certificate(console, out)).await,
             request => {
                 let mut shown = Shown::new();
@@ -111,16 +112,15 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
         {
             return Answer::Failed("it is too long for the certificate of this firmware");
         }
+        let mut opened = pin!(open(&mut self.i2c, self.delay, self.shared)).await;
+        let Some(store) = &mut opened else { return Answer::Failed(NO_CHIP) };
         let system = &self.shared.system;
         let keep = |keys: &_| system.borrow_mut().keep_host_keys(keys);
-        match pin!(open(&mut self.i2c, self.delay, self.shared)).await {
-            Some(mut store) => pin!(store.carry_out(request, shown, keep))
-                .await
-                .unwrap_or(Answer::Failed("not possible here")),
-            None => Answer::Failed(NO_CHIP),
-        }
+        let answer = pin!(store.carry_out(request, shown, keep)).await;
+        answer.unwrap_or(Answer::Failed("not possible here"))
     }
 
+    #[inline(never)]
     fn versions(&self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
         let system = self.shared.system.borrow();
         let mut firmware = String::<64>::new();
@@ -133,7 +133,8 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
     }
 
     async fn scan(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
-        match with_timeout(SCAN, self.network.scan()).await {
+        let scanned = with_timeout(SCAN, pin!(self.network.scan())).await;
+        match scanned {
             Ok(Ok(networks)) => {
                 let names: Vec<&[u8], { NETWORKS }> = networks.iter().map(Vec::as_slice).collect();
                 answered(console, Answer::Networks(&names), out)
@@ -144,38 +145,58 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
     }
 
     async fn certificate(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
-        let identity = match pin!(self.identity()).await {
-            Ok(identity) => identity,
-            Err(why) => return failed(console, why, out),
-        };
-        let mut text = [0; PEM];
-        let mut used = 0;
-        for certificate in identity.chain() {
-            let block = text.get_mut(used..).unwrap_or_default();
-            match pem::encode(Label::Certificate, certificate, Lines::Wrapped, block) {
-                Ok(block) => used += block.len(),
-                // Cannot be: there is room for the longest chain.
-                Err(_) => return failed(console, "it is too long", out),
-            }
+        let mut settings = Settings::default();
+        let uds = pin!(self.secret(&mut settings)).await;
+        match uds.and_then(|uds| self.show_certificate(&uds, &settings, console, out)) {
+            Ok(len) => len,
+            Err(why) => failed(console, why, out),
         }
-        let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
-        answered(console, Answer::Certificate(text), out)
     }
 
-    /// The identity the device will have with what is stored now.
-    async fn identity(&mut self) -> Result<Identity, &'static str> {
-        let mut store = pin!(open(&mut self.i2c, self.delay, self.shared)).await.ok_or(NO_CHIP)?;
-        let uds = store.uds().await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
-        let settings = Settings::read(&mut store).await.map_err(|_| "the settings cannot be read")?;
-        let uds = Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")?;
+    /// What the identity is made of.
+    async fn secret(&mut self, settings: &mut Settings) -> Result<Uds, &'static str> {
+        let mut opened = pin!(open(&mut self.i2c, self.delay, self.shared)).await;
+        let store = opened.as_mut().ok_or(NO_CHIP)?;
+        let uds = pin!(store.uds()).await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
+        pin!(settings.read(store)).await.map_err(|_| "the settings cannot be read")?;
+        Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")
+    }
+
+    /// The certificates the device will have with what is stored now.
+    #[inline(never)]
+    fn show_certificate(
+        &self,
+        uds: &Uds,
+        settings: &Settings,
+        console: &mut Console,
+        out: &mut [u8; OUT],
+    ) -> Result<usize, &'static str> {
         let system = self.shared.system.borrow();
         let mut id = [0; RegistrationId::DEFAULT_MAX_LEN];
         let id = settings
             .registration_id(MacAddress(system.mac()), system.firmware_version(), &mut id)
             .map_err(|_| "the registration ID cannot stand in a certificate")?;
-        Identity::derive(self.profile, &uds, system.image(), system.firmware_version(), id)
-            .map_err(|_| "the firmware image cannot be measured")
+        let identity = Identity::derive(self.profile, uds, system.image(), system.firmware_version(), id)
+            .map_err(|_| "the firmware image cannot be measured")?;
+        Ok(answered_with(&identity, console, out))
     }
+}
+
+/// Shows the chain in PEM form.
+#[inline(never)] // its text is not on the stack while the identity is derived
+fn answered_with(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]) -> usize {
+    let mut text = [0; PEM];
+    let mut used = 0;
+    for certificate in identity.chain() {
+        let block = text.get_mut(used..).unwrap_or_default();
+        match pem::encode(Label::Certificate, certificate, Lines::Wrapped, block) {
+            Ok(block) => used += block.len(),
+            // Cannot be: there is room for the longest chain.
+            Err(_) => return failed(console, "it is too long", out),
+        }
+    }
+    let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
+    answered(console, Answer::Certificate(text), out)
 }
 
 /// The vault, opened anew for every command: what an interrupted one left is seen as it is.
@@ -185,7 +206,7 @@ async fn open<'c, I2C: I2c, D: DelayNs, S: System>(
     shared: &Shared<'_, S>,
 ) -> Option<SettingStore<&'c mut I2C, &'c mut D>> {
     let keys = shared.system.borrow().host_keys();
-    SettingStore::open_for_setup(Stsafe::new(i2c, delay), keys).await.ok()
+    pin!(SettingStore::open_for_setup(Stsafe::new(i2c, delay), keys)).await.ok()
 }
 
 fn failed(console: &mut Console, why: &str, out: &mut [u8; OUT]) -> usize {

@@ -15,7 +15,7 @@ use heapless::{String, Vec};
 use iothub_mqtt::sntp;
 use iothub_mqtt::tls::mbedtls::mbedtls_rs::sys::hook::wall_clock::hook_wall_clock;
 use iothub_mqtt::tls::mbedtls::{self, CLOCK};
-use iothub_mqtt::tls::{self, IdentityError, PrivateKey, Signature, Trust, roots};
+use iothub_mqtt::tls::{self, Trust, roots};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::random::{RANDOM, Seeded};
@@ -95,7 +95,6 @@ pub struct StackNetwork<'d> {
     time: Option<(u64, Instant)>,
     // What a connection borrows while it lives:
     host: String<{ Trust::MAX_HOST_LEN }>,
-    shown: Option<Shown>,
     rx: &'static mut [u8; RX],
     tx: &'static mut [u8; TX],
 }
@@ -116,7 +115,6 @@ impl<'d> StackNetwork<'d> {
             roots: roots::AZURE.into_iter().chain(extra_root).collect(),
             time: None,
             host: String::new(),
-            shown: None,
             rx: RX_BUFFER.take(),
             tx: TX_BUFFER.take(),
         }
@@ -200,22 +198,21 @@ impl Network for StackNetwork<'_> {
         self.now().await
     }
 
-    async fn connect(
-        &mut self,
+    async fn connect<'s>(
+        &'s mut self,
         host: &str,
         port: u16,
-        identity: &Identity,
-    ) -> Result<Self::Stream<'_>, NetworkError> {
+        identity: &'s Identity,
+    ) -> Result<Self::Stream<'s>, NetworkError> {
         let now = self.now().await?;
         let address = self.lookup(host).await?;
         self.host.clear();
         self.host.push_str(host).map_err(|_| tls::Error::HostName)?;
-        self.shown = Some(Shown::new(identity));
         if self.tls.is_none() {
             self.tls = Some(tls_stack()?);
         }
-        let Self { stack, tls: Some(tls), roots, host, shown: Some(shown), rx, tx, .. } = self else {
-            return Err(NetworkError::NoRandom); // both are there, see above
+        let Self { stack, tls: Some(tls), roots, host, rx, tx, .. } = self else {
+            return Err(NetworkError::NoRandom); // it is there, see above
         };
         let mut socket = TcpSocket::new(*stack, &mut **rx, &mut **tx);
         socket.set_timeout(Some(TCP_TIMEOUT));
@@ -223,7 +220,7 @@ impl Network for StackNetwork<'_> {
         socket.set_nagle_enabled(false);
         socket.connect((address, port)).await.map_err(NetworkError::Connect)?;
         let trust = Trust::new(host, roots)?.at(now);
-        Ok(pin!(tls.connect(socket, &trust, Some(shown))).await?)
+        Ok(pin!(tls.connect(socket, &trust, Some(identity))).await?)
     }
 
     fn is_retriable(error: &NetworkError) -> bool {
@@ -250,40 +247,5 @@ impl<'d> NetworkLink<'d> {
 impl Link for NetworkLink<'_> {
     fn address(&self) -> Option<Ipv4Addr> {
         self.0.config_v4().map(|config| config.address.address())
-    }
-}
-
-/// Longest certificate of the device, and how many there are.
-const CERTIFICATE_MAX_LEN: usize = 1024;
-const CHAIN_MAX_LEN: usize = 2;
-
-/// The device's identity as TLS borrows it for as long as a connection lives. The key is wiped on drop.
-struct Shown {
-    chain: Vec<Vec<u8, CERTIFICATE_MAX_LEN>, CHAIN_MAX_LEN>,
-    key: PrivateKey,
-}
-
-impl Shown {
-    fn new(identity: &Identity) -> Self {
-        // A certificate that is too long stays empty, and is refused when it is used.
-        let copy = |der| Vec::from_slice(der).unwrap_or_default();
-        let chain = identity.chain().take(CHAIN_MAX_LEN).map(copy).collect();
-        let scalar = identity.alias_key().expose_scalar();
-        Self { chain, key: PrivateKey::from_bytes(*scalar.expose()) }
-    }
-}
-
-impl tls::Identity for Shown {
-    fn certificate(&self, index: usize) -> Option<&[u8]> {
-        self.chain.get(index).map(Vec::as_slice)
-    }
-
-    /// Mbed TLS signs by itself.
-    fn sign(&self, _: &[u8; 32]) -> Result<Signature, IdentityError> {
-        Err(IdentityError::Signer)
-    }
-
-    fn private_key(&self) -> Option<PrivateKey> {
-        Some(self.key.clone())
     }
 }
