@@ -11,8 +11,10 @@ use ipstack::{
 use slip_link::{Decoder, encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::hosts::Hosts;
+use crate::intact::is_intact;
 use crate::packets::{Ends, pipe};
 use crate::{dns, sntp};
 
@@ -24,6 +26,8 @@ const MSS: u16 = MTU - 40;
 const UDP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TCP connection without traffic is given up: the hub's keep-alive is two minutes.
 const TCP_TIMEOUT: Duration = Duration::from_mins(10);
+/// TCP connections at once.
+const MAX_CONNECTIONS: usize = 128;
 /// What is sent again when the line has lost it. A full window takes a tenth of a second on the line.
 const RETRANSMISSION: Duration = Duration::from_secs(1);
 
@@ -40,7 +44,8 @@ impl Bridge {
         Self { hosts: Arc::new(Mutex::new(hosts)) }
     }
 
-    /// Serves the line until it ends. Must be called within a Tokio runtime, on which it spawns a task for each connection.
+    /// Serves the line until it ends. Must be called within a Tokio runtime, on which it spawns a task for each connection; they
+    /// end with it.
     ///
     /// # Errors
     /// Those of the line; [`io::ErrorKind::UnexpectedEof`] when it ends.
@@ -57,7 +62,7 @@ impl Bridge {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 for byte in &bytes[..len] {
-                    if let Some(packet) = decoder.push(*byte) {
+                    if let Some(packet) = decoder.push(*byte).filter(|packet| is_intact(packet)) {
                         to_stack.send(packet.to_vec()).await.map_err(io::Error::other)?;
                     }
                 }
@@ -71,13 +76,24 @@ impl Bridge {
             }
             Err(io::ErrorKind::BrokenPipe.into())
         };
+        // They end with the line.
+        let (mut connections, mut datagrams) = (JoinSet::new(), JoinSet::new());
         let serve = async {
             loop {
-                match stack.accept().await.map_err(io::Error::other)? {
-                    IpStackStream::Tcp(stream) => drop(tokio::spawn(self.clone().tcp(stream))),
-                    IpStackStream::Udp(stream) => drop(tokio::spawn(self.clone().udp(stream))),
-                    // Neither pings nor anything else is answered.
-                    IpStackStream::UnknownTransport(_) | IpStackStream::UnknownNetwork(_) => {}
+                let stream = tokio::select! {
+                    stream = stack.accept() => stream,
+                    Some(_) = connections.join_next() => continue,
+                    Some(_) = datagrams.join_next() => continue,
+                };
+                match stream.map_err(io::Error::other)? {
+                    IpStackStream::Tcp(stream) if connections.len() < MAX_CONNECTIONS => {
+                        connections.spawn(self.clone().tcp(stream));
+                    }
+                    IpStackStream::Udp(stream) => drop(datagrams.spawn(self.clone().udp(stream))),
+                    // One connection too many is dropped; neither pings nor anything else is answered.
+                    IpStackStream::Tcp(_)
+                    | IpStackStream::UnknownTransport(_)
+                    | IpStackStream::UnknownNetwork(_) => {}
                 }
             }
         };

@@ -17,6 +17,7 @@
 mod bridge;
 mod dns;
 mod hosts;
+mod intact;
 mod packets;
 mod sntp;
 

@@ -10,22 +10,25 @@ use tokio::sync::mpsc;
 /// One end of a pipe of packets.
 pub(crate) struct Packets {
     from: mpsc::Receiver<Vec<u8>>,
-    to: mpsc::UnboundedSender<Vec<u8>>,
+    to: mpsc::Sender<Vec<u8>>,
 }
 
 /// The other end: where packets go to and come from.
 pub(crate) struct Ends {
     pub(crate) to_stack: mpsc::Sender<Vec<u8>>,
-    pub(crate) from_stack: mpsc::UnboundedReceiver<Vec<u8>>,
+    pub(crate) from_stack: mpsc::Receiver<Vec<u8>>,
 }
 
 /// Packets that wait for the stack. The line behind it is slow; more than a few never wait.
 const WAITING: usize = 64;
 
+/// Packets that wait for the line: what many connections may have on their way. Others are lost, as in any network.
+const WAITING_FOR_LINE: usize = 1024;
+
 /// A pipe.
 pub(crate) fn pipe() -> (Packets, Ends) {
     let (to_stack, from) = mpsc::channel(WAITING);
-    let (to, from_stack) = mpsc::unbounded_channel();
+    let (to, from_stack) = mpsc::channel(WAITING_FOR_LINE);
     (Packets { from, to }, Ends { to_stack, from_stack })
 }
 
@@ -49,8 +52,9 @@ impl AsyncRead for Packets {
 
 impl AsyncWrite for Packets {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, packet: &[u8]) -> Poll<io::Result<usize>> {
-        // When nobody takes it any more, the line is gone.
-        let _ = self.to.send(packet.to_vec());
+        // When there is no room, the line is too slow for what is to be sent; TCP sends it again. When nobody takes it any
+        // more, the line is gone.
+        let _ = self.to.try_send(packet.to_vec());
         Poll::Ready(Ok(packet.len()))
     }
 
