@@ -30,6 +30,15 @@
 /* Curves by their names only. */
 #undef MBEDTLS_PK_PARSE_EC_EXTENDED
 
+/* What is offered, instead of a list of all there are; the crate's features say which ciphers exist. */
+#define MBEDTLS_SSL_CIPHERSUITES \
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384, MBEDTLS_TLS1_3_AES_128_GCM_SHA256, \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+
+/* Multiples of the curves' base points are computed, not kept. */
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+
 /* Loops instead of unrolled rounds. */
 #define MBEDTLS_SHA256_SMALLER
 #define MBEDTLS_SHA512_SMALLER

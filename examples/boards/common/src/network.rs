@@ -20,10 +20,10 @@ use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::random::{RANDOM, Seeded};
 
-/// Received bytes that nobody has read yet: the TCP window.
-const RX: usize = 4096;
-/// Bytes that the other side has not acknowledged yet.
-const TX: usize = 4096;
+/// Received bytes that nobody has read yet: the TCP window. Two full segments, so that they are acknowledged at once.
+const RX: usize = 3072;
+/// Bytes that the other side has not acknowledged yet: as long as a TLS record of this side.
+const TX: usize = 2048;
 /// The Azure roots and one more.
 const MAX_ROOTS: usize = roots::AZURE.len() + 1;
 /// Where the time comes from.
