@@ -9,19 +9,38 @@ use crate::{Error, Result};
 use p256::elliptic_curve::ff::{Field, PrimeField};
 use p256::elliptic_curve::ops::Reduce;
 use p256::elliptic_curve::point::AffineCoordinates;
+use p256::elliptic_curve::subtle::Choice;
 use p256::{FieldBytes, Scalar, U256};
 use zeroize::{Zeroize, Zeroizing};
 
-/// The part of P-256 that decides the speed of key derivation and signing: base-point multiplication.
+/// The part of P-256 that decides the speed of key derivation and signing: base-point multiplication, and what an
+/// implementation of it may bring along.
 ///
 /// An implementation in assembly or on a hardware engine replaces the portable one by naming its type as the backend of
-/// a [`SecretKey`](super::SecretKey). Everything secret around it (nonces, scalar arithmetic) stays in this crate.
+/// a [`SecretKey`](super::SecretKey). Nonces are this crate's business, and so is the ECDSA equation unless the
+/// implementation has its own.
 pub trait P256: 'static {
     /// Computes the affine coordinates x and y of `scalar · G`, all big-endian. The scalar is at least 1 and below the
     /// group order.
     ///
     /// The time taken must not depend on the scalar, and whatever is left of it in memory must be wiped.
     fn mul_base(scalar: &Secret<SCALAR_LEN>) -> ([u8; 32], [u8; 32]);
+
+    /// The numbers of an ECDSA signature, big-endian: r = (nonce · G).x mod n and s = nonce⁻¹ (digest + r · key) mod n.
+    /// Key and nonce are at least 1 and below the group order n, the digest is below n. Either number may come out as zero.
+    ///
+    /// Computed on top of [`mul_base`](Self::mul_base), unless an implementation has arithmetic modulo n, too. What holds
+    /// there for time and memory holds here.
+    #[must_use]
+    fn ecdsa(
+        key: &Secret<SCALAR_LEN>,
+        nonce: &Secret<SCALAR_LEN>,
+        digest: &[u8; SCALAR_LEN],
+    ) -> ([u8; 32], [u8; 32]) {
+        let inverse = Zeroizing::new(read_scalar(nonce).1.invert().unwrap_or(Scalar::ZERO));
+        let (x, _) = Self::mul_base(nonce);
+        finish_ecdsa(key, &inverse, &x, digest)
+    }
 
     /// Called with bytes that stop being secret: signatures, and whether a candidate for a scalar is in range.
     ///
@@ -48,25 +67,41 @@ impl P256 for Portable {
     }
 }
 
-/// Reads a private scalar, which has to be at least 1 and below the group order. The copy is wiped on drop.
-///
-/// Whether it is in range becomes known; nothing else does.
-pub(super) fn parse_scalar<B: P256>(bytes: &Secret<SCALAR_LEN>) -> Result<Zeroizing<Scalar>> {
+/// A scalar, and whether it is below the group order; zero if not. The copy is wiped on drop.
+pub(super) fn read_scalar(bytes: &Secret<SCALAR_LEN>) -> (Choice, Zeroizing<Scalar>) {
     let mut encoded = FieldBytes::from(*bytes.expose());
     let parsed = Scalar::from_repr(encoded);
     encoded.zeroize();
-    let below_order = parsed.is_some();
-    let scalar = Zeroizing::new(parsed.unwrap_or(Scalar::ZERO));
+    (parsed.is_some(), Zeroizing::new(parsed.unwrap_or(Scalar::ZERO)))
+}
+
+/// The rest of the ECDSA equation, once the nonce's inverse and its point's x are known.
+pub(super) fn finish_ecdsa(
+    key: &Secret<SCALAR_LEN>,
+    inverse: &Scalar,
+    x: &[u8; 32],
+    digest: &[u8; SCALAR_LEN],
+) -> ([u8; 32], [u8; 32]) {
+    let r = bits_to_scalar(x);
+    let product = Zeroizing::new(r * *read_scalar(key).1);
+    let s = *inverse * (bits_to_scalar(digest) + *product);
+    (r.to_bytes().into(), s.to_bytes().into())
+}
+
+/// Checks that a private scalar is at least 1 and below the group order.
+///
+/// Whether it is becomes known; nothing else does.
+pub(super) fn check_scalar<B: P256>(bytes: &Secret<SCALAR_LEN>) -> Result<()> {
+    let (below_order, scalar) = read_scalar(bytes);
     let mut in_range = [(below_order & !scalar.is_zero()).unwrap_u8()];
     B::publish(&mut in_range);
-    if in_range == [1] { Ok(scalar) } else { Err(Error::ScalarOutOfRange) }
+    if in_range == [1] { Ok(()) } else { Err(Error::ScalarOutOfRange) }
 }
 
 /// Deterministic ECDSA (RFC 6979 §3.2) with the generator over `H`.
 pub(super) fn sign_rfc6979<B: P256, H: Hash>(key: &Secret<SCALAR_LEN>, digest: &[u8]) -> Signature {
-    let z = bits_to_scalar(digest);
-    let reduced: [u8; SCALAR_LEN] = z.to_bytes().into();
-    let mut nonces = HmacDrbg::<H>::new(&[key.expose(), &reduced]);
+    let z = reduce(digest);
+    let mut nonces = HmacDrbg::<H>::new(&[key.expose(), &z]);
     loop {
         let mut candidate = Secret::zeroed();
         nonces.generate(candidate.expose_mut());
@@ -78,29 +113,27 @@ pub(super) fn sign_rfc6979<B: P256, H: Hash>(key: &Secret<SCALAR_LEN>, digest: &
     }
 }
 
-/// The ECDSA equation: r = (k·G).x mod n, s = k⁻¹ (z + r·d) mod n.
+/// The ECDSA equation for a digest that was [reduced](reduce).
 pub(super) fn sign_with_nonce<B: P256>(
     key: &Secret<SCALAR_LEN>,
     nonce: &Secret<SCALAR_LEN>,
-    z: &Scalar,
+    z: &[u8; SCALAR_LEN],
 ) -> Result<Signature> {
-    let key = parse_scalar::<B>(key)?;
-    let inverse = {
-        let nonce = parse_scalar::<B>(nonce)?;
-        Zeroizing::new(nonce.invert().unwrap_or(Scalar::ZERO))
-    };
-    let (x, _) = B::mul_base(nonce);
-    let r = bits_to_scalar(&x);
-    let product = Zeroizing::new(r * *key);
-    let s = *inverse * (*z + *product);
-    let (mut r, mut s): ([u8; 32], [u8; 32]) = (r.to_bytes().into(), s.to_bytes().into());
+    check_scalar::<B>(key)?;
+    check_scalar::<B>(nonce)?;
+    let (mut r, mut s) = B::ecdsa(key, nonce, z);
     B::publish(&mut r);
     B::publish(&mut s);
     Signature::from_scalars(&r, &s)
 }
 
+/// A digest of any length as a number below the group order, big-endian.
+pub(super) fn reduce(digest: &[u8]) -> [u8; SCALAR_LEN] {
+    bits_to_scalar(digest).to_bytes().into()
+}
+
 /// The leftmost 256 bits as an integer modulo n (FIPS 186-5 §6.4.1; bits2int and its reduction in RFC 6979 §2.3).
-pub(super) fn bits_to_scalar(bits: &[u8]) -> Scalar {
+fn bits_to_scalar(bits: &[u8]) -> Scalar {
     let mut padded = [0; SCALAR_LEN];
     let offset = SCALAR_LEN.saturating_sub(bits.len());
     padded.iter_mut().skip(offset).zip(bits).for_each(|(to, from)| *to = *from);

@@ -1,7 +1,7 @@
-//! Base-point multiplication in Cortex-M4 assembly, from the `p256-cm4` crate.
+//! Base-point multiplication and a nonce's inverse in Cortex-M4 assembly, from the `p256-cm4` crate.
 
 use super::SCALAR_LEN;
-use super::backend::P256;
+use super::backend::{P256, finish_ecdsa, read_scalar};
 use crate::secret::Secret;
 use zeroize::Zeroize;
 
@@ -9,8 +9,8 @@ use zeroize::Zeroize;
 ///
 /// It multiplies the base point in about a tenth of the instructions of [`Portable`](super::Portable). Its sequence of
 /// instructions does not depend on the scalar, but the addresses of its table look-ups do: on a core with a data cache
-/// that hostile code can observe, use [`Portable`](super::Portable). Copies of the scalar that it leaves on the stack
-/// are not wiped.
+/// that hostile code can observe, use [`Portable`](super::Portable). Copies of scalars, nonces included, that it leaves on
+/// the stack are not wiped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CortexM4;
 
@@ -22,6 +22,22 @@ impl P256 for CortexM4 {
         let _in_range = p256_cm4::scalarmult_base(&mut x, &mut y, &words);
         words.zeroize();
         (to_bytes(&x), to_bytes(&y))
+    }
+
+    fn ecdsa(
+        key: &Secret<SCALAR_LEN>,
+        nonce: &Secret<SCALAR_LEN>,
+        digest: &[u8; SCALAR_LEN],
+    ) -> ([u8; 32], [u8; 32]) {
+        let mut words = to_words(nonce.expose());
+        let mut half = p256_cm4::SignPrecomp::default();
+        // As above. The second half is not its: the product modulo the group order contains an instruction that the
+        // architecture leaves unpredictable (a long LDM of one register), and emulators refuse it.
+        let _in_range = p256_cm4::sign_step1(&mut half, &words);
+        words.zeroize();
+        let (_, inverse) = read_scalar(&Secret::new(to_bytes(&half.k_inv)));
+        half.k_inv.zeroize();
+        finish_ecdsa(key, &inverse, &to_bytes(&half.r), digest)
     }
 }
 

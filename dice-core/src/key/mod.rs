@@ -140,7 +140,7 @@ impl<B: P256> SecretKey<B> {
     /// # Errors
     /// [`Error::ScalarOutOfRange`] for zero and for values not below the group order.
     pub fn from_scalar_on(scalar: Secret<SCALAR_LEN>) -> Result<Self> {
-        backend::parse_scalar::<B>(&scalar)?;
+        backend::check_scalar::<B>(&scalar)?;
         let (x, y) = B::mul_base(&scalar);
         // A multiple of the base point needs no check.
         Ok(Self { scalar, public: PublicKey { sec1: join(&x, &y) }, backend: PhantomData })
@@ -197,7 +197,7 @@ pub(crate) fn sign_with_public_nonce<B: P256>(
     nonce: [u8; SCALAR_LEN],
     digest: &[u8],
 ) -> Result<Signature> {
-    backend::sign_with_nonce::<B>(&key.scalar, &Secret::new(nonce), &backend::bits_to_scalar(digest))
+    backend::sign_with_nonce::<B>(&key.scalar, &Secret::new(nonce), &backend::reduce(digest))
 }
 
 /// Something that signs with one P-256 key: a [`SecretKey`], a key slot of a secure element, a test double.
