@@ -16,9 +16,9 @@ pub(crate) struct Args {
     /// The version the firmware reports.
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     pub firmware_version: String,
-    /// Folder for what is made: certificate, picture of the display; without it they are gone at the end.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    /// Folder for what is made: certificate, pictures of the display.
+    #[arg(long, value_name = "DIR", default_value = "target/emulated-devkit")]
+    pub out: PathBuf,
     /// Only checks that the firmware starts.
     #[arg(long, conflicts_with_all = ["all", "stay"])]
     pub boot: bool,

@@ -67,8 +67,8 @@ impl Stage {
         fs::copy(&args.firmware, &firmware)
             .with_context(|| format!("reading {}", args.firmware.display()))?;
         let device = Device::new(folder, &firmware, cloud.root_der(), args.verbose)?;
-        let out = args.out.clone().unwrap_or_else(|| folder.to_owned());
-        fs::create_dir_all(&out)?;
+        let out = args.out.clone();
+        fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
         Ok(Self {
             folder: folder.to_owned(),
             out,
