@@ -89,7 +89,7 @@ async fn main(spawner: Spawner) {
     seed(&mut bus, chip.RNG, &mut console).await;
 
     // Room for all that a connection's window lets the other side send while this side computes.
-    static LINE: ConstStaticCell<([u8; 512], [u8; 8192])> = ConstStaticCell::new(([0; 512], [0; 8192]));
+    static LINE: ConstStaticCell<([u8; 512], [u8; 4096])> = ConstStaticCell::new(([0; 512], [0; 4096]));
     let (tx, rx) = LINE.take();
     let line = BufferedUart::new(
         chip.USART1,

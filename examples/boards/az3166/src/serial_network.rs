@@ -20,7 +20,7 @@ pub(crate) const BAUD: u32 = 460_800;
 /// Longest packet, in bytes.
 pub(crate) const MTU: usize = 1500;
 /// Packets that wait to be read: the receive window of a connection, and some.
-const RX_PACKETS: usize = 4;
+const RX_PACKETS: usize = 3;
 /// Packets that wait to be sent.
 const TX_PACKETS: usize = 2;
 /// Bytes that are given to the port at once.

@@ -11,7 +11,7 @@ const MTU: usize = 1500;
 /// The longest packets whose whole contents a refusal repeats (RFC 1812 §4.3.2.3).
 const PACKET: usize = 548;
 /// As many as the board's port holds while the board computes: their answers are far more than its buffer for sending.
-const PACKETS: u16 = 14;
+const PACKETS: u16 = 7;
 const PROTOCOL_ICMP: u8 = 1;
 const PORT_UNREACHABLE: [u8; 2] = [3, 3];
 
