@@ -1,5 +1,5 @@
-//! What the application needs of a board: a bus, a byte stream to the user, buttons and lamps, a network, and the system
-//! itself. Everything else (secure element, display, sensors, console) the application does over these.
+//! What the application needs of a board: a bus, a byte stream to the user, buttons and lamps, a network, flash for keys, and
+//! the system itself. Everything else (secure element, display, sensors, console) the application does over these.
 
 use core::fmt::{Debug, Display, Formatter};
 use core::net::Ipv4Addr;
@@ -7,8 +7,8 @@ use core::net::Ipv4Addr;
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use embedded_io_async::{Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
 use heapless::{String, Vec};
-use stsafe_a100::mac::HostKeys;
 
 use crate::event::Event;
 use crate::identity::Identity;
@@ -30,7 +30,11 @@ pub trait Board {
     type Network: Network;
     /// Tells the network's state while the network is busy.
     type Link: Link;
-    /// Flash, watchdog, reset.
+    /// The flash area that keeps the host keys of the secure element and nothing else, outside the image, with room for
+    /// at least one record of [`RECORD_LEN`](crate::host_keys::RECORD_LEN) bytes. What writes a new image must leave it alone.
+    /// [`NoFlash`](crate::host_keys::NoFlash) for a board without: it cannot be paired.
+    type KeyFlash: NorFlash;
+    /// Image, watchdog, reset.
     type System: System;
 
     /// Lends all parts.
@@ -52,6 +56,8 @@ pub struct Parts<'b, B: Board + ?Sized> {
     pub network: &'b mut B::Network,
     /// See [`Board::Link`].
     pub link: &'b B::Link,
+    /// See [`Board::KeyFlash`].
+    pub key_flash: &'b mut B::KeyFlash,
     /// See [`Board::System`].
     pub system: &'b mut B::System,
 }
@@ -109,7 +115,7 @@ pub trait Panel {
     async fn set_rgb(&mut self, color: Rgb);
 }
 
-/// Flash, identity of the hardware, watchdog and reset.
+/// Image, identity of the hardware, watchdog and reset.
 pub trait System {
     /// The whole firmware image as it lies in flash: what is measured. Nothing in it may change while it runs.
     fn image(&self) -> &[u8];
@@ -143,18 +149,6 @@ pub trait System {
 
     /// Restarts the device. May return where there is nothing to restart; the application ends then.
     fn reset(&mut self);
-
-    /// The keys of the channel to the secure element, if the device has been paired with it.
-    fn host_keys(&self) -> Option<HostKeys> {
-        None
-    }
-
-    /// Keeps the keys of the channel to the secure element; `true` when they lie safely in flash. A device that cannot keep
-    /// them, as by default, cannot be paired.
-    fn keep_host_keys(&mut self, keys: &HostKeys) -> bool {
-        let _ = keys;
-        false
-    }
 
     /// Hears of every step of the application, for debugging and demonstrations.
     fn observe(&mut self, event: &Event<'_>) {

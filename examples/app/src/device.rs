@@ -20,6 +20,7 @@ use crate::connector::{WithIdentity, learn_time};
 use crate::console::{SettingStore, session::Session};
 use crate::event::Event;
 use crate::failure::{EndOf, Failure, FailureOf};
+use crate::host_keys::HostKeyStore;
 use crate::identity::{Identity, Profile};
 use crate::settings::Settings;
 use crate::shared::{Bus, Device, Shared};
@@ -120,10 +121,11 @@ pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
 /// what is awaited by value passes through the stack first. And phases are polled through `dyn Future`: each has its stack
 /// frame only while it is polled.
 pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
-    let Parts { i2c, delay, console, panel, network, link, system } = board.parts();
+    let Parts { i2c, delay, console, panel, network, link, key_flash, system } = board.parts();
     let bus = Bus::new(i2c);
     let shared = Shared::new(system);
-    let main = Main::<B> { delay, network, link, bus: &bus, shared: &shared, options };
+    let keys = HostKeyStore::new(key_flash);
+    let main = Main::<B> { delay, network, link, keys, bus: &bus, shared: &shared, options };
     let a = panel.is_pressed(Button::A).await;
     let b = panel.is_pressed(Button::B).await;
     shared.log.raw(BANNER);
@@ -142,6 +144,7 @@ struct Main<'a, 'b, 's, B: Board> {
     delay: &'a mut B::Delay,
     network: &'a mut B::Network,
     link: &'a B::Link,
+    keys: HostKeyStore<&'a mut B::KeyFlash>,
     bus: &'a Bus<'b, B::I2c>,
     shared: &'a Shared<'s, B::System>,
     options: &'a Options,
@@ -177,6 +180,7 @@ impl<B: Board> Main<'_, '_, '_, B> {
             i2c: Device::new(self.bus),
             delay: &mut *self.delay,
             network: &mut *self.network,
+            keys: &mut self.keys,
             shared: self.shared,
             profile: &self.options.profile,
         };
@@ -295,10 +299,9 @@ impl<B: Board> Main<'_, '_, '_, B> {
 
     /// Reads the settings, and the secret.
     async fn read_vault(&mut self, settings: &mut Settings) -> Result<Uds, FailureOf<B>> {
-        let keys = self.shared.system.borrow().host_keys();
         let mut i2c = Device::new(self.bus);
         let chip = Stsafe::new(&mut i2c, &mut *self.delay);
-        let mut store = pin!(SettingStore::open(chip, keys)).await?;
+        let mut store = pin!(SettingStore::open(chip, &mut self.keys)).await?;
         pin!(settings.read(&mut store)).await?;
         let uds = pin!(store.uds()).await?.ok_or(Failure::Missing(Setting::Uds))?;
         let uds = Uds::from_bytes(*uds).map_err(|error| Failure::Identity(error.into()))?;

@@ -7,7 +7,9 @@ use iothub_mqtt::runner;
 use stsafe_a100::vault::{Setting, VaultError};
 
 use crate::board::{Board, Network};
+use crate::console::OpenError;
 use crate::device::End;
+use crate::host_keys::HostKeyError;
 use crate::identity::IdentityError;
 
 /// Something that trying again does not mend. The text names the step.
@@ -18,6 +20,8 @@ use crate::identity::IdentityError;
 pub enum Failure<I, N> {
     /// The secure element, or what is stored in it.
     Vault(VaultError<I>),
+    /// The keys of the secure channel cannot be read.
+    HostKeys(HostKeyError),
     /// A setting is missing.
     Missing(Setting),
     /// The registration id or the measurement is refused.
@@ -47,6 +51,7 @@ impl<I, N> Failure<I, N> {
         match self {
             Self::Vault(VaultError::Chip(_)) => [FAILED, " > Secure chip"],
             Self::Vault(_) => [FAILED, " > Settings"],
+            Self::HostKeys(_) => [FAILED, " > Host keys"],
             Self::Missing(Setting::Uds) => ["Not configured", " no UDS"],
             Self::Missing(_) => ["Not configured", " no ID scope"],
             Self::Identity(_) => [FAILED, " > Identity"],
@@ -65,10 +70,20 @@ impl<I, N> From<VaultError<I>> for Failure<I, N> {
     }
 }
 
+impl<I, N> From<OpenError<I>> for Failure<I, N> {
+    fn from(error: OpenError<I>) -> Self {
+        match error {
+            OpenError::Vault(error) => Self::Vault(error),
+            OpenError::HostKeys(error) => Self::HostKeys(error),
+        }
+    }
+}
+
 impl<I: fmt::Debug, N: fmt::Display> fmt::Display for Failure<I, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vault(cause) => write!(f, "reading the settings: {cause}"),
+            Self::HostKeys(cause) => write!(f, "reading the host keys: {cause}"),
             Self::Missing(setting) => write!(f, "no {setting} is stored"),
             Self::Identity(cause) => write!(f, "deriving the identity: {cause}"),
             Self::Settings(cause) => write!(f, "settings: {cause}"),

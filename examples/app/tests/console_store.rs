@@ -1,10 +1,12 @@
 //! From the keyboard to the chip: the console, the vault, and a virtual secure element.
 
-use devkit_app::console::{Answer, Console, Request, SettingStore, Shown};
+use devkit_app::console::{Answer, Console, Request, SecureLevel, SettingStore, Shown};
+use devkit_app::host_keys::{HostKeyStore, NoFlash};
 use stsafe_a100::asynch::Stsafe;
 use stsafe_a100::mac::HostKeys;
 use stsafe_a100::sim::{Fault, Outage, Profile, VirtualBus, VirtualChip, VirtualDelay};
 use stsafe_a100::vault::Setting as Kept;
+use virtual_devices::FlashSector;
 
 const UDS: &str = "19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae";
 
@@ -17,16 +19,33 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// A device in configuration mode, its host keys in "flash".
+/// A device: its secure element, and the flash with its host keys.
 struct Device {
     chip: VirtualChip,
-    flash: Option<HostKeys>,
-    can_keep: bool,
+    flash: FlashSector,
 }
 
 impl Device {
     fn new() -> Self {
-        Self { chip: VirtualChip::new(Profile::az3166(), [3; 32]), flash: None, can_keep: true }
+        Self { chip: VirtualChip::new(Profile::az3166(), [3; 32]), flash: FlashSector::new() }
+    }
+
+    /// Another device in the same state.
+    fn fork(&self) -> Self {
+        let flash = FlashSector::new();
+        flash.load(&self.flash.contents()).unwrap();
+        Self { chip: self.chip.fork(), flash }
+    }
+
+    fn keys(&self) -> HostKeyStore<FlashSector> {
+        HostKeyStore::new(self.flash.clone())
+    }
+
+    /// The power comes back.
+    fn power_on(&self) {
+        self.chip.clear_faults();
+        self.chip.power_on();
+        self.flash.power_on();
     }
 
     fn driver(&self) -> Stsafe<VirtualBus, VirtualDelay> {
@@ -34,21 +53,16 @@ impl Device {
     }
 
     /// Starts, takes `keys` from the terminal and gives what it shows.
-    fn session(&mut self, keys: &str) -> String {
-        let mut store = block_on(SettingStore::open_for_setup(self.driver(), self.flash.clone())).unwrap();
+    fn session(&self, keys: &str) -> String {
+        let mut host_keys = self.keys();
+        let mut store = block_on(SettingStore::open_for_setup(self.driver(), &mut host_keys)).unwrap();
         let mut console = Console::new();
         let mut terminal = Vec::new();
         for byte in keys.bytes() {
             let Some(request) = console.push(byte, &mut terminal).unwrap() else { continue };
             let mut shown = Shown::new();
-            let keep = |keys: &HostKeys| {
-                if self.can_keep {
-                    self.flash = Some(keys.clone());
-                }
-                self.can_keep
-            };
             let is_reboot = request == Request::Reboot;
-            let answer = block_on(store.carry_out(request, &mut shown, keep));
+            let answer = block_on(store.carry_out(request, &mut shown, &mut host_keys));
             assert_eq!(is_reboot, answer.is_none());
             console.answer(answer.unwrap_or(Answer::Done), &mut terminal).unwrap();
         }
@@ -57,7 +71,7 @@ impl Device {
 
     /// What a start without the console finds.
     fn uds(&self) -> Option<String> {
-        let mut store = block_on(SettingStore::open(self.driver(), self.flash.clone())).unwrap();
+        let mut store = block_on(SettingStore::open(self.driver(), &mut self.keys())).unwrap();
         block_on(store.uds()).unwrap().map(|uds| hex::encode(*uds))
     }
 
@@ -77,7 +91,7 @@ const SHOWN: &str = "  Wi-Fi SSID: HomeAP\r\n  Wi-Fi password: (set)\r\n  Connec
 
 #[test]
 fn what_is_typed_is_kept() {
-    let mut device = Device::new();
+    let device = Device::new();
     let text = device.session(&format!("{SETUP}set_dps_uds {UDS}\rexit\r"));
     assert_eq!(text.matches(" successfully.").count(), 6);
     assert_eq!(device.uds().as_deref(), Some(UDS));
@@ -93,7 +107,7 @@ fn what_is_typed_is_kept() {
 
 #[test]
 fn hub_and_dps_connection_strings_share_their_place() {
-    let mut device = Device::new();
+    let device = Device::new();
     device.session("set_az_iothub HostName=h.net;SharedAccessKey=c2VjcmV0\r");
     let text = device.session("set_az_iotdps DPSEndpoint=d.net;IdScope=0ne1;SymmetricKey=c2VjcmV0\rshow\r");
     assert!(text.contains("Connection string: DPSEndpoint=d.net;IdScope=0ne1;SymmetricKey=***"));
@@ -102,7 +116,7 @@ fn hub_and_dps_connection_strings_share_their_place() {
 
 #[test]
 fn the_uds_is_made_in_the_chip_and_not_lost_by_a_slip() {
-    let mut device = Device::new();
+    let device = Device::new();
     assert!(device.session("gen_uds\r").contains("INFO: Made DPS UDS successfully.\r\n\r\n#"));
     let first = device.uds().unwrap();
     let text = device.session("gen_uds\r");
@@ -120,7 +134,7 @@ fn the_uds_is_made_in_the_chip_and_not_lost_by_a_slip() {
 fn enable_secure_seals_everything() {
     let given = "ab".repeat(16) + &"cd".repeat(16);
     for command in ["enable_secure 1", &format!("enable_secure 2 {given}"), "enable_secure 3"] {
-        let mut device = Device::new();
+        let device = Device::new();
         // One setting of the original's among ours.
         device.chip.set_zone(10, 0, b"legacy-password\0");
         device.session(&format!("set_wifissid HomeAP\rset_dps_uds {UDS}\r"));
@@ -135,63 +149,131 @@ fn enable_secure_seals_everything() {
         assert!(device.session("show\r").contains("Wi-Fi password: (set)"));
 
         // Without the keys nothing opens, and nothing is overwritten.
-        let keys = device.flash.take();
+        let keys = device.flash.contents();
+        device.flash.erase_all().unwrap();
         let text = device.session(&format!("show\rset_dps_uds {UDS}\renable_secure 3\r"));
         assert_eq!(text.matches("ERROR: Failed").count(), 2, "{text}");
         assert!(text.contains("Enable secure channel failed: the secure chip is paired with other keys"));
-        device.flash = keys;
+        device.flash.load(&keys).unwrap();
         assert_eq!(device.uds().as_deref(), Some(UDS));
     }
 }
 
 #[test]
 fn a_key_that_cannot_be_kept_is_not_given_to_the_chip() {
-    let mut device = Device::new();
-    device.can_keep = false;
-    let text = device.session("enable_secure 3\r");
-    assert!(text.contains("Enable secure channel failed: the device cannot keep the key."));
-    assert_eq!(device.chip.host_counter(), None);
+    let device = Device::new();
+    let request = || Request::EnableSecure(SecureLevel::Random);
+    let mut none = HostKeyStore::new(NoFlash);
+    let mut store = block_on(SettingStore::open_for_setup(device.driver(), &mut none)).unwrap();
+    let mut shown = Shown::new();
+    let answer = block_on(store.carry_out(request(), &mut shown, &mut none));
+    assert!(matches!(answer, Some(Answer::Failed("the device cannot keep the key"))));
+    // The power goes while they are written.
+    let mut keys = device.keys();
+    device.flash.cut_after(3, 1);
+    let answer = block_on(store.carry_out(request(), &mut shown, &mut keys));
+    assert!(matches!(answer, Some(Answer::Failed("the flash with the key fails"))));
+    device.flash.power_on();
+    // Bits that are stuck: the next place is taken.
+    device.flash.program(64 + 8, &[0; 4]).unwrap();
+    assert!(device.session("enable_secure 3\r").contains("Enable secure channel successfully"));
+    assert!(device.chip.host_counter().is_some());
 }
 
-/// The power fails anywhere in `enable_secure`: after at most one repetition the channel is there, and the secret is.
-#[test]
-fn an_interrupted_pairing_can_be_repeated() {
-    let mut prepared = Device::new();
-    prepared.session(&format!("set_dps_uds {UDS}\r"));
-    let steps = {
-        let mut device = Device { chip: prepared.chip.fork(), flash: None, can_keep: true };
-        device.session("enable_secure 3\r");
-        device.chip.steps()
-    };
-    for step in (0..steps).step_by(7) {
-        let mut device = Device { chip: prepared.chip.fork(), flash: None, can_keep: true };
-        device.chip.outage_after(step, Outage::PowerCut);
-        let opened = block_on(SettingStore::open_for_setup(device.driver(), None));
-        if let Ok(mut store) = opened {
-            let mut shown = Shown::new();
-            let request = Request::EnableSecure(devkit_app::console::SecureLevel::Random);
-            let keep = |keys: &HostKeys| {
-                device.flash = Some(keys.clone());
-                true
-            };
-            let _ = block_on(store.carry_out(request, &mut shown, keep));
-        }
-        device.chip.clear_faults();
-        device.chip.power_on();
-        let text = device.session("enable_secure 3\rshow\r");
-        assert!(text.contains("Secure channel: enabled"), "step {step}: {text}");
-        assert_eq!(device.uds().as_deref(), Some(UDS), "step {step}");
+/// Carries out `enable_secure` until the power fails.
+fn pair(device: &Device) {
+    let mut keys = device.keys();
+    if let Ok(mut store) = block_on(SettingStore::open_for_setup(device.driver(), &mut keys)) {
+        let request = Request::EnableSecure(SecureLevel::Random);
+        let _ = block_on(store.carry_out(request, &mut Shown::new(), &mut keys));
     }
+}
+
+/// A device with two settings, and what `enable_secure` takes: steps of the chip, and of the flash.
+fn to_be_paired() -> (Device, u64, u32) {
+    let prepared = Device::new();
+    prepared.session(&format!("set_wifissid HomeAP\rset_dps_uds {UDS}\r"));
+    let device = prepared.fork();
+    let before = device.chip.steps();
+    pair(&device);
+    let (chip, flash) = (device.chip.steps() - before, device.flash.steps());
+    assert_eq!(flash, 12 + 4, "a record, and its note");
+    (prepared, chip, flash)
+}
+
+/// What has to be so after every power cut: the device starts without anybody's help, it has its secret, and it is paired, or
+/// can be.
+fn is_whole(device: &Device, place: &str) -> bool {
+    assert_eq!(device.uds().as_deref(), Some(UDS), "{place}");
+    let paired = device.chip.host_counter().is_some();
+    let kept = block_on(device.keys().read()).unwrap();
+    assert_eq!(kept.is_some_and(|kept| kept.paired), paired, "{place}: the flash knows of the pairing");
+    assert_eq!(device.session("show\r").contains("Secure channel: enabled"), paired, "{place}");
+    assert!(!(paired && device.holds(b"HomeAP")), "{place}: everything is sealed");
+    let text = device.session("enable_secure 3\rshow\r");
+    assert!(text.contains("Secure channel: enabled"), "{place}: {text}");
+    assert_eq!(device.uds().as_deref(), Some(UDS), "{place}");
+    paired
+}
+
+#[test]
+fn a_pairing_that_is_cut_off_at_the_chip_is_finished_or_was_none() {
+    let (prepared, steps, _) = to_be_paired();
+    let mut paired = [0; 2];
+    for step in (0..steps).step_by(7) {
+        let device = prepared.fork();
+        device.chip.outage_after(step, Outage::PowerCut);
+        pair(&device);
+        device.power_on();
+        paired[usize::from(is_whole(&device, &format!("step {step}")))] += 1;
+    }
+    assert!(paired[0] > 20 && paired[1] > 20, "both happen: {paired:?}");
+}
+
+#[test]
+fn a_pairing_that_is_cut_off_at_the_flash_is_finished_or_was_none() {
+    let (prepared, _, steps) = to_be_paired();
+    for noise in 0..32 {
+        for step in 0..steps {
+            let device = prepared.fork();
+            device.flash.cut_after(step, noise);
+            pair(&device);
+            device.power_on();
+            let paired = is_whole(&device, &format!("step {step}, noise {noise}"));
+            assert_eq!(paired, step >= 12, "step {step}: no chip gets keys that are not in flash");
+        }
+    }
+}
+
+/// Whatever else the flash held before, and however often the pairing fails.
+#[test]
+fn an_interrupted_pairing_can_be_repeated_until_the_flash_is_full_and_longer() {
+    let (prepared, _, _) = to_be_paired();
+    let device = prepared.fork();
+    device.flash.load(&b"what another firmware has left here".repeat(20)).unwrap();
+    for round in 0..150 {
+        device.flash.cut_after(round % 13, round);
+        let request = Request::EnableSecure(SecureLevel::Random);
+        let mut keys = device.keys();
+        let mut store = block_on(SettingStore::open_for_setup(device.driver(), &mut keys)).unwrap();
+        // The chip does not get the keys.
+        device.chip.inject_after(7, Fault::StuckBusy);
+        let _ = block_on(store.carry_out(request, &mut Shown::new(), &mut keys));
+        device.chip.reset();
+        device.power_on();
+        assert_eq!(device.uds().as_deref(), Some(UDS), "round {round}");
+    }
+    is_whole(&device, "at last");
 }
 
 #[test]
 fn failures_are_told_in_words() {
-    let mut device = Device::new();
+    let device = Device::new();
     device.session(&format!("set_dps_uds {UDS}\r"));
-    let mut store = block_on(SettingStore::open(device.driver(), None)).unwrap();
+    let mut store = block_on(SettingStore::open(device.driver(), &mut device.keys())).unwrap();
     device.chip.inject(Fault::StuckBusy);
     let mut shown = Shown::new();
-    let answer = block_on(store.carry_out(Request::Show, &mut shown, |_| false));
+    let answer = block_on(store.carry_out(Request::Show, &mut shown, &mut device.keys()));
     assert!(matches!(answer, Some(Answer::Failed("the secure chip does not answer"))));
     device.chip.reset();
     assert!(block_on(store.get(Kept::Uds, &mut [0; 32])).unwrap().is_some());
@@ -200,14 +282,22 @@ fn failures_are_told_in_words() {
 
 #[test]
 fn a_device_with_keys_does_not_take_an_unpaired_chip() {
-    let device = Device { flash: Some(HostKeys::new([1; 16], [2; 16])), ..Device::new() };
-    assert!(block_on(SettingStore::open(device.driver(), device.flash.clone())).is_err());
-    assert!(block_on(SettingStore::open_for_setup(device.driver(), device.flash.clone())).is_ok());
+    let device = Device::new();
+    let mut keys = device.keys();
+    block_on(keys.keep(&HostKeys::new([1; 16], [2; 16]))).unwrap();
+    // As long as nobody knows that a chip has them, none is missed.
+    assert!(block_on(SettingStore::open(device.driver(), &mut keys)).is_ok());
+    block_on(keys.confirm()).unwrap();
+    assert!(block_on(SettingStore::open(device.driver(), &mut keys)).is_err());
+    assert!(block_on(SettingStore::open_for_setup(device.driver(), &mut keys)).is_ok());
+    // Who stands beside it can pair it with another chip.
+    device.session(&format!("set_dps_uds {UDS}\renable_secure 3\r"));
+    assert_eq!(device.uds().as_deref(), Some(UDS));
 }
 
 /// Everything a device in this state has stored; `None` where a setting cannot be read.
 fn stored(device: &Device) -> Vec<Option<Vec<u8>>> {
-    let mut store = block_on(SettingStore::open(device.driver(), device.flash.clone())).unwrap();
+    let mut store = block_on(SettingStore::open(device.driver(), &mut device.keys())).unwrap();
     Kept::ALL
         .iter()
         .map(|setting| {
@@ -221,7 +311,7 @@ fn stored(device: &Device) -> Vec<Option<Vec<u8>>> {
 /// keep theirs, and the command can be repeated.
 #[test]
 fn a_power_cut_while_the_console_writes_loses_nothing() {
-    let mut prepared = Device::new();
+    let prepared = Device::new();
     prepared.session(&format!(
         "{SETUP}set_az_iothub HostName=h.net;SharedAccessKey=c2VjcmV0\rset_dps_uds {UDS}\r"
     ));
@@ -241,8 +331,8 @@ fn a_power_cut_while_the_console_writes_loses_nothing() {
     ];
     for command in commands {
         let keys = format!("{command}\r");
-        let fork = || Device { chip: prepared.chip.fork(), flash: None, can_keep: true };
-        let mut whole = fork();
+        let fork = || prepared.fork();
+        let whole = fork();
         let untouched = whole.chip.steps();
         whole.session(&keys);
         let after = stored(&whole);
@@ -251,15 +341,16 @@ fn a_power_cut_while_the_console_writes_loses_nothing() {
         let mut results = [0; 2];
         // A step is one byte on the bus or in memory; a stride that shares no factor with anything sees them all alike.
         for step in (0..whole.chip.steps() - untouched).step_by(13) {
-            let mut device = fork();
+            let device = fork();
             device.chip.outage_after(step, Outage::PowerCut);
-            if let Ok(mut store) = block_on(SettingStore::open_for_setup(device.driver(), None)) {
+            if let Ok(mut store) = block_on(SettingStore::open_for_setup(device.driver(), &mut device.keys()))
+            {
                 let mut console = Console::new();
                 let mut terminal = Vec::new();
                 for key in keys.bytes() {
                     if let Some(request) = console.push(key, &mut terminal).unwrap() {
                         let mut shown = Shown::new();
-                        block_on(store.carry_out(request, &mut shown, |_| false));
+                        block_on(store.carry_out(request, &mut shown, &mut device.keys()));
                     }
                 }
             }

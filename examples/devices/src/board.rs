@@ -7,6 +7,7 @@ use crate::bus::{Bus, Shared, shared, with};
 use crate::flash::SerialFlash;
 use crate::panel::Panel;
 use crate::sdio::SdioCard;
+use crate::sector::FlashSector;
 use crate::sensors::{Hts221, Lis2mdl, Lps22hb, Lsm6dsl};
 use crate::ssd1306::Ssd1306;
 use crate::stsafe::Stsafe;
@@ -33,6 +34,8 @@ pub struct DevKit {
     pub radio: Shared<SdioCard>,
     /// The serial flash, blank.
     pub flash: Shared<SerialFlash>,
+    /// Flash for keys, of boards that have none of their own: not part of the AZ3166.
+    pub key_flash: FlashSector,
     /// Buttons and lamps.
     pub panel: Panel,
     /// The radio's MAC address.
@@ -53,6 +56,7 @@ impl DevKit {
             compass: shared(Lis2mdl::new()),
             radio: shared(SdioCard::new()),
             flash: shared(SerialFlash::new()),
+            key_flash: FlashSector::new(),
             panel: Panel::new(),
             mac,
         };

@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
-use bridge_protocol::{self as protocol, Lamp, OperationKind, RestartFinder, Status};
+use bridge_protocol::{self as protocol, FlashStatus, Lamp, OperationKind, RestartFinder, Status};
 use embedded_hal::i2c::{I2c as _, Operation};
 
 use crate::board::DevKit;
@@ -90,6 +90,9 @@ fn carry_out(
             let lamp = Lamp::from_byte(index).ok_or_else(|| invalid("no such lamp"))?;
             board.panel.set_lamp(lamp, value);
         }
+        [request @ (protocol::FLASH_READ | protocol::FLASH_WRITE | protocol::FLASH_ERASE)] => {
+            flash(request, stream, board, answer)?;
+        }
         [protocol::MAC] => answer.extend_from_slice(&board.mac),
         _ => return Err(invalid("no such request")),
     }
@@ -139,6 +142,30 @@ fn transaction(stream: &mut impl Read, board: &mut DevKit, answer: &mut Vec<u8>)
             .iter()
             .filter(|part| part.kind == OperationKind::Read)
             .for_each(|part| answer.extend_from_slice(&part.bytes));
+    }
+    Ok(())
+}
+
+fn flash(request: u8, stream: &mut impl Read, board: &DevKit, answer: &mut Vec<u8>) -> io::Result<()> {
+    let sector = &board.key_flash;
+    let (mut offset, mut bytes) = (0, Vec::new());
+    if request != protocol::FLASH_ERASE {
+        let [a, b, c, d] = read(stream)?;
+        offset = usize::from(u16::from_le_bytes([a, b]));
+        bytes.resize(usize::from(u16::from_le_bytes([c, d])), 0);
+    }
+    if request == protocol::FLASH_WRITE {
+        stream.read_exact(&mut bytes)?;
+    }
+    end(stream)?;
+    let result = match request {
+        protocol::FLASH_READ => sector.get(offset, &mut bytes),
+        protocol::FLASH_WRITE => sector.program(offset, &bytes),
+        _ => sector.erase_all(),
+    };
+    answer.push(result.map_or_else(FlashStatus::from, |()| FlashStatus::Ok) as u8);
+    if result.is_ok() && request == protocol::FLASH_READ {
+        answer.append(&mut bytes);
     }
     Ok(())
 }

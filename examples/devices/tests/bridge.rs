@@ -172,6 +172,66 @@ fn a_board_that_was_reset_at_any_byte_starts_anew() {
     assert_eq!(server.join().unwrap().unwrap_err().kind(), ErrorKind::InvalidData);
 }
 
+#[test]
+fn the_flash_sector_behind_the_bridge() {
+    let kit = devkit();
+    let sector = kit.key_flash.clone();
+    let (mut board, server) = connect(kit);
+    let mut ask = |request: &[&[u8]], len: usize| {
+        board.0.write_all(&request.concat()).unwrap();
+        board.0.write_all(&[protocol::END]).unwrap();
+        let mut out = vec![0; len];
+        board.0.read_exact(&mut out).unwrap();
+        out
+    };
+    let (read, write) = (protocol::FLASH_READ, protocol::FLASH_WRITE);
+    assert_eq!(ask(&[&protocol::flash(write, 8, 4), b"keys"], 1), [0]);
+    assert_eq!(ask(&[&protocol::flash(read, 6, 8)], 9), *b"\0\xFF\xFFkeys\xFF\xFF");
+    let [bounds, aligned] = [protocol::FlashStatus::OutOfBounds, protocol::FlashStatus::NotAligned];
+    assert_eq!(ask(&[&protocol::flash(write, 0x0FFC, 8), &[0; 8]], 1), [bounds as u8]);
+    assert_eq!(ask(&[&protocol::flash(read, 0xFFFF, 0xFFFF)], 1), [bounds as u8]);
+    assert_eq!(ask(&[&protocol::flash(write, 1, 4), &[0; 4]], 1), [aligned as u8]);
+    assert_eq!(sector.steps(), 1);
+    assert_eq!(ask(&[&[protocol::FLASH_ERASE]], 1), [0]);
+    assert_eq!(sector.contents(), [0xFF; protocol::FLASH_LEN]);
+    sector.cut_after(0, 1);
+    assert_eq!(ask(&[&[protocol::FLASH_ERASE]], 1), [protocol::FlashStatus::Failed as u8]);
+    drop(board);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_request_to_the_flash_that_a_reset_cuts_short_changes_nothing() {
+    let kit = devkit();
+    let sector = kit.key_flash.clone();
+    let (mut board, server) = connect(kit);
+    let data = protocol::RESTART[..12].to_vec();
+    let write = [&protocol::flash(protocol::FLASH_WRITE, 8, 12)[..], &data, &[protocol::END]].concat();
+    let read = [&protocol::flash(protocol::FLASH_READ, 8, 12)[..], &[protocol::END]].concat();
+    let erase = [protocol::FLASH_ERASE, protocol::END];
+    let erased = [0xFF; protocol::FLASH_LEN];
+    let written = [&erased[..8], &data, &erased[20..]].concat();
+    let of_read = [&[0][..], &data].concat();
+    let requests = [
+        (&write[..], &[0][..], &erased[..], &written[..]),
+        (&read, &of_read, &written, &written),
+        (&erase, &[0], &written, &erased),
+    ];
+    for (whole, answer, before, after) in requests {
+        for cut in 0..=whole.len() {
+            board.0.write_all(&whole[..cut]).unwrap();
+            board.0.write_all(&protocol::RESTART).unwrap();
+            let (answer, contents) = if cut == whole.len() { (answer, after) } else { (&[][..], before) };
+            let mut got = vec![0xAA; answer.len() + protocol::RESTART.len()];
+            board.0.read_exact(&mut got).unwrap();
+            assert_eq!(got, [answer, &protocol::RESTART].concat(), "{whole:02x?} {cut}");
+            assert_eq!(sector.contents(), contents, "{whole:02x?} {cut}");
+        }
+    }
+    drop(board);
+    server.join().unwrap().unwrap();
+}
+
 /// A stream that ends after `request` and forgets what is written to it.
 struct Script<'a>(&'a [u8], Vec<u8>);
 
@@ -226,4 +286,9 @@ fn what_is_no_request_ends_the_connection() {
         assert_eq!(run(&whole[..cut]), (Err(ErrorKind::UnexpectedEof), vec![]), "{cut}");
     }
     assert_eq!(run(b"L\x01\xFF"), (Err(ErrorKind::UnexpectedEof), vec![]));
+    assert_eq!(run(b"W\0\0\x04\0abcd"), (Err(ErrorKind::UnexpectedEof), vec![]));
+    // Longer than they say.
+    assert_eq!(run(b"W\0\0\x04\0abcde\0"), (refused, vec![]));
+    assert_eq!(run(b"F\0\0\x04\0\x01"), (refused, vec![]));
+    assert_eq!(run(b"EE"), (refused, vec![]));
 }

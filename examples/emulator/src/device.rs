@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail};
 use stsafe_a100::sim::{Profile, VirtualChip};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-use virtual_devices::{Buttons, DevKit, Hts221, Panel, Picture, Shared, Ssd1306, bridge, screen};
+use virtual_devices::{
+    Buttons, DevKit, FlashSector, Hts221, Panel, Picture, Shared, Ssd1306, bridge, screen,
+};
 
 use crate::debugger::Debugger;
 use crate::terminal::Terminal;
@@ -31,6 +33,7 @@ pub(crate) struct Device {
     folder: PathBuf,
     firmware: PathBuf,
     chip: VirtualChip,
+    key_flash: FlashSector,
     wire: Wire,
     console: tokio::net::UnixListener,
     bridge: UnixListener,
@@ -56,6 +59,8 @@ impl Device {
             VirtualChip::random_seed()?,
         )
         .context("the secure element's file")?;
+        let key_flash =
+            FlashSector::open(&folder.join("key-sector.bin")).context("the file of the flash sector")?;
         let length = u32::try_from(root.len())?.to_le_bytes();
         fs::write(folder.join("root-sector.bin"), [b"ROOT", length.as_slice(), root].concat())?;
         let listen = |name: &str| {
@@ -68,11 +73,22 @@ impl Device {
             folder: folder.to_owned(),
             firmware: firmware.to_owned(),
             chip,
+            key_flash,
             wire: Wire::new(folder)?,
             console: tokio::net::UnixListener::from_std(console)?,
             bridge: listen("bridge")?,
             show,
         })
+    }
+
+    /// The flash with the host keys.
+    pub(crate) fn key_flash(&self) -> &FlashSector {
+        &self.key_flash
+    }
+
+    /// Whether the secure element has host keys.
+    pub(crate) fn is_paired(&self) -> bool {
+        self.chip.host_counter().is_some()
     }
 
     /// The cable to the network.
@@ -94,6 +110,7 @@ impl Device {
     pub(crate) async fn switch_on(&self, buttons: Buttons) -> Result<Running> {
         self.chip.power_on();
         let mut kit = DevKit::new(self.chip.clone(), MAC);
+        kit.key_flash = self.key_flash.clone();
         kit.panel.press(|held| *held = buttons);
         let (display, climate, panel) = (kit.display.clone(), kit.climate.clone(), kit.panel.clone());
         let mut qemu = self.qemu().spawn().context("starting qemu-system-arm")?;

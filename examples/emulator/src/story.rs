@@ -80,6 +80,10 @@ async fn configure(args: &Args, stage: &mut Stage, mut running: Running) -> Resu
     let answer = terminal.ask(&format!("set_dps_idscope {ID_SCOPE}"), PATIENCE).await?;
     ensure!(answer.contains("successfully"), "set_dps_idscope: {answer:?}");
     Narrator::line("secret and id scope stored");
+    let answer = terminal.ask("enable_secure 3", PATIENCE).await?;
+    ensure!(answer.contains("INFO: Enable secure channel successfully."), "enable_secure: {answer:?}");
+    ensure!(stage.device.is_paired(), "the secure element has no host keys");
+    Narrator::line("paired with the secure element: the settings are sealed, the host keys are in flash");
 
     let pem = stage.certify(&args.firmware_version)?;
     let expected = fs::read_to_string(&pem)?;

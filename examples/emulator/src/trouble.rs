@@ -47,6 +47,9 @@ pub(crate) async fn tell(args: &Args, narrator: &mut Narrator, stage: Stage, run
     narrator.step(&format!("{} power cuts while a setting is stored (seed {seed})", args.power_cuts));
     narrator.failing(cuts_while_storing(args, seed, &mut stage).await)?;
 
+    narrator.step("The flash with the host keys is lost, and found again");
+    narrator.failing(lost_keys(&mut stage).await)?;
+
     narrator.step("One bit of the firmware is changed");
     narrator.failing(changed_firmware(&mut stage).await)?;
 
@@ -241,6 +244,22 @@ async fn cuts_while_storing(args: &Args, seed: u64, stage: &mut Stage) -> Result
     }
     Narrator::line(&format!("the old value {old} times, the new one {new} times, the secret always"));
     Ok(())
+}
+
+/// A device without its keys can read nothing that is sealed, says so, and destroys nothing.
+async fn lost_keys(stage: &mut Stage) -> Result<()> {
+    let keys = stage.device.key_flash().contents();
+    stage.device.key_flash().erase_all()?;
+    let mut running = stage.device.switch_on(Buttons::default()).await?;
+    running.terminal.wait_for("is sealed and wants a host session", PATIENCE).await?;
+    stage.display(&running, "lost-keys.png", |rows| rows[2] == "Failed!" && rows[3] == " > Settings").await?;
+    running.pull_the_plug().await?;
+    stage.device.key_flash().load(&keys)?;
+    stage.events = stage.cloud.events();
+    let running = stage.device.switch_on(Buttons::default()).await?;
+    stage.telemetry(PATIENCE, &running).await?;
+    Narrator::line("with its keys again, the device goes on");
+    running.pull_the_plug().await
 }
 
 async fn changed_firmware(stage: &mut Stage) -> Result<()> {

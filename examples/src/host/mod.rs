@@ -12,10 +12,9 @@ use devkit_app::board::{Button, Crash, Lamp, Rgb};
 use devkit_app::{Board, Event, Panel, Parts, System};
 use embedded_hal::i2c::{ErrorType, Operation, SevenBitAddress};
 use embedded_io_adapters::tokio_1::FromTokio;
-use stsafe_a100::mac::HostKeys;
 use stsafe_a100::sim::VirtualChip;
 use tokio::io::DuplexStream;
-use virtual_devices::{Bus, DevKit, TransactionError};
+use virtual_devices::{Bus, DevKit, FlashSector, TransactionError};
 
 pub use network::{AccessPoint, ConnectError, HostLink, HostNetwork};
 pub use terminal::Terminal;
@@ -32,6 +31,7 @@ pub struct HostBoard {
     panel: HostPanel,
     network: HostNetwork,
     link: HostLink,
+    key_flash: FlashSector,
     system: HostSystem,
 }
 
@@ -57,8 +57,8 @@ pub struct User {
 pub struct Memory {
     /// What ended the last run.
     pub crash: Option<Crash>,
-    /// The keys of the channel to the secure element.
-    pub host_keys: Option<HostKeys>,
+    /// The flash with the host keys.
+    pub key_flash: FlashSector,
     /// How often the watchdog was fed.
     pub meals: u32,
     /// How often the application wanted a reset.
@@ -80,12 +80,14 @@ impl HostBoard {
             climate: kit.climate,
             memory: system.memory.clone(),
         };
+        let key_flash = lock(&system.memory).key_flash.clone();
         let board = Self {
             delay: HostDelay(bus.clone()),
             bus,
             console: FromTokio::new(console),
             panel: HostPanel(kit.panel),
             link: network.link(),
+            key_flash,
             network,
             system,
         };
@@ -100,11 +102,12 @@ impl Board for HostBoard {
     type Panel = HostPanel;
     type Network = HostNetwork;
     type Link = HostLink;
+    type KeyFlash = FlashSector;
     type System = HostSystem;
 
     fn parts(&mut self) -> Parts<'_, Self> {
-        let Self { bus, delay, console, panel, network, link, system } = self;
-        Parts { i2c: bus, delay, console, panel, network, link, system }
+        let Self { bus, delay, console, panel, network, link, key_flash, system } = self;
+        Parts { i2c: bus, delay, console, panel, network, link, key_flash, system }
     }
 }
 
@@ -260,15 +263,6 @@ impl System for HostSystem {
 
     fn reset(&mut self) {
         lock(&self.memory).resets += 1;
-    }
-
-    fn host_keys(&self) -> Option<HostKeys> {
-        lock(&self.memory).host_keys.clone()
-    }
-
-    fn keep_host_keys(&mut self, keys: &HostKeys) -> bool {
-        lock(&self.memory).host_keys = Some(keys.clone());
-        true
     }
 
     fn observe(&mut self, event: &Event<'_>) {

@@ -131,13 +131,14 @@ async fn a_paired_device_goes_online_with_sealed_settings() {
     let shown = session(&bench, &["enable_secure 3", "enable_secure 3", "show"]).await;
     assert!(shown[0].contains("INFO: Enable secure channel successfully."), "{shown:?}");
     assert!(shown[1].contains("already been enabled") && shown[2].contains("Secure channel: enabled"));
-    assert!(bench.memory().host_keys.is_some());
+    let kept = bench.memory().key_flash.contents();
+    assert!(kept.starts_with(b"SAHK"));
     let cloud = cloud_for(&bench).await;
     let (mut board, _user) = bench.online(&cloud);
     bench.during(&mut board, until(|| bench.told("TelemetryDelivered"))).await;
 
     // A device that lost its keys cannot read its settings, and says so.
-    bench.memory().host_keys = None;
+    bench.memory().key_flash.erase_all().unwrap();
     let (mut board, user) = bench.online(&cloud);
     let End::Failed(failure) = bench.run(&mut board).await else { panic!("it restarts") };
     assert!(failure.to_string().contains("sealed"), "{failure}");

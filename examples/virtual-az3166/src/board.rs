@@ -12,10 +12,16 @@ use crate::chip::{Chip, ResetCause};
 use crate::cpu::{Cpu, RAM, RAM_SIZE};
 use crate::time::{Cycles, cycles, duration};
 
+/// Where the flash begins.
+pub const FLASH_ADDRESS: u32 = FLASH;
 /// Where the application image lies in flash: behind the boot loader and the sector with the original's host keys.
 pub const IMAGE_ADDRESS: u32 = 0x0800_C000;
 /// The longest image, in bytes.
-pub const MAX_IMAGE: usize = FLASH_SIZE - 0xC000;
+pub const MAX_IMAGE: usize = (KEY_ADDRESS - IMAGE_ADDRESS) as usize;
+/// Where the firmware keeps the host keys of the secure element.
+pub const KEY_ADDRESS: u32 = 0x080C_0000;
+/// Bytes of that sector.
+pub const KEY_SECTOR_LEN: usize = 128 << 10;
 /// Where the firmware looks for an additional root.
 pub const ROOT_ADDRESS: u32 = 0x080E_0000;
 /// RAM the boot loader runs in: what a firmware keeps there does not survive a reset.
@@ -132,6 +138,7 @@ impl VirtualBoard {
         self.powered = false;
         self.cut_at = None;
         self.parts.power_off();
+        self.cpu.break_off_flash();
     }
 
     /// Will cut the power after so many instructions and cycles asleep, not one earlier or later.
@@ -271,6 +278,18 @@ impl VirtualBoard {
     #[must_use]
     pub fn unique_id(&self) -> [u8; 12] {
         self.unique_id
+    }
+
+    /// How often the firmware has written to the flash, or erased some of it.
+    #[must_use]
+    pub fn flash_changes(&self) -> u64 {
+        self.cpu.state().chip.flash.changes()
+    }
+
+    /// Whether a sector is being erased.
+    #[must_use]
+    pub fn is_erasing(&self) -> bool {
+        self.cpu.state().chip.flash.is_erasing()
     }
 
     /// The whole flash.

@@ -1,6 +1,8 @@
 //! The core: a Cortex-M4 in Unicorn, which executes; this module counts, and stops it when something happens. What a
 //! Cortex-M4 does then is in [`crate::exceptions`].
 
+use std::ops::Range;
+
 use anyhow::{Context as _, Result, anyhow};
 use unicorn_engine::unicorn_const::{Arch, HookType, Mode, Prot, uc_error};
 use unicorn_engine::{ArmCpuModel, RegisterARM, Unicorn};
@@ -45,6 +47,8 @@ pub(crate) struct Cpu {
     pub(crate) sleeping: Option<Wait>,
     /// Why the core does nothing more, if so: a fault within the handler of a fault.
     lockup: Option<String>,
+    /// Flash that was being changed when the power went; the processor sees it after the reset.
+    broken_off: Option<Range<usize>>,
 }
 
 /// Whether all of these bytes are RAM.
@@ -72,7 +76,7 @@ impl Cpu {
         unicorn.ctl_set_cpu_model(ArmCpuModel::CORTEX_M4 as i32).map_err(failed("choosing the core"))?;
         map_memory(&mut unicorn, unique_id).map_err(failed("mapping the memory"))?;
         add_hooks(&mut unicorn).map_err(failed("observing the core"))?;
-        Ok(Self { unicorn, pc: 0, sleeping: None, lockup: None })
+        Ok(Self { unicorn, pc: 0, sleeping: None, lockup: None, broken_off: None })
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -99,6 +103,12 @@ impl Cpu {
         state.blocks = Blocks::new();
         self.unicorn.mem_write(address.into(), bytes).map_err(failed("writing the flash"))?;
         self.unicorn.ctl_flush_tb().map_err(failed("flushing translated code"))
+    }
+
+    /// The power goes, or a reset comes: what is being done to the flash ends half done.
+    pub(crate) fn break_off_flash(&mut self) {
+        let State { chip, flash, now, .. } = self.unicorn.get_data_mut();
+        self.broken_off = chip.flash.break_off(flash, *now).or(self.broken_off.take());
     }
 
     pub(crate) fn read_ram(&self, address: u32, len: usize) -> Option<Vec<u8>> {
@@ -130,6 +140,8 @@ impl Cpu {
 
     /// A reset, and the boot loader's hand-off: it has set the main stack pointer and jumps to the image's reset handler.
     pub(crate) fn reset(&mut self, cause: ResetCause, image: u32) -> Result<()> {
+        self.break_off_flash();
+        show_flash(&mut self.unicorn, self.broken_off.take()).map_err(failed("changing the flash"))?;
         let state = self.unicorn.get_data_mut();
         state.chip.reset(cause);
         state.system = System::handed_off(RAM);
@@ -161,6 +173,18 @@ impl Cpu {
             }
             if let Some(what) = state.not_simulated.take() {
                 return Err(what.into());
+            }
+            if let Some(ends) = state.chip.flash.ends_at() {
+                // No instruction can be fetched until the flash is done; the peripherals go on.
+                if now >= ends {
+                    finish_flash(&mut self.unicorn).map_err(failed("changing the flash"))?;
+                } else if now >= end {
+                    return Ok(None);
+                } else {
+                    let next = state.next_event().unwrap_or(Cycles::MAX).max(now + 1);
+                    state.now = next.min(ends).min(end);
+                }
+                continue;
             }
             let lines = state.chip.lines();
             let next = state.next_event().unwrap_or(Cycles::MAX).min(end);
@@ -278,6 +302,26 @@ const REGISTERS: [RegisterARM; 17] = [
     RegisterARM::CONTROL,
 ];
 
+/// Ends what is being done to the flash.
+fn finish_flash(unicorn: &mut Unicorn<'_, State>) -> Result<(), uc_error> {
+    let State { chip, flash, .. } = unicorn.get_data_mut();
+    let changed = chip.flash.finish(flash);
+    show_flash(unicorn, changed)
+}
+
+/// Lets the processor see what has changed.
+fn show_flash(unicorn: &mut Unicorn<'_, State>, changed: Option<Range<usize>>) -> Result<(), uc_error> {
+    let Some(range) = changed else { return Ok(()) };
+    let bytes = unicorn.get_data().flash[range.clone()].to_vec();
+    unicorn.mem_write(u64::from(FLASH) + range.start as u64, &bytes)?;
+    if bytes.len() > 8 {
+        // A sector: there may have been code in it.
+        unicorn.get_data_mut().blocks = Blocks::new();
+        unicorn.ctl_flush_tb()?;
+    }
+    Ok(())
+}
+
 fn map_memory(unicorn: &mut Unicorn<'static, State>, unique_id: [u8; 12]) -> Result<(), uc_error> {
     unicorn.mem_map(FLASH.into(), FLASH_SIZE as u64, Prot::READ | Prot::EXEC)?;
     let flash = unicorn.get_data().flash.clone();
@@ -308,6 +352,22 @@ fn add_hooks(unicorn: &mut Unicorn<'static, State>) -> Result<(), uc_error> {
             let _ = unicorn.emu_stop();
         }
     })?;
+    let last = u64::from(FLASH) + FLASH_SIZE as u64 - 1;
+    unicorn.add_mem_hook(
+        HookType::MEM_WRITE_PROT,
+        FLASH.into(),
+        last,
+        |unicorn, _, address, size, value| {
+            // A write while the flash is busy waits for it.
+            let state = unicorn.get_data_mut();
+            state.now = state.chip.flash.ends_at().unwrap_or_default().max(state.now);
+            let done = finish_flash(unicorn).is_ok();
+            let offset = usize::try_from(address.wrapping_sub(FLASH.into())).unwrap_or(usize::MAX);
+            #[allow(clippy::cast_sign_loss, reason = "a bit pattern")]
+            unicorn.get_data_mut().program(offset, size, value as u64);
+            done
+        },
+    )?;
     unicorn.add_mem_hook(HookType::MEM_INVALID, 1, 0, |unicorn, _, address, _, _| {
         unicorn.get_data_mut().fault_address = u32::try_from(address).ok();
         false

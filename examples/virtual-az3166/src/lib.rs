@@ -17,7 +17,9 @@ mod state;
 mod system;
 pub mod time;
 
-pub use board::{IMAGE_ADDRESS, MAX_IMAGE, ROOT_ADDRESS, VirtualBoard};
+pub use board::{
+    FLASH_ADDRESS, IMAGE_ADDRESS, KEY_ADDRESS, KEY_SECTOR_LEN, MAX_IMAGE, ROOT_ADDRESS, VirtualBoard,
+};
 pub use chip::ResetCause;
 pub use live::Live;
 pub use not_simulated::NotSimulated;

@@ -107,9 +107,19 @@ impl State {
         self.limit = self.limit.min(self.now);
     }
 
+    /// The processor writes to the flash at this offset.
+    pub(crate) fn program(&mut self, offset: usize, size: usize, value: u64) {
+        if self.chip.flash.program(offset, size, value, self.now) {
+            self.look();
+        }
+    }
+
     /// After an access: what has to happen at once ends the slice, and so does what happens earlier than was foreseen.
     fn look(&mut self) {
-        if self.system.wants_reset() || self.system.pending(self.chip.lines()).is_some() {
+        if self.system.wants_reset()
+            || self.chip.flash.ends_at().is_some()
+            || self.system.pending(self.chip.lines()).is_some()
+        {
             self.limit = self.limit.min(self.now);
         }
         if let Some(next) = self.next_event() {

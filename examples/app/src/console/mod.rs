@@ -59,7 +59,7 @@ pub use command::UDS_LENGTH;
 use embedded_io::Write;
 use line::{Key, Line};
 pub use report::Settings;
-pub use store::{SettingStore, Shown};
+pub use store::{OpenError, SettingStore, Shown};
 
 /// A setting that is stored as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

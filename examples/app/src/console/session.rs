@@ -9,12 +9,14 @@ use embassy_time::{Duration, Timer, with_timeout};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use embedded_io_async::{Read, Write};
+use embedded_storage_async::nor_flash::NorFlash;
 use heapless::{String, Vec};
 use stsafe_a100::asynch::Stsafe;
 use zeroize::Zeroize;
 
-use super::{Answer, Console, Request, Setting, SettingStore, Shown};
+use super::{Answer, Console, OpenError, Request, Setting, SettingStore, Shown};
 use crate::board::{NETWORKS, Network, System};
+use crate::host_keys::HostKeyStore;
 use crate::identity::{Identity, Profile};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -32,15 +34,16 @@ const PAUSE: Duration = Duration::from_millis(10);
 const NO_CHIP: &str = "the secure chip does not answer";
 
 /// The parts of the board the console works with.
-pub(crate) struct Session<'a, 's, I2C, D, N, S> {
+pub(crate) struct Session<'a, 's, I2C, D, N, F, S> {
     pub(crate) i2c: I2C,
     pub(crate) delay: &'a mut D,
     pub(crate) network: &'a mut N,
+    pub(crate) keys: &'a mut HostKeyStore<F>,
     pub(crate) shared: &'a Shared<'s, S>,
     pub(crate) profile: &'a Profile,
 }
 
-impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> {
+impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I2C, D, N, F, S> {
     /// Serves the terminal until the user says `exit`, or it is gone.
     pub(crate) async fn serve<T: Read + Write>(&mut self, terminal: &mut T) {
         let mut console = Console::new();
@@ -112,12 +115,16 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
         {
             return Answer::Failed("it is too long for the certificate of this firmware");
         }
-        let mut opened = pin!(open(&mut self.i2c, self.delay, self.shared)).await;
-        let Some(store) = &mut opened else { return Answer::Failed(NO_CHIP) };
-        let system = &self.shared.system;
-        let keep = |keys: &_| system.borrow_mut().keep_host_keys(keys);
-        let answer = pin!(store.carry_out(request, shown, keep)).await;
-        answer.unwrap_or(Answer::Failed("not possible here"))
+        // Erasing flash may hold the processor for seconds.
+        self.shared.system.borrow_mut().feed_watchdog();
+        let mut opened = pin!(open(&mut self.i2c, self.delay, self.keys)).await;
+        match &mut opened {
+            Ok(store) => {
+                let answer = pin!(store.carry_out(request, shown, self.keys)).await;
+                answer.unwrap_or(Answer::Failed("not possible here"))
+            }
+            Err(why) => Answer::Failed(why),
+        }
     }
 
     #[inline(never)]
@@ -155,10 +162,9 @@ impl<I2C: I2c, D: DelayNs, N: Network, S: System> Session<'_, '_, I2C, D, N, S> 
 
     /// What the identity is made of.
     async fn secret(&mut self, settings: &mut Settings) -> Result<Uds, &'static str> {
-        let mut opened = pin!(open(&mut self.i2c, self.delay, self.shared)).await;
-        let store = opened.as_mut().ok_or(NO_CHIP)?;
+        let mut store = pin!(open(&mut self.i2c, self.delay, self.keys)).await?;
         let uds = pin!(store.uds()).await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
-        pin!(settings.read(store)).await.map_err(|_| "the settings cannot be read")?;
+        pin!(settings.read(&mut store)).await.map_err(|_| "the settings cannot be read")?;
         Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")
     }
 
@@ -200,13 +206,16 @@ fn answered_with(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]
 }
 
 /// The vault, opened anew for every command: what an interrupted one left is seen as it is.
-async fn open<'c, I2C: I2c, D: DelayNs, S: System>(
+async fn open<'c, I2C: I2c, D: DelayNs, F: NorFlash>(
     i2c: &'c mut I2C,
     delay: &'c mut D,
-    shared: &Shared<'_, S>,
-) -> Option<SettingStore<&'c mut I2C, &'c mut D>> {
-    let keys = shared.system.borrow().host_keys();
-    pin!(SettingStore::open_for_setup(Stsafe::new(i2c, delay), keys)).await.ok()
+    keys: &mut HostKeyStore<F>,
+) -> Result<SettingStore<&'c mut I2C, &'c mut D>, &'static str> {
+    let opened = pin!(SettingStore::open_for_setup(Stsafe::new(i2c, delay), keys)).await;
+    opened.map_err(|error| match error {
+        OpenError::Vault(_) => NO_CHIP,
+        OpenError::HostKeys(error) => error.reason(),
+    })
 }
 
 fn failed(console: &mut Console, why: &str, out: &mut [u8; OUT]) -> usize {

@@ -2,6 +2,7 @@
 
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
+use embedded_storage_async::nor_flash::NorFlash;
 use stsafe_a100::Irreversible;
 use stsafe_a100::asynch::{Stsafe, Vault};
 use stsafe_a100::channel::MaybeHost;
@@ -13,11 +14,13 @@ use stsafe_a100::vault::{Layout, Setting as Kept, Stored, UDS_LEN, VaultError};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Answer, Request, SecureLevel, Setting, Settings};
+use crate::host_keys::{HostKeyError, HostKeyStore, KeptKeys};
 
 /// The device's settings in its secure element, plain or sealed.
 ///
 /// ```
 /// use devkit_app::console::{Answer, Request, SettingStore, Setting, Shown};
+/// use devkit_app::host_keys::{HostKeyStore, NoFlash};
 /// use stsafe_a100::asynch::Stsafe;
 /// use stsafe_a100::sim::{Profile, VirtualChip};
 ///
@@ -30,19 +33,58 @@ use super::{Answer, Request, SecureLevel, Setting, Settings};
 /// # }
 /// # block_on(async {
 /// let chip = VirtualChip::new(Profile::az3166(), [0; 32]);
-/// let mut store = SettingStore::open(Stsafe::new(chip.bus(), chip.delay()), None).await?;
+/// let mut keys = HostKeyStore::new(NoFlash);
+/// let mut store = SettingStore::open(Stsafe::new(chip.bus(), chip.delay()), &mut keys).await?;
 /// let mut shown = Shown::new();
 /// let request = Request::GenerateUds { replace: false };
-/// let answer = store.carry_out(request, &mut shown, |_keys| false).await;
+/// let answer = store.carry_out(request, &mut shown, &mut keys).await;
 /// assert!(matches!(answer, Some(Answer::Done)));
 /// assert!(store.uds().await?.is_some());
-/// # Ok::<(), stsafe_a100::vault::VaultError<stsafe_a100::sim::BusError>>(())
+/// # Ok::<(), devkit_app::console::OpenError<stsafe_a100::sim::BusError>>(())
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
 pub struct SettingStore<I2C, D> {
     vault: Vault<'static, I2C, D, MaybeHost>,
 }
+
+/// Why the settings are out of reach; `E` is the bus error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError<E> {
+    /// The vault says so.
+    Vault(VaultError<E>),
+    /// The host keys cannot be read.
+    HostKeys(HostKeyError),
+}
+
+impl<E> From<VaultError<E>> for OpenError<E> {
+    fn from(error: VaultError<E>) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl<E> From<Error<E>> for OpenError<E> {
+    fn from(error: Error<E>) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+impl<E> From<HostKeyError> for OpenError<E> {
+    fn from(error: HostKeyError) -> Self {
+        Self::HostKeys(error)
+    }
+}
+
+impl<E: core::fmt::Debug> core::fmt::Display for OpenError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Vault(error) => error.fmt(f),
+            Self::HostKeys(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::fmt::Debug> core::error::Error for OpenError<E> {}
 
 /// Room for the values `show` prints, about 830 bytes, wiped when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -81,29 +123,65 @@ impl core::fmt::Debug for Shown {
 }
 
 impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
-    /// The settings on this chip; with the host keys if the device has paired with it. Changes nothing.
+    /// The settings on this chip; with the host keys if the device has paired with it. A pairing that was interrupted is
+    /// finished; otherwise nothing is changed.
     ///
-    /// With keys only a chip is accepted that has them, too: a chip that says it has none may be another one.
+    /// A device that is known to be paired accepts a chip only that has the keys, too: one that says it has none may be
+    /// another.
     ///
     /// # Errors
-    /// [`VaultError`]; [`CryptoError::NoHostKeys`](stsafe_a100::error::CryptoError::NoHostKeys) in it if the device has
-    /// keys and the chip has none.
-    pub async fn open(chip: Stsafe<I2C, D>, keys: Option<HostKeys>) -> Result<Self, VaultError<I2C::Error>> {
-        let vault = Vault::open(chip.host_session_if(keys), &Layout::AZ3166).await?;
-        Ok(Self { vault })
+    /// [`OpenError`]; [`CryptoError::NoHostKeys`](stsafe_a100::error::CryptoError::NoHostKeys) in it if the device is paired
+    /// and the chip has no keys.
+    pub async fn open<F: NorFlash>(
+        mut chip: Stsafe<I2C, D>,
+        keys: &mut HostKeyStore<F>,
+    ) -> Result<Self, OpenError<I2C::Error>> {
+        let kept = match keys.read().await? {
+            Some(kept) if !kept.paired && !has_keys(&mut chip).await? => None,
+            kept => kept,
+        };
+        let interrupted = kept.as_ref().is_some_and(|kept| !kept.paired);
+        let mut store = Self::with_keys(chip, kept).await?;
+        if interrupted {
+            store.finish_pairing(keys).await?;
+        }
+        Ok(store)
     }
 
-    /// As [`Self::open`], for the console, where somebody stands beside the device: the keys of a pairing that was
-    /// interrupted before the chip had them are forgotten.
+    /// As [`Self::open`], for the console, where somebody stands beside the device: keys that the chip does not have are
+    /// ignored, and a setting that cannot be sealed does not keep the console from replacing it.
     ///
     /// # Errors
-    /// [`VaultError`].
-    pub async fn open_for_setup(
+    /// [`OpenError`].
+    pub async fn open_for_setup<F: NorFlash>(
         mut chip: Stsafe<I2C, D>,
-        keys: Option<HostKeys>,
-    ) -> Result<Self, VaultError<I2C::Error>> {
-        let paired = chip.host_key_slot().await? != HostKeySlot::Empty;
-        Self::open(chip, keys.filter(|_| paired)).await
+        keys: &mut HostKeyStore<F>,
+    ) -> Result<Self, OpenError<I2C::Error>> {
+        let paired = has_keys(&mut chip).await?;
+        let kept = keys.read().await?.filter(|_| paired);
+        let interrupted = kept.as_ref().is_some_and(|kept| !kept.paired);
+        let mut store = Self::with_keys(chip, kept).await?;
+        if interrupted {
+            // The next start tries again.
+            let _ = store.finish_pairing(keys).await;
+        }
+        Ok(store)
+    }
+
+    async fn with_keys(chip: Stsafe<I2C, D>, kept: Option<KeptKeys>) -> Result<Self, VaultError<I2C::Error>> {
+        let chip = chip.host_session_if(kept.map(|kept| kept.keys));
+        Ok(Self { vault: Vault::open(chip, &Layout::AZ3166).await? })
+    }
+
+    /// Seals what is not sealed yet, and notes that the device is paired.
+    async fn finish_pairing<F: NorFlash>(
+        &mut self,
+        keys: &mut HostKeyStore<F>,
+    ) -> Result<(), VaultError<I2C::Error>> {
+        self.vault.adopt().await?;
+        // The channel works without the note; the next start tries again.
+        let _ = keys.confirm().await;
+        Ok(())
     }
 
     /// The unique device secret.
@@ -136,21 +214,20 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
     /// Carries out a request that concerns the stored settings. `None` for the others, which are the board's: versions,
     /// reboot, scan, certificate.
     ///
-    /// `keep` is called once if the chip is to be paired, with the host keys: it must store them in the device before it
-    /// returns `true`, since a chip whose host keys are lost keeps its sealed values for good. If it returns `false`, the
+    /// `keys` keeps the host keys if the chip is to be paired. It must be the one the store was opened with. If it cannot, the
     /// chip stays as it is.
-    pub async fn carry_out<'s>(
+    pub async fn carry_out<'s, F: NorFlash>(
         &mut self,
         request: Request<'_>,
         shown: &'s mut Shown,
-        keep: impl FnOnce(&HostKeys) -> bool,
+        keys: &mut HostKeyStore<F>,
     ) -> Option<Answer<'s>> {
         let done = match request {
             Request::Versions | Request::Reboot | Request::Scan | Request::Certificate => return None,
             Request::Store(setting, value) => self.set(kept(setting), value).await.map(|_| Answer::Done),
             Request::StoreUds(uds) => self.set(Kept::Uds, uds).await.map(identity),
             Request::GenerateUds { replace } => self.vault.generate_uds(replace).await.map(identity),
-            Request::EnableSecure(level) => self.enable_secure(level, keep).await,
+            Request::EnableSecure(level) => self.enable_secure(level, keys).await,
             Request::Show => self.show(shown).await.map(Answer::Settings),
         };
         Some(done.unwrap_or_else(|error| refusal(&error)))
@@ -165,17 +242,17 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         self.vault.set(setting, value).await
     }
 
-    async fn enable_secure(
+    async fn enable_secure<F: NorFlash>(
         &mut self,
         level: SecureLevel<'_>,
-        keep: impl FnOnce(&HostKeys) -> bool,
+        kept: &mut HostKeyStore<F>,
     ) -> Result<Answer<'static>, VaultError<I2C::Error>> {
-        let vault = &mut self.vault;
-        if vault.has_session() {
+        if self.vault.has_session() {
             // Ends what an interruption may have left plain.
-            vault.adopt().await?;
+            self.finish_pairing(kept).await?;
             return Ok(Answer::Exists);
         }
+        let vault = &mut self.vault;
         if vault.is_paired() {
             return Ok(Answer::Failed("the secure chip is paired with other keys"));
         }
@@ -190,14 +267,14 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         };
         // What cannot be adopted is found out before anything is done that cannot be undone.
         vault.adopt().await?;
-        if !keep(&keys) {
-            return Ok(Answer::Failed("the device cannot keep the key"));
+        if let Err(error) = kept.keep(&keys).await {
+            return Ok(Answer::Failed(error.reason()));
         }
         if !vault.pair(&keys, Irreversible::i_know_this_cannot_be_undone()).await? {
             return Ok(Answer::Failed("the secure chip is paired with other keys"));
         }
         vault.open_session(keys);
-        vault.adopt().await?;
+        self.finish_pairing(kept).await?;
         Ok(Answer::Done)
     }
 
@@ -217,6 +294,11 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
             secure_channel,
         })
     }
+}
+
+/// Whether the chip says that it has host keys.
+async fn has_keys<I2C: I2c, D: DelayNs>(chip: &mut Stsafe<I2C, D>) -> Result<bool, VaultError<I2C::Error>> {
+    Ok(chip.host_key_slot().await? != HostKeySlot::Empty)
 }
 
 /// The vault's name for the console's setting.

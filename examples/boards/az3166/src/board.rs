@@ -1,16 +1,24 @@
 //! The board as the application sees it.
 
+use core::cell::RefCell;
+
 use board_common::network::{NetworkLink, StackNetwork};
 use board_common::random::RANDOM;
 use board_common::{crash, fault, image};
 use devkit_app::board::Crash;
 use devkit_app::{Board, Parts, System};
 use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_embedded_hal::flash::partition::BlockingPartition;
+use embassy_stm32::Peri;
+use embassy_stm32::flash::{self, Flash};
 use embassy_stm32::i2c::{I2c, Master};
 use embassy_stm32::mode::Blocking;
-use embassy_stm32::peripherals::IWDG;
+use embassy_stm32::peripherals::{FLASH, IWDG};
 use embassy_stm32::wdg::IndependentWatchdog;
+use embassy_sync::blocking_mutex::Mutex;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_time::Delay;
+use static_cell::StaticCell;
 
 use crate::panel::BoardPanel;
 use crate::port::Port;
@@ -26,6 +34,24 @@ const ROOT_SECTOR_LEN: usize = 4096;
 /// I2C1. A byte takes 22.5 us and a transaction a few milliseconds at most, so the driver waits for it.
 pub(crate) type Bus = BlockingAsync<I2c<'static, Blocking, Master>>;
 
+/// The sector before that one, which the linker leaves alone, too: host keys. From the flash's start.
+const KEY_SECTOR: u32 = 0x000C_0000;
+/// Bytes of it.
+const KEY_SECTOR_LEN: u32 = 128 << 10;
+
+/// The flash with the host keys. The processor stands still while it is written (16 us a word), and for a second or two
+/// while it is erased.
+pub(crate) type KeyFlash =
+    BlockingAsync<BlockingPartition<'static, NoopRawMutex, Flash<'static, flash::Blocking>>>;
+
+/// Takes the chip's flash for the host keys.
+pub(crate) fn key_flash(flash: Peri<'static, FLASH>) -> KeyFlash {
+    static CELL: StaticCell<Mutex<NoopRawMutex, RefCell<Flash<'static, flash::Blocking>>>> =
+        StaticCell::new();
+    let flash = CELL.init(Mutex::new(RefCell::new(Flash::new_blocking(flash))));
+    BlockingAsync::new(BlockingPartition::new(flash, KEY_SECTOR, KEY_SECTOR_LEN))
+}
+
 /// All of the board.
 pub(crate) struct Az3166 {
     pub(crate) bus: Bus,
@@ -34,6 +60,7 @@ pub(crate) struct Az3166 {
     pub(crate) panel: BoardPanel,
     pub(crate) network: StackNetwork<'static>,
     pub(crate) link: NetworkLink<'static>,
+    pub(crate) key_flash: KeyFlash,
     pub(crate) system: Az3166System,
 }
 
@@ -44,11 +71,12 @@ impl Board for Az3166 {
     type Panel = BoardPanel;
     type Network = StackNetwork<'static>;
     type Link = NetworkLink<'static>;
+    type KeyFlash = KeyFlash;
     type System = Az3166System;
 
     fn parts(&mut self) -> Parts<'_, Self> {
-        let Self { bus, delay, console, panel, network, link, system } = self;
-        Parts { i2c: bus, delay, console, panel, network, link, system }
+        let Self { bus, delay, console, panel, network, link, key_flash, system } = self;
+        Parts { i2c: bus, delay, console, panel, network, link, key_flash, system }
     }
 }
 

@@ -138,6 +138,7 @@ async fn main(spawner: Spawner) {
         }),
         network: StackNetwork::new(stack, board::extra_root()),
         link: NetworkLink::new(stack),
+        key_flash: board::key_flash(chip.FLASH),
         system: Az3166System { mac: board::mac(&uid::uid()), watchdog },
     };
     #[allow(clippy::large_futures, reason = "it lies in this task's static memory")]

@@ -7,7 +7,7 @@ use devkit_app::board::Crash;
 use devkit_app::{Board, Parts, System};
 use embassy_time::Delay;
 
-use crate::bridge::{BridgePanel, Bus};
+use crate::bridge::{BridgeFlash, BridgePanel, Bus};
 use crate::uart::Console;
 use crate::watchdog;
 
@@ -27,6 +27,7 @@ pub(crate) struct Qemu {
     pub(crate) panel: BridgePanel,
     pub(crate) network: StackNetwork<'static>,
     pub(crate) link: NetworkLink<'static>,
+    pub(crate) key_flash: BridgeFlash,
     pub(crate) system: QemuSystem,
 }
 
@@ -37,11 +38,12 @@ impl Board for Qemu {
     type Panel = BridgePanel;
     type Network = StackNetwork<'static>;
     type Link = NetworkLink<'static>;
+    type KeyFlash = BridgeFlash;
     type System = QemuSystem;
 
     fn parts(&mut self) -> Parts<'_, Self> {
-        let Self { bus, delay, console, panel, network, link, system } = self;
-        Parts { i2c: bus, delay, console, panel, network, link, system }
+        let Self { bus, delay, console, panel, network, link, key_flash, system } = self;
+        Parts { i2c: bus, delay, console, panel, network, link, key_flash, system }
     }
 }
 

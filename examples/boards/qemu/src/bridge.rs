@@ -1,15 +1,16 @@
-//! The I2C bus, the buttons and the lamps: virtual devices on the host, behind the second serial port
+//! The I2C bus, the buttons, the lamps and the flash sector for keys: virtual devices on the host, behind the second serial port
 //! ([`bridge_protocol`]).
 //!
 //! A future that is dropped while it waits for an answer leaves the answer on the line. The line counts what it is owed and
 //! throws that away before the next request.
 
-use bridge_protocol::{self as protocol, Buttons, OperationKind, RestartFinder, Status};
+use bridge_protocol::{self as protocol, Buttons, FlashStatus, OperationKind, RestartFinder, Status};
 use devkit_app::board::{Button, Lamp, Panel, Rgb};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
 use embassy_time::{Duration, with_timeout};
 use embedded_hal_async::i2c::{Error, ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
+use embedded_storage_async::nor_flash::{self, NorFlash, NorFlashErrorKind, ReadNorFlash};
 
 use crate::uart::BRIDGE;
 
@@ -20,7 +21,7 @@ const START: Duration = Duration::from_secs(10);
 
 /// The line to the host, and what is still to come on it.
 pub(crate) struct Line {
-    /// The status of a transaction; `data` bytes follow it if it is good.
+    /// The status of a transaction or of a request to the flash; `data` bytes follow it if it is good.
     status: bool,
     /// Bytes of an answer.
     data: usize,
@@ -93,19 +94,15 @@ impl Line {
         Ok(())
     }
 
-    /// Takes the status of a transaction.
-    async fn status(&mut self) -> Result<Result<(), BusError>, BusError> {
+    /// Takes the status of an answer. Data follow good ones only, which are 0.
+    async fn status(&mut self) -> Result<u8, BusError> {
         let mut byte = [0];
         with_timeout(PATIENCE, BRIDGE.read(&mut byte)).await.map_err(|_| BusError::Host)?;
         self.status = false;
-        let status = match Status::from_byte(byte[0]) {
-            Some(Status::Ok) => return Ok(Ok(())),
-            Some(Status::AddressNack) => BusError::Address,
-            Some(Status::DataNack) => BusError::Data,
-            None => BusError::Host,
-        };
-        self.data = 0;
-        Ok(Err(status))
+        if byte[0] != 0 {
+            self.data = 0;
+        }
+        Ok(byte[0])
     }
 
     async fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
@@ -136,13 +133,32 @@ impl Line {
         }
         BRIDGE.send(&[protocol::END]);
         (self.status, self.data) = (true, read);
-        self.status().await??;
+        match Status::from_byte(self.status().await?) {
+            Some(Status::Ok) => {}
+            Some(Status::AddressNack) => return Err(BusError::Address),
+            Some(Status::DataNack) => return Err(BusError::Data),
+            None => return Err(BusError::Host),
+        }
         for operation in operations {
             if let Operation::Read(bytes) = operation {
                 self.receive(bytes).await?;
             }
         }
         Ok(())
+    }
+
+    /// A request to the flash sector, with bytes that go there or come from there.
+    async fn flash(&mut self, head: &[u8], sent: &[u8], out: &mut [u8]) -> Result<FlashStatus, BusError> {
+        self.settle().await?;
+        BRIDGE.send(head);
+        BRIDGE.send(sent);
+        BRIDGE.send(&[protocol::END]);
+        (self.status, self.data) = (true, out.len());
+        let status = FlashStatus::from_byte(self.status().await?).ok_or(BusError::Host)?;
+        if status == FlashStatus::Ok {
+            self.receive(out).await?;
+        }
+        Ok(status)
     }
 
     async fn buttons(&mut self) -> Result<Buttons, BusError> {
@@ -165,6 +181,61 @@ impl ErrorType for Bus {
 impl I2c for Bus {
     async fn transaction(&mut self, address: u8, operations: &mut [Operation<'_>]) -> Result<(), BusError> {
         self.0.lock().await.transaction(address, operations).await
+    }
+}
+
+/// The flash sector as the application sees it.
+pub(crate) struct BridgeFlash(pub(crate) &'static SharedLine);
+
+impl BridgeFlash {
+    async fn request(&mut self, head: &[u8], sent: &[u8], out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        match self.0.lock().await.flash(head, sent, out).await {
+            Ok(FlashStatus::Ok) => Ok(()),
+            Ok(FlashStatus::OutOfBounds) => Err(NorFlashErrorKind::OutOfBounds),
+            Ok(FlashStatus::NotAligned) => Err(NorFlashErrorKind::NotAligned),
+            Ok(FlashStatus::Failed) | Err(_) => Err(NorFlashErrorKind::Other),
+        }
+    }
+
+    fn head(request: u8, offset: u32, len: usize) -> Result<[u8; 5], NorFlashErrorKind> {
+        let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else {
+            return Err(NorFlashErrorKind::OutOfBounds);
+        };
+        Ok(protocol::flash(request, offset, len))
+    }
+}
+
+impl nor_flash::ErrorType for BridgeFlash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for BridgeFlash {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.request(&Self::head(protocol::FLASH_READ, offset, bytes.len())?, &[], bytes).await
+    }
+
+    fn capacity(&self) -> usize {
+        protocol::FLASH_LEN
+    }
+}
+
+impl NorFlash for BridgeFlash {
+    const WRITE_SIZE: usize = protocol::FLASH_WORD;
+    const ERASE_SIZE: usize = protocol::FLASH_LEN;
+
+    /// There is one sector.
+    async fn erase(&mut self, _: u32, _: u32) -> Result<(), NorFlashErrorKind> {
+        self.request(&[protocol::FLASH_ERASE], &[], &mut []).await
+    }
+
+    /// Word by word, as flash does it: power cuts come in between.
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        for (at, word) in (offset..).step_by(protocol::FLASH_WORD).zip(bytes.chunks(protocol::FLASH_WORD)) {
+            self.request(&Self::head(protocol::FLASH_WRITE, at, word.len())?, word, &mut []).await?;
+        }
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ use static_cell::StaticCell;
 use stsafe_a100::asynch::Stsafe;
 
 use crate::board::{Qemu, QemuSystem};
-use crate::bridge::{BridgePanel, Bus, Line, SharedLine};
+use crate::bridge::{BridgeFlash, BridgePanel, Bus, Line, SharedLine};
 use crate::lan9118::Lan9118;
 use crate::registers::Register;
 use crate::uart::{CONSOLE, Console};
@@ -93,6 +93,7 @@ async fn main(spawner: Spawner) {
         panel,
         network: StackNetwork::new(stack, board::extra_root()),
         link: NetworkLink::new(stack),
+        key_flash: BridgeFlash(line),
         system: QemuSystem { mac },
     };
     pin!(devkit_app::run_forever(&mut board, &Options::default())).await;

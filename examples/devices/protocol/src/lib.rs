@@ -8,11 +8,16 @@
 //! | `P` | one byte: [`Buttons`] |
 //! | `L` index value: a [`Lamp`] and its brightness; [`END`] | none |
 //! | `M` | the board's MAC address, [`MAC_LEN`] bytes |
+//! | `F` offset(2) length(2); [`END`] | [`FlashStatus`], then, if it is [`FlashStatus::Ok`], the bytes |
+//! | `W` offset(2) length(2) data; [`END`] | [`FlashStatus`] |
+//! | `E`; [`END`] | [`FlashStatus`] |
 //! | [`RESTART`] | the same |
 //!
 //! `T` is one I2C transaction: a START or repeated START wherever the direction changes or the first operation
 //! begins, one STOP at its end. `kind` is an [`OperationKind`]; only writes carry data. The operations of a transaction
-//! have at most [`MAX_TRANSACTION`] bytes together. The host closes the connection on anything else.
+//! have at most [`MAX_TRANSACTION`] bytes together. `F`, `W` and `E` read, write and erase a sector of NOR flash,
+//! [`FLASH_LEN`] bytes, which the host keeps; it is written in words of [`FLASH_WORD`] bytes. The host closes the connection on
+//! anything else.
 //!
 //! A board may be reset in the midst of a request, and then knows neither what the host still waits for nor what it is still
 //! to answer. It says [`RESTART`], which counts wherever it stands, and passes over everything that comes before the answer. A
@@ -28,6 +33,16 @@ pub const BUTTONS: u8 = b'P';
 pub const LAMP: u8 = b'L';
 /// Request: the board's MAC address.
 pub const MAC: u8 = b'M';
+/// Request: reads the flash sector.
+pub const FLASH_READ: u8 = b'F';
+/// Request: writes to the flash sector.
+pub const FLASH_WRITE: u8 = b'W';
+/// Request: erases the flash sector. [`END`] follows.
+pub const FLASH_ERASE: u8 = b'E';
+/// Bytes of the flash sector.
+pub const FLASH_LEN: usize = 0x1000;
+/// Bytes that are written at once.
+pub const FLASH_WORD: usize = 4;
 /// Ends a request of several bytes.
 pub const END: u8 = 0;
 /// Request: the board has started anew; what it had begun to ask is given up. Bytes that no board sends by accident.
@@ -85,6 +100,33 @@ impl Status {
             0 => Some(Self::Ok),
             1 => Some(Self::AddressNack),
             2 => Some(Self::DataNack),
+            _ => None,
+        }
+    }
+}
+
+/// How a request to the flash sector ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlashStatus {
+    /// It is done.
+    Ok = 0,
+    /// Part of it is outside the sector; nothing was done.
+    OutOfBounds = 1,
+    /// It is not made of whole words; nothing was done.
+    NotAligned = 2,
+    /// The sector fails.
+    Failed = 3,
+}
+
+impl FlashStatus {
+    /// The status of an answer's first byte; `None` if there is no such status.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Ok),
+            1 => Some(Self::OutOfBounds),
+            2 => Some(Self::NotAligned),
+            3 => Some(Self::Failed),
             _ => None,
         }
     }
@@ -183,6 +225,13 @@ pub const fn operation(kind: OperationKind, len: u16) -> [u8; 3] {
     [kind as u8, low, high]
 }
 
+/// The head of [`FLASH_READ`] or [`FLASH_WRITE`]; the bytes to write follow it.
+#[must_use]
+pub const fn flash(request: u8, offset: u16, len: u16) -> [u8; 5] {
+    let ([a, b], [c, d]) = (offset.to_le_bytes(), len.to_le_bytes());
+    [request, a, b, c, d]
+}
+
 /// The request that sets a lamp.
 #[must_use]
 pub const fn lamp(lamp: Lamp, value: u8) -> [u8; 4] {
@@ -192,18 +241,21 @@ pub const fn lamp(lamp: Lamp, value: u8) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::{
-        Buttons, END, Lamp, OperationKind, RESTART, RestartFinder, Status, lamp, operation, transaction,
+        Buttons, END, FLASH_WRITE, FlashStatus, Lamp, OperationKind, RESTART, RestartFinder, Status, flash,
+        lamp, operation, transaction,
     };
 
     #[test]
     fn every_byte_means_what_it_was_written_for_or_nothing() {
         for byte in 0..=u8::MAX {
             assert!(Status::from_byte(byte).is_none_or(|status| status as u8 == byte));
+            assert!(FlashStatus::from_byte(byte).is_none_or(|status| status as u8 == byte));
             assert!(OperationKind::from_byte(byte).is_none_or(|kind| kind as u8 == byte));
             assert!(Lamp::from_byte(byte).is_none_or(|lamp| lamp as u8 == byte));
             assert!(Buttons::from_byte(byte).is_none_or(|buttons| buttons.to_byte() == byte));
         }
         assert_eq!((0..=u8::MAX).filter_map(Status::from_byte).count(), 3);
+        assert_eq!((0..=u8::MAX).filter_map(FlashStatus::from_byte).count(), 4);
         assert_eq!((0..=u8::MAX).filter_map(OperationKind::from_byte).count(), 2);
         assert!((0..=u8::MAX).filter_map(Lamp::from_byte).eq(Lamp::ALL));
         assert_eq!((0..=u8::MAX).filter_map(Buttons::from_byte).count(), 4);
@@ -214,6 +266,7 @@ mod tests {
         assert_eq!(transaction(0x20, 2), [b'T', 0x20, 2]);
         assert_eq!(operation(OperationKind::Write, 0x0102), [0, 2, 1]);
         assert_eq!(operation(OperationKind::Read, 5), [1, 5, 0]);
+        assert_eq!(flash(FLASH_WRITE, 0x0102, 8), [b'W', 2, 1, 8, 0]);
         assert_eq!(lamp(Lamp::Blue, 255), [b'L', 5, 255, END]);
     }
 

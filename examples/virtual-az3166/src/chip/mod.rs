@@ -1,5 +1,6 @@
 //! The STM32F412 around the core: peripherals by address, their interrupt lines, and when they act next.
 
+mod flash;
 mod gpio;
 mod i2c;
 mod quadspi;
@@ -17,6 +18,7 @@ use virtual_devices::{DevKit, Lamp, Panel};
 
 use crate::system::Lines;
 use crate::time::Cycles;
+use flash::Flash;
 use gpio::Port;
 use i2c::I2c;
 use quadspi::Quadspi;
@@ -36,14 +38,15 @@ const PORT_B: usize = 1;
 /// The pin of port A that is the radio's reset line, low while nobody drives it.
 const RADIO_RESET: u8 = 9;
 
-/// Blocks of registers that the firmware sets up, and whose effects nobody on the board can see: power control, flash
-/// interface, system configuration.
-const PLAIN: [u32; 3] = [0x4000_7000, 0x4002_3C00, 0x4001_3800];
+/// Blocks of registers that the firmware sets up, and whose effects nobody on the board can see: power control,
+/// system configuration.
+const PLAIN: [u32; 2] = [0x4000_7000, 0x4001_3800];
 
 /// The chip's peripherals.
 pub(crate) struct Chip {
     pub(crate) ports: [Port; PORTS],
     rcc: Rcc,
+    pub(crate) flash: Flash,
     /// USART6.
     pub(crate) console: Usart,
     /// USART1.
@@ -65,6 +68,7 @@ impl Chip {
         let mut chip = Self {
             ports: Default::default(),
             rcc: Rcc::handed_off(ResetCause::PowerOn, 0),
+            flash: Flash::new(!seed),
             console: Usart::default(),
             serial: Usart::default(),
             i2c: I2c::new(std::mem::take(&mut parts.bus)),
@@ -94,6 +98,7 @@ impl Chip {
             };
             port.reset(modes, pulls);
         }
+        self.flash.reset();
         self.console.reset();
         self.serial.reset();
         self.i2c.reset();
@@ -122,6 +127,7 @@ impl Chip {
                 self.ports[port(base)].read(offset)
             }
             0x4002_3800 => self.rcc.read(offset),
+            0x4002_3C00 => self.flash.read(offset),
             0x5006_0800 => self.rng.read(offset),
             0xA000_1000 => self.quadspi.read(offset),
             base => self.others.get(&base)?.read(offset),
@@ -144,6 +150,7 @@ impl Chip {
                 self.sdio.set_card_reset(!self.ports[PORT_A].is_lit(RADIO_RESET));
             }
             0x4002_3800 => self.rcc.write(offset, value),
+            0x4002_3C00 => self.flash.write(offset, value, now),
             0x5006_0800 => self.rng.write(offset, value),
             0xA000_1000 => self.quadspi.write(offset, value),
             base => match self.others.get_mut(&base) {

@@ -8,5 +8,6 @@ mod cloud;
 mod console;
 mod device;
 mod faults;
+mod host_keys;
 mod line;
 mod online;

@@ -12,7 +12,7 @@ pub(crate) struct Args {
     /// The firmware image
     #[arg(long, value_name = "FILE", default_value = "target/firmware/devkit-az3166.bin")]
     pub(crate) image: PathBuf,
-    /// Folder that keeps the board (its secure element) between runs, and enrolments
+    /// Folder that keeps the board (its secure element, and the host keys in its flash) between runs, and enrolments
     #[arg(long, value_name = "DIR", default_value = "virtual-devkit")]
     pub(crate) device: PathBuf,
     /// Button that is held for half a second when the power comes: a opens the configuration console

@@ -2,6 +2,7 @@
 
 mod args;
 mod desk;
+mod key_sector;
 mod keys;
 mod run;
 mod terminal;

@@ -5,12 +5,12 @@ use std::fs;
 use anyhow::{Context, Result};
 use serial_net::Hosts;
 use stsafe_a100::sim::{Busy, Profile, VirtualChip};
-use virtual_az3166::{VirtualBoard, cloud};
+use virtual_az3166::{KEY_ADDRESS, VirtualBoard, cloud};
 use virtual_devices::DevKit;
 
 use crate::args::Args;
 use crate::desk::Desk;
-use crate::terminal;
+use crate::{key_sector, terminal};
 
 /// Of the range of the board's maker.
 const MAC: [u8; 6] = [0xC8, 0x93, 0x46, 0x12, 0x34, 0x56];
@@ -53,6 +53,9 @@ fn board(args: &Args) -> Result<VirtualBoard> {
         .with_context(|| format!("the secure element's file {}", file.display()))?;
     chip.set_busy(Busy::Time);
     let mut board = VirtualBoard::new(&image, DevKit::new(chip, MAC), SEED)?;
+    if let Some(keys) = key_sector::load(args)? {
+        board.write_flash(KEY_ADDRESS, &keys)?;
+    }
     if let Some(path) = &args.root {
         let root = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         board.trust(&root).with_context(|| format!("the root in {}", path.display()))?;

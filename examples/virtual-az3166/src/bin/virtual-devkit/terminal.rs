@@ -12,6 +12,7 @@ use virtual_devices::{Lamp, Picture};
 
 use crate::args::{Args, Held};
 use crate::desk::Desk;
+use crate::key_sector;
 use crate::keys::{Key, Keyboard};
 
 /// Time between two characters for the board: a little more than they take on the line.
@@ -32,6 +33,7 @@ struct Terminal<'a> {
     /// The command to the cloud that is being typed.
     command: Option<String>,
     held: bool,
+    flash_changes: u64,
     shown: Option<Picture>,
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &Args, board: &mut VirtualBoard, line: UnixStream, desk:
         next_character: Duration::ZERO,
         command: None,
         held: args.hold.is_some(),
+        flash_changes: 0,
         shown: None,
     };
     terminal.hold(true);
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &Args, board: &mut VirtualBoard, line: UnixStream, desk:
         }
         terminal.type_on();
         live.step(terminal.board)?;
+        terminal.keep_keys()?;
         if terminal.held && terminal.board.now() >= HOLD {
             terminal.hold(false);
         }
@@ -137,6 +141,15 @@ impl Terminal<'_> {
             self.board.type_on_console(&[byte]);
             self.next_character = now + TYPING;
         }
+    }
+
+    /// The host keys are in their file before the secure element gets them, as they are in flash.
+    fn keep_keys(&mut self) -> Result<()> {
+        if self.board.flash_changes() != self.flash_changes {
+            self.flash_changes = self.board.flash_changes();
+            key_sector::save(self.args, self.board)?;
+        }
+        Ok(())
     }
 
     /// Shows what board and cloud have said.
