@@ -120,7 +120,11 @@ async fn crashes(stage: &mut Stage, running: &Running) -> Result<()> {
         match crash {
             Crash::Panic => core.set_program_counter(handler).await?,
             Crash::Fault => core.set_program_counter(0x7000_0000).await?,
-            Crash::Overflow => core.set_stack_pointer(RAM + 8).await?,
+            Crash::Overflow => {
+                // Something that calls, not something that might return first.
+                core.set_program_counter(handler).await?;
+                core.set_stack_pointer(RAM + 8).await?;
+            }
             Crash::Hang => {
                 core.write(RAM, &LOOP).await?;
                 core.set_program_counter(RAM).await?;

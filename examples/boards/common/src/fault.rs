@@ -73,19 +73,32 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     crash(format_args!("panic at{}", trail(msp::read() as usize)))
 }
 
-/// A fault of the processor. The stack pointer may be what is wrong, so the handler begins with a fresh stack.
+/// A fault of the processor. The stack pointer may be what is wrong: the report goes on below what the processor pushed only if
+/// there is room, and begins with a fresh stack otherwise. What it tells lies on the stack, so it must not write there.
 #[unsafe(naked)]
 #[unsafe(export_name = "HardFault")]
 unsafe extern "C" fn hard_fault() -> ! {
     naked_asm!(
         "mrs r0, msp",
-        "ldr r1, =_stack_start",
-        "msr msp, r1",
+        "ldr r1, =_stack_end",
+        "add.w r1, r1, #{room}",
+        "ldr r2, =_stack_start",
+        "cmp r0, r1",
+        "blo 1f",
+        "cmp r0, r2",
+        "bls 2f",
+        "1:",
+        "msr msp, r2",
+        "2:",
         "b {report}",
         ".ltorg",
+        room = const REPORT_STACK,
         report = sym report,
     )
 }
+
+/// Bytes of stack that the report may take.
+const REPORT_STACK: usize = 2048;
 
 unsafe extern "C" {
     static _stack_start: u32;
