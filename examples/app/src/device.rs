@@ -170,7 +170,7 @@ impl<B: Board> Main<'_, '_, '_, B> {
     }
 
     async fn configure(&mut self, terminal: &mut B::Console) {
-        // The log is the others' then; only the banner is there to be written.
+        // No task writes the log to this terminal: the banner, all that is in it by now, is written here.
         let mut text = [0; 256];
         let len = self.shared.log.take(&mut text);
         let _ = with_timeout(JOIN, terminal.write_all(text.get(..len).unwrap_or_default())).await;

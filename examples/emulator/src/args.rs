@@ -22,7 +22,8 @@ pub(crate) struct Args {
     /// Only checks that the firmware starts.
     #[arg(long, conflicts_with_all = ["all", "stay"])]
     pub boot: bool,
-    /// Goes on with everything that can go wrong: power cuts, lost host keys, a changed firmware, a cloud that restarts, a lossy network.
+    /// Goes on with everything that can go wrong: a cloud that restarts, a lossy network, crashes, power cuts, lost host keys, a
+    /// changed firmware, impostors.
     #[arg(long)]
     pub all: bool,
     /// Goes on until it is stopped, and passes what is typed on to the cloud: `c2d <text>`, `method <name> [<json>]`, `twin <json>`.

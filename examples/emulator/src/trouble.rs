@@ -26,6 +26,7 @@ const LOSSY_PATIENCE: Duration = Duration::from_mins(2);
 /// Messages that have to come through it, and the interval between them in milliseconds.
 const LOSSY_MESSAGES: usize = 20;
 const LOSSY_INTERVAL: u32 = 600;
+
 /// Tells it.
 pub(crate) async fn tell(args: &Args, narrator: &mut Narrator, stage: Stage, running: Running) -> Result<()> {
     narrator.step("The cloud goes down, and comes back");
