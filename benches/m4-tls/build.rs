@@ -15,7 +15,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
 
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
-    let keys = here.join("../../iothub-mqtt/tests/vectors/tls");
+    let keys = here.join("../../azure-iot-tls/tests/vectors/tls");
     let stored = |name: &str, algorithm: &'static SignatureAlgorithm| {
         let key = std::fs::read(keys.join(name)).unwrap();
         KeyPair::from_pkcs8_der_and_sign_algo(&key.as_slice().into(), algorithm).unwrap()

@@ -6,7 +6,6 @@
 //! - [`Client`]: the hub client of one connection: [`telemetry`], cloud-to-device messages ([`c2d`]), direct
 //!   methods ([`method`]), the [`twin`], Plug and Play ([`pnp`]).
 //! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
-//! - [`sntp`]: the time, for a device without a clock.
 //! - `provision` (feature `dps`): registration at the Device Provisioning Service.
 //! - `runner` (feature `dps`): the whole life of a device: registration, hub, reconnecting, registering again.
 //!
@@ -81,10 +80,8 @@ pub mod provision;
 #[cfg(feature = "dps")]
 pub mod runner;
 pub mod session;
-pub mod sntp;
 pub mod telemetry;
 mod text;
-pub mod tls;
 mod topic;
 pub mod translate;
 pub mod twin;

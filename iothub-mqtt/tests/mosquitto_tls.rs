@@ -4,16 +4,16 @@
 
 #[path = "support/broker.rs"]
 mod broker;
-#[path = "tls/pki.rs"]
+#[path = "../../azure-iot-tls/tests/tls/pki.rs"]
 #[allow(dead_code)] // the tests of the adapters use the rest
 mod pki;
 
+use azure_iot_tls::{Trust, Versions, rustls};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use broker::Broker;
 use embassy_time::{Duration, with_timeout};
 use iothub_mqtt::session::{Options, Session};
-use iothub_mqtt::tls::{Trust, Versions, rustls};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::{Client, ClientOptions, Endpoint, Event, Telemetry};
 use pki::{Family, HOST, NOW};

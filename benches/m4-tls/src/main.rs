@@ -12,14 +12,14 @@ mod measure;
 mod peer;
 mod pipe;
 
+use azure_iot_tls::mbedtls::{CLOCK, Stack, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
+use azure_iot_tls::{Error, Identity, IdentityError, PrivateKey, Signature, Trust, Versions, roots};
 use core::ffi::CStr;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use cortex_m_semihosting::{debug, hprintln};
 use embedded_io_async::{Read, Write};
 use heap::Side;
-use iothub_mqtt::tls::mbedtls::{CLOCK, Stack, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
-use iothub_mqtt::tls::{Error, Identity, IdentityError, PrivateKey, Signature, Trust, Versions, roots};
 use panic_semihosting as _;
 use tinyrlibc as _;
 

@@ -1,13 +1,13 @@
 //! The server: it wants a certificate below a root, and gives back what it hears.
 
 use crate::pipe::End;
-use core::ffi::CStr;
-use iothub_mqtt::tls::mbedtls::Stack;
-use iothub_mqtt::tls::mbedtls::mbedtls_rs::sys::{hook::wall_clock::MbedtlsWallClock, tm};
-use iothub_mqtt::tls::mbedtls::mbedtls_rs::{
+use azure_iot_tls::mbedtls::Stack;
+use azure_iot_tls::mbedtls::mbedtls_rs::sys::{hook::wall_clock::MbedtlsWallClock, tm};
+use azure_iot_tls::mbedtls::mbedtls_rs::{
     AuthMode, Certificate, Credentials, PrivateKey, ServerSessionConfig, Session, SessionConfig,
     SessionError, X509,
 };
+use core::ffi::CStr;
 
 /// The server's time: 2026-06-15.
 pub(crate) struct Fixed;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
+use peripherals::{DevKit, bridge};
 use stsafe_a100::Error;
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::channel::{Channel, HostOptions};
@@ -16,7 +17,6 @@ use stsafe_a100::mac::{Counter, HostKeys};
 use stsafe_a100::sim::{Profile, VirtualChip};
 use stsafe_a100::timing::Timing;
 use stsafe_a100::vault::{Layout, Setting};
-use virtual_devices::{DevKit, bridge};
 
 use crate::bytes::Bytes;
 

@@ -1,6 +1,6 @@
 //! A hundred thousand messages with a fault on average every 200, and other mixtures.
 
-use hub_soak::{Kind, Report, run};
+use iothub_mqtt_soak::{Kind, Report, run};
 
 /// The clock is one for the process: one run at a time.
 #[test]

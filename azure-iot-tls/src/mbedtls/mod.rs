@@ -1,0 +1,133 @@
+//! TLS 1.2 and 1.3 by Mbed TLS, for devices: over any `embedded-io-async` stream.
+//!
+//! Chains with ECDSA (P-256, P-384) and RSA keys (PKCS #1 v1.5 and PSS, from 2048 bits) are verified; the key exchange is ECDHE
+//! with P-256 or P-384, the cipher AES-GCM. Sessions are not resumed, so that every connection proves both sides anew.
+//!
+//! # What the firmware provides
+//! Mbed TLS is C, and expects of its surroundings:
+//! - a global allocator, with the heap that the crate's README states;
+//! - an implementation of `critical-section`;
+//! - the C functions `calloc`, `free`, `strlen`, `strcmp`, `strncmp`, `strchr` and `strstr`, which the crate `tinyrlibc` 0.5 has
+//!   (features `alloc` and those of the functions' names);
+//! - a random number generator for cryptography, for ever: [`Stack::new`];
+//! - this crate's [`CLOCK`], made known once, before the first connection. Doing that is `unsafe` in `mbedtls-rs`, and this crate
+//!   has no `unsafe` code, so the line is the firmware's:
+//!
+//! ```
+//! use azure_iot_tls::mbedtls::{CLOCK, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
+//!
+//! // SAFETY: nothing has called Mbed TLS yet, and the clock is a static.
+//! unsafe { hook_wall_clock(Some(&CLOCK)) };
+//! ```
+//!
+//! Nothing else is to be done with the clock: it shows the time that each connection's [`Trust`] holds. A forgotten clock is
+//! [`Error::NoClock`] at the first connection.
+//!
+//! # Example
+//! ```
+//! use azure_iot_tls::{Error, Identity, Trust, mbedtls::Stack};
+//! use embedded_io_async::{Read, Write};
+//!
+//! async fn hello<S: Read + Write>(
+//!     stack: &Stack,
+//!     tcp: S,
+//!     roots: &[&[u8]],
+//!     identity: &dyn Identity,
+//!     now: u64,
+//! ) -> Result<(), Error> {
+//!     let trust = Trust::new("my-hub.azure-devices.net", roots)?.at(now);
+//!     let mut stream = stack.connect(tcp, &trust, Some(identity)).await?;
+//!     stream.write_all(b"hello").await?;
+//!     stream.flush().await
+//! }
+//! ```
+//!
+//! # The device's key
+//! Mbed TLS signs by itself, so [`Identity::private_key`] must give the key. It is copied into Mbed TLS's heap when a connection
+//! begins, and wiped there when the [`Stream`] is dropped, or when [`connect`](Stack::connect) fails. [`Identity::sign`] is not
+//! called. A key that cannot leave its secure element cannot be used with this adapter.
+//!
+//! # Cancelling
+//! Every future of [`Stream`] may be dropped at any point, if those of the stream below may: no byte is lost, none is sent twice.
+//! [`connect`](Stack::connect) may be dropped too, with the connection. It waits as long as the stream below does: put a limit of
+//! time around it.
+//!
+//! # What its errors cannot tell apart
+//! - Mbed TLS looks for a chain and says only that there is none: [`Error::UnknownCa`] also stands for a certificate signed by one
+//!   that is no CA, for a chain longer than a CA allows, and for a wrong signature in a certificate.
+//! - In TLS 1.3, a wrong Finished is [`Error::BadSignature`] of the handshake, and a missing CertificateVerify or Finished is
+//!   [`Error::UnexpectedMessage`].
+//! - In TLS 1.3, alerts are encrypted and Mbed TLS keeps their number for itself: [`Alert::UNKNOWN`](super::Alert::UNKNOWN). If it is
+//!   the first that the server says after the handshake, it is [`Error::ClientRefused`].
+
+extern crate alloc;
+
+mod clock;
+mod credentials;
+mod error;
+mod stream;
+mod watch;
+mod wire;
+
+pub use ::mbedtls_rs;
+pub use clock::{CLOCK, Clock};
+pub use stream::Stream;
+
+use super::{Error, Identity, Trust};
+use core::fmt;
+use core::marker::PhantomData;
+use embedded_io_async::{Read, Write};
+use mbedtls_rs::{Tls, TlsReference};
+use rand_core::CryptoRng;
+
+/// Mbed TLS itself, of which there is one. All connections borrow it, and it stays where it was made: Mbed TLS is built without
+/// locks, so only one thread (or one executor) may use it.
+pub struct Stack {
+    tls: Tls<'static>,
+    _one_thread: PhantomData<*const ()>,
+}
+
+impl Stack {
+    /// Takes the random number generator, which must be fit for cryptography.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if there is a stack already.
+    pub fn new(random: &'static mut (dyn CryptoRng + Send)) -> Result<Self, Error> {
+        match Tls::new(random) {
+            Ok(tls) => Ok(Self { tls, _one_thread: PhantomData }),
+            Err(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Does the handshake over `stream` and gives the protected stream.
+    ///
+    /// With an identity, its chain is sent and its key signs if the server requests a certificate (as the Azure services do);
+    /// without one an empty answer is sent.
+    ///
+    /// In TLS 1.3 a server judges the client's certificate after this function has returned: its refusal,
+    /// [`Error::ClientRefused`], then comes from the first read.
+    ///
+    /// # Errors
+    /// What refused the server ([`Error`] says which check), [`Error::ClientRefused`], [`Error::Memory`], or a failure of the
+    /// stream or the identity. The server is told by an alert, as far as the stream still takes it.
+    pub async fn connect<'a, S: Read + Write>(
+        &'a self,
+        stream: S,
+        trust: &Trust<'a>,
+        identity: Option<&'a dyn Identity>,
+    ) -> Result<Stream<'a, S>, Error> {
+        Stream::open(self, stream, trust, identity).await
+    }
+
+    /// For other uses of `mbedtls-rs` beside this adapter's: it has only one of these, and this has it.
+    #[must_use]
+    pub fn reference(&self) -> TlsReference<'_> {
+        self.tls.reference()
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stack")
+    }
+}

@@ -1,0 +1,217 @@
+//! One connection's configuration: a verifier that remembers how far it got, and the identity as a signing key.
+
+use super::std::{boxed::Box, sync::Arc, time::Duration, vec::Vec};
+use crate::{Error, Identity, IdentityError, Progress, Trust, Versions};
+use ::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use ::rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use ::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use ::rustls::sign::{CertifiedKey, Signer, SigningKey};
+use ::rustls::version::{TLS12, TLS13};
+use ::rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore};
+use ::rustls::{SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
+use core::fmt;
+use core::sync::atomic::{AtomicU8, Ordering};
+use sha2::{Digest, Sha256};
+
+/// A connection that has not begun, and what its verifier and signer have to say about it.
+pub(super) struct Client {
+    pub(super) tls: ClientConnection,
+    pub(super) notes: Arc<Notes>,
+}
+
+/// Makes the connection.
+pub(super) fn client(
+    trust: &Trust<'_>,
+    identity: Option<Arc<dyn Identity + Send + Sync>>,
+) -> Result<Client, Error> {
+    let notes = Arc::new(Notes::default());
+    let provider = Arc::new(::rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for root in trust.roots() {
+        roots.add(CertificateDer::from(*root)).map_err(|_| Error::Roots)?;
+    }
+    let verifier = Verifier {
+        webpki: WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .build()
+            .map_err(|_| Error::Roots)?,
+        time: trust.time(),
+        notes: notes.clone(),
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions(trust.offered_versions()))
+        .map_err(|_| Error::Unsupported)?
+        .dangerous() // as rustls names every verifier but its own; this one calls rustls's own and looks on
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let key = DeviceKey { identity, notes: notes.clone() };
+            builder.with_client_cert_resolver(Arc::new(Resolver(Arc::new(certified(key)?))))
+        }
+    };
+    config.resumption = Resumption::disabled();
+    let host = ServerName::try_from(trust.host()).map_err(|_| Error::HostName)?.to_owned();
+    let tls =
+        ClientConnection::new(Arc::new(config), host).map_err(|cause| super::error::map(&cause, &notes))?;
+    Ok(Client { tls, notes })
+}
+
+fn versions(offered: Versions) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [(&TLS13, Versions::Tls13), (&TLS12, Versions::Tls12)];
+    let offered = all.into_iter().filter(|(_, version)| offered == Versions::Both || offered == *version);
+    offered.map(|(version, _)| version).collect()
+}
+
+/// What verifier and signer remember of a connection, for errors that rustls itself cannot attribute.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    progress: AtomicU8,
+    identity: AtomicU8,
+}
+
+impl Notes {
+    pub(super) fn progress(&self) -> Progress {
+        match self.progress.load(Ordering::Acquire) {
+            0 => Progress::Nothing,
+            1 => Progress::Chain,
+            _ => Progress::Key,
+        }
+    }
+
+    fn reached(&self, progress: Progress) {
+        self.progress.store(progress as u8, Ordering::Release);
+    }
+
+    /// Why the device's own side failed, if it did.
+    pub(super) fn identity(&self) -> Option<IdentityError> {
+        match self.identity.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(IdentityError::SchemeNotAccepted),
+            _ => Some(IdentityError::Signer),
+        }
+    }
+}
+
+/// rustls's verifier, with the time of [`Trust`] and a note of each step.
+#[derive(Debug)]
+struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    time: Option<u64>,
+    notes: Arc<Notes>,
+}
+
+impl Verifier {
+    fn signed(
+        &self,
+        valid: Result<HandshakeSignatureValid, ::rustls::Error>,
+    ) -> Result<HandshakeSignatureValid, ::rustls::Error> {
+        if valid.is_ok() {
+            self.notes.reached(Progress::Key);
+        }
+        valid
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, ::rustls::Error> {
+        let now = self.time.map_or(now, |time| UnixTime::since_unix_epoch(Duration::from_secs(time)));
+        let verified =
+            self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        self.notes.reached(Progress::Chain);
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, ::rustls::Error> {
+        self.signed(self.webpki.verify_tls12_signature(message, cert, signature))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, ::rustls::Error> {
+        self.signed(self.webpki.verify_tls13_signature(message, cert, signature))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// The identity's chain with its signer.
+fn certified(key: DeviceKey) -> Result<CertifiedKey, Error> {
+    let chain: Vec<_> = (0..).map_while(|index| key.identity.certificate(index)).collect();
+    if chain.is_empty() {
+        return Err(IdentityError::NoCertificate.into());
+    }
+    let chain = chain.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+    Ok(CertifiedKey::new(chain, Arc::new(key)))
+}
+
+/// Sends the one chain there is, whatever CAs the server names: its list may be empty or long, and is only a hint.
+#[derive(Debug)]
+struct Resolver(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The identity as rustls wants a key.
+#[derive(Clone)]
+struct DeviceKey {
+    identity: Arc<dyn Identity + Send + Sync>,
+    notes: Arc<Notes>,
+}
+
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceKey(..)")
+    }
+}
+
+impl SigningKey for DeviceKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        if offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256) {
+            return Some(Box::new(self.clone()));
+        }
+        self.notes.identity.store(1, Ordering::Release);
+        None
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for DeviceKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ::rustls::Error> {
+        let signature = self.identity.sign(&Sha256::digest(message).into()).map_err(|_| {
+            self.notes.identity.store(2, Ordering::Release);
+            ::rustls::Error::General("the device's signer failed".into())
+        })?;
+        Ok(signature.to_der().as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}

@@ -1,0 +1,257 @@
+//! The adapters behind one face: connect, say something, hear the answer.
+
+use azure_iot_tls::{Alert, Error, Identity, IdentityError, Trust, Versions};
+use embedded_io_adapters::tokio_1::FromTokio;
+use embedded_io_async::{Read, Write};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::io::DuplexStream;
+
+pub(crate) type Pipe = FromTokio<DuplexStream>;
+pub(crate) type Device = Option<Arc<dyn Identity + Send + Sync>>;
+
+/// An adapter under test.
+pub(crate) trait Adapter {
+    /// The versions it has.
+    const VERSIONS: &'static [Versions];
+
+    /// What it says to a broken signer: one that does not use it needs the key itself.
+    const NO_SIGNER: IdentityError = IdentityError::Signer;
+
+    /// Whether it verifies RSA signatures.
+    const RSA: bool = true;
+
+    /// Whether it sends the whole of the device's chain, not only the leaf.
+    const CLIENT_CHAIN: bool = true;
+
+    /// Whether it judges by a clock of its own if it is given no time.
+    const HAS_CLOCK: bool = false;
+
+    /// Whether it looks at the key usage of certificates.
+    const CHECKS_KEY_USAGE: bool = true;
+
+    /// The error that it reports for `error` in this version: some cannot tell all apart, as their documentation says.
+    fn reports(_version: Versions, error: Error) -> Error {
+        error
+    }
+
+    /// The error that it reports for an alert that is the first the server says after the handshake.
+    fn reports_late(_version: Versions, alert: Alert) -> Error {
+        Error::from_alert(alert)
+    }
+
+    /// Connects, sends `say` and reads until the server has said as many bytes as `hear`, or has closed.
+    async fn talk(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: Device,
+        say: &[u8],
+        hear: usize,
+    ) -> Result<Vec<u8>, Error>;
+}
+
+/// Awaits by polling new futures once each, as long as there is patience for that.
+macro_rules! impatient {
+    ($patience:ident, $future:expr) => {
+        loop {
+            if $patience == 0 {
+                break $future.await;
+            }
+            $patience -= 1;
+            let polled = {
+                let mut future = pin!($future);
+                poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+            };
+            match polled {
+                Poll::Ready(output) => break output,
+                Poll::Pending => tokio::task::yield_now().await,
+            }
+        }
+    };
+}
+
+/// What [`Adapter::talk`] does once there is a stream: impatiently, dropping each future that does not have its answer at once, which
+/// must do no harm.
+pub(crate) async fn exchange(
+    stream: &mut (impl Read<Error = Error> + Write<Error = Error>),
+    mut say: &[u8],
+    hear: usize,
+) -> Result<Vec<u8>, Error> {
+    let mut patience = 10_000;
+    while !say.is_empty() {
+        let count = impatient!(patience, stream.write(say))?;
+        say = &say[count..];
+    }
+    impatient!(patience, stream.flush())?;
+    let mut heard = vec![0; hear];
+    let mut len = 0;
+    while len < hear {
+        match impatient!(patience, stream.read(&mut heard[len..]))? {
+            0 => break,
+            count => len += count,
+        }
+    }
+    heard.truncate(len);
+    Ok(heard)
+}
+
+#[cfg(feature = "rustls")]
+pub(crate) struct Rustls;
+
+#[cfg(feature = "rustls")]
+impl Adapter for Rustls {
+    const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
+    const HAS_CLOCK: bool = true;
+    const CHECKS_KEY_USAGE: bool = false;
+
+    async fn talk(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: Device,
+        say: &[u8],
+        hear: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let mut stream = azure_iot_tls::rustls::connect(pipe, trust, device).await?;
+        let heard = exchange(&mut stream, say, hear).await?;
+        stream.close().await?;
+        Ok(heard)
+    }
+}
+
+#[cfg(feature = "mbedtls")]
+pub(crate) struct Mbedtls;
+
+#[cfg(feature = "mbedtls")]
+impl Adapter for Mbedtls {
+    const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
+    const NO_SIGNER: IdentityError = IdentityError::KeyNotExportable;
+
+    fn reports(version: Versions, error: Error) -> Error {
+        use azure_iot_tls::Signed;
+
+        match error {
+            Error::ClientRefused { .. } if version == Versions::Tls13 => {
+                Error::ClientRefused { alert: Alert::UNKNOWN }
+            }
+            // It finds no chain, whyever.
+            Error::NotACa | Error::PathTooLong | Error::BadSignature(Signed::Certificate) => Error::UnknownCa,
+            Error::BadFinished if version == Versions::Tls13 => Error::BadSignature(Signed::Handshake),
+            Error::NoCertificateVerify | Error::NoFinished if version == Versions::Tls13 => {
+                Error::UnexpectedMessage
+            }
+            error => error,
+        }
+    }
+
+    fn reports_late(version: Versions, _: Alert) -> Error {
+        let alert = Alert::UNKNOWN;
+        if version == Versions::Tls13 { Error::ClientRefused { alert } } else { Error::Alert { alert } }
+    }
+
+    async fn talk(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: Device,
+        say: &[u8],
+        hear: usize,
+    ) -> Result<Vec<u8>, Error> {
+        use azure_iot_tls::mbedtls::Stack;
+
+        let random: &'static mut rand::rngs::StdRng = Box::leak(Box::new(rand::make_rng()));
+        let stack = Stack::new(random)?;
+        let mut stream =
+            stack.connect(pipe, trust, device.as_deref().map(|device| device as &dyn Identity)).await?;
+        let heard = exchange(&mut stream, say, hear).await?;
+        stream.close().await?;
+        Ok(heard)
+    }
+}
+
+#[cfg(feature = "embedded-tls")]
+pub(crate) struct EmbeddedTls;
+
+#[cfg(feature = "embedded-tls")]
+impl Adapter for EmbeddedTls {
+    const VERSIONS: &'static [Versions] = &[Versions::Tls13];
+    const RSA: bool = false;
+    const CLIENT_CHAIN: bool = false;
+
+    fn reports(_: Versions, error: Error) -> Error {
+        match error {
+            Error::ClientRefused { .. } => Error::ClientRefused { alert: Alert::UNKNOWN },
+            error => error,
+        }
+    }
+
+    fn reports_late(_: Versions, _: Alert) -> Error {
+        Error::ClientRefused { alert: Alert::UNKNOWN }
+    }
+
+    async fn talk(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: Device,
+        say: &[u8],
+        hear: usize,
+    ) -> Result<Vec<u8>, Error> {
+        use azure_iot_tls::embedded_tls::{Buffers, FULL_RX, USUAL_TX, connect};
+
+        let mut buffers = Box::new(Buffers::<FULL_RX, USUAL_TX>::new());
+        let mut random: rand::rngs::StdRng = rand::make_rng();
+        let device = device.as_deref().map(|device| device as &dyn Identity);
+        let mut stream = connect(pipe, &mut buffers, trust, device, &mut random).await?;
+        let heard = exchange(&mut stream, say, hear).await?;
+        stream.close().await?;
+        Ok(heard)
+    }
+}
+
+/// There is one Mbed TLS in this process, and its clock is to be set once.
+#[cfg(feature = "mbedtls")]
+pub(crate) async fn mbedtls_turn() -> tokio::sync::MutexGuard<'static, ()> {
+    use azure_iot_tls::mbedtls::{CLOCK, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
+    use std::sync::Once;
+    use tokio::sync::Mutex;
+
+    static TURN: Mutex<()> = Mutex::const_new(());
+    static HOOK: Once = Once::new();
+    let turn = TURN.lock().await;
+    // SAFETY: under the lock nothing else calls Mbed TLS, and the clock is a static.
+    HOOK.call_once(|| unsafe { hook_wall_clock(Some(&CLOCK)) });
+    turn
+}
+
+/// Runs a generic async case once for each adapter that is compiled in.
+macro_rules! each_adapter {
+    ($($case:ident),* $(,)?) => {
+        #[cfg(feature = "embedded-tls")]
+        mod with_embedded_tls {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(&crate::adapter::EmbeddedTls).await;
+            })*
+        }
+        #[cfg(feature = "mbedtls")]
+        mod with_mbedtls {
+            $(#[tokio::test]
+            async fn $case() {
+                let _turn = crate::adapter::mbedtls_turn().await;
+                super::$case(&crate::adapter::Mbedtls).await;
+            })*
+        }
+        #[cfg(feature = "rustls")]
+        mod with_rustls {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(&crate::adapter::Rustls).await;
+            })*
+        }
+    };
+}
+pub(crate) use each_adapter;

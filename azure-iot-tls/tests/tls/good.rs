@@ -1,0 +1,214 @@
+//! Every adapter with servers that do everything right: both versions, every kind of chain, with a device's chain.
+
+use crate::adapter::{Adapter, Device, each_adapter};
+use crate::pki::{self, Family, HOST, NOW, Server};
+use azure_iot_tls::{Alert, Error, IdentityError, Trust, Versions};
+use embedded_io_adapters::tokio_1::FromTokio;
+use rcgen::DnType;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_rustls::TlsAcceptor;
+
+each_adapter!(
+    mutual,
+    client_refused,
+    no_client_certificate,
+    signer_fails,
+    empty_chain,
+    much_data,
+    cut_off,
+    wrong_roots,
+    azure_roots
+);
+
+/// A rustls server that asks for a client certificate below `clients` and gives back what it hears.
+fn acceptor(server: &Server, version: Versions, clients: &[u8]) -> TlsAcceptor {
+    let version: &'static SupportedProtocolVersion =
+        if version == Versions::Tls12 { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(clients)).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+    let chain = server.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, PrivatePkcs8KeyDer::from(server.key.clone()).into())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Echoes until the client closes; gives what was heard and the length of the client's chain.
+async fn echo(acceptor: TlsAcceptor, pipe: DuplexStream) -> std::io::Result<(Vec<u8>, usize)> {
+    let mut stream = acceptor.accept(pipe).await?;
+    let chain = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
+    let mut heard = Vec::new();
+    let mut buf = [0; 1000];
+    loop {
+        match stream.read(&mut buf).await? {
+            0 => break,
+            count => {
+                heard.extend_from_slice(&buf[..count]);
+                stream.write_all(&buf[..count]).await?;
+                stream.flush().await?;
+            }
+        }
+    }
+    Ok((heard, chain))
+}
+
+async fn run(
+    adapter: &impl Adapter,
+    server: &Server,
+    version: Versions,
+    clients: &[u8],
+    device: Device,
+    say: &[u8],
+) -> (Result<Vec<u8>, Error>, std::io::Result<(Vec<u8>, usize)>) {
+    let (ours, theirs) = tokio::io::duplex(700);
+    let acceptor = acceptor(server, version, clients);
+    let roots = [server.root.as_slice()];
+    let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
+    let client = async { adapter.talk(FromTokio::new(ours), &trust, device, say, say.len()).await };
+    tokio::join!(client, echo(acceptor, theirs))
+}
+
+async fn mutual<A: Adapter>(adapter: &A) {
+    for version in adapter_versions(adapter) {
+        for family in Family::ALL {
+            let device = pki::device();
+            // Where only the leaf comes, the server has to know what signed it.
+            let clients = if A::CLIENT_CHAIN { device.root.clone() } else { device.chain[1].clone() };
+            let (heard, echoed) =
+                run(adapter, &pki::server(family), version, &clients, Some(Arc::new(device)), b"hello").await;
+            if family == Family::Rsa && !A::RSA {
+                assert!(matches!(heard, Err(Error::Alert { .. })), "{version:?} {heard:?}");
+                continue;
+            }
+            assert_eq!(heard.as_deref(), Ok(&b"hello"[..]), "{family:?} {version:?}");
+            let (echoed, chain) = echoed.unwrap();
+            assert_eq!((echoed.as_slice(), chain), (&b"hello"[..], 1 + usize::from(A::CLIENT_CHAIN)));
+        }
+    }
+}
+
+fn adapter_versions<A: Adapter>(_: &A) -> impl Iterator<Item = Versions> + use<A> {
+    A::VERSIONS.iter().copied()
+}
+
+/// The server knows another root than the device's: one of another name, then one of the same name.
+async fn client_refused<A: Adapter>(adapter: &A) {
+    for version in adapter_versions(adapter) {
+        let other_name = pki::server_with(Family::P256, 1, |_, params| {
+            params.distinguished_name.push(DnType::CommonName, "Others");
+        });
+        for (clients, alert) in [(other_name.root, 48), (pki::device().root, 51)] {
+            let device = Some(Arc::new(pki::device()) as _);
+            let (heard, echoed) =
+                run(adapter, &pki::server(Family::P256), version, &clients, device, b"hello").await;
+            let expected = A::reports(version, Error::ClientRefused { alert: Alert(alert) });
+            assert_eq!(heard, Err(expected), "{version:?}");
+            assert!(echoed.is_err());
+        }
+    }
+}
+
+async fn no_client_certificate<A: Adapter>(adapter: &A) {
+    for version in adapter_versions(adapter) {
+        let (heard, _) =
+            run(adapter, &pki::server(Family::P256), version, &pki::device().root, None, b"hello").await;
+        let expected = A::reports(version, Error::ClientRefused { alert: Alert(116) });
+        assert_eq!(heard, Err(expected), "{version:?}");
+    }
+}
+
+async fn signer_fails<A: Adapter>(adapter: &A) {
+    for version in adapter_versions(adapter) {
+        let mut device = pki::device();
+        device.broken = Some(IdentityError::Signer);
+        let clients = device.root.clone();
+        let (heard, echoed) =
+            run(adapter, &pki::server(Family::P256), version, &clients, Some(Arc::new(device)), b"hello")
+                .await;
+        assert_eq!(heard, Err(Error::Identity(A::NO_SIGNER)), "{version:?}");
+        assert!(echoed.is_err());
+    }
+}
+
+async fn empty_chain(adapter: &impl Adapter) {
+    let mut device = pki::device();
+    device.chain.clear();
+    let clients = device.root.clone();
+    let (heard, _) =
+        run(adapter, &pki::server(Family::P256), Versions::Tls13, &clients, Some(Arc::new(device)), b"")
+            .await;
+    assert_eq!(heard, Err(Error::Identity(IdentityError::NoCertificate)));
+}
+
+/// More than any buffer holds, both ways at once over a narrow pipe.
+async fn much_data<A: Adapter>(adapter: &A) {
+    let data: Vec<u8> = (0..40_000_u32).map(|n| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();
+    for version in adapter_versions(adapter) {
+        let device = pki::device();
+        let clients = if A::CLIENT_CHAIN { device.root.clone() } else { device.chain[1].clone() };
+        let server = pki::server(Family::P256);
+        let (ours, theirs) = tokio::io::duplex(50_000);
+        let roots = [server.root.as_slice()];
+        let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
+        let client = adapter.talk(FromTokio::new(ours), &trust, Some(Arc::new(device)), &data, data.len());
+        let (heard, echoed) = tokio::join!(client, echo(acceptor(&server, version, &clients), theirs));
+        assert!(heard.unwrap() == data, "{version:?}");
+        assert!(echoed.unwrap().0 == data);
+    }
+}
+
+/// The server's side of the stream ends without a close notice.
+async fn cut_off<A: Adapter>(adapter: &A) {
+    for version in adapter_versions(adapter) {
+        let device = pki::device();
+        let server = pki::server(Family::P256);
+        let clients = if A::CLIENT_CHAIN { &device.root } else { &device.chain[1] };
+        let acceptor = acceptor(&server, version, clients);
+        let (ours, theirs) = tokio::io::duplex(4000);
+        let roots = [server.root.as_slice()];
+        let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
+        let cut = async {
+            let mut stream = acceptor.accept(theirs).await.unwrap();
+            stream.write_all(b"half").await.unwrap();
+            stream.flush().await.unwrap();
+        };
+        let client = adapter.talk(FromTokio::new(ours), &trust, Some(Arc::new(device)), b"", 100);
+        let (heard, ()) = tokio::join!(client, cut);
+        assert_eq!(heard, Err(Error::Truncated), "{version:?}");
+    }
+}
+
+async fn wrong_roots(adapter: &impl Adapter) {
+    let garbage: &[u8] = b"not a certificate";
+    let server = pki::server(Family::P256);
+    let roots = [server.root.as_slice(), garbage];
+    let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
+    let (ours, _theirs) = tokio::io::duplex(4000);
+    assert_eq!(adapter.talk(FromTokio::new(ours), &trust, None, b"", 0).await, Err(Error::Roots));
+}
+
+/// The roots that the crate brings can be read, together and alone; a server below none of them is refused.
+async fn azure_roots<A: Adapter>(adapter: &A) {
+    use azure_iot_tls::roots;
+
+    let all = roots::ALL.map(|root| root.der);
+    let server = pki::server(Family::P256);
+    for roots in [&all[..], &roots::AZURE, &roots::AZURE_ECC, &all[..1], &all[1..2], &all[2..3], &all[3..]] {
+        let (ours, theirs) = tokio::io::duplex(20_000);
+        let trust = Trust::new(HOST, roots).unwrap().at(NOW);
+        let acceptor = acceptor(&server, Versions::Tls13, &pki::device().root);
+        let client = adapter.talk(FromTokio::new(ours), &trust, None, b"", 0);
+        let (heard, _) = tokio::join!(client, echo(acceptor, theirs));
+        assert_eq!(heard, Err(Error::UnknownCa));
+    }
+}

@@ -1,0 +1,186 @@
+//! The device's identity as its network needs it: certificates and a key, derived at every boot, kept nowhere.
+
+use core::fmt;
+use core::ops::Range;
+
+use azure_iot_tls::{PrivateKey, Signature};
+use dice_core::hash::Sha256;
+use dice_core::key::SecretKey;
+use dice_core::standard::{self, FirmwareInfo};
+use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, riot};
+use heapless::Vec;
+
+/// The maker of the board, as the certificate's TcbInfo names it.
+pub const VENDOR: &str = "MXCHIP";
+/// The board's model, as the certificate's TcbInfo names it.
+pub const MODEL: &str = "AZ3166";
+/// Security version number of this firmware, raised with each security fix.
+pub const SECURITY_VERSION: u64 = 1;
+
+/// What the certificate says about a firmware of this application with the given version.
+#[must_use]
+pub const fn firmware_info(version: &str) -> FirmwareInfo<'_> {
+    FirmwareInfo::new(VENDOR, MODEL, version, SECURITY_VERSION)
+}
+
+/// Longest leaf of a chain, in bytes.
+const LEAF_MAX_LEN: usize = max(standard::ALIAS_CERTIFICATE_MAX_LEN, riot::ALIAS_CERTIFICATE_MAX_LEN);
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+/// How the identity is derived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// The whole image is measured; the device presents its alias certificate and the DeviceID certificate above it.
+    #[default]
+    Standard,
+    /// As the original firmware of the DevKit: two ranges of the image are measured, the alias certificate is presented alone.
+    Riot {
+        /// The RIoT core within the image.
+        core: Range<usize>,
+        /// The firmware section within the image.
+        firmware: Range<usize>,
+    },
+}
+
+impl Profile {
+    /// The longest registration id its certificates can name, in bytes.
+    #[must_use]
+    pub const fn registration_id_max_len(&self) -> usize {
+        match self {
+            Self::Standard => standard::REGISTRATION_ID_MAX_LEN,
+            Self::Riot { .. } => riot::REGISTRATION_ID_MAX_LEN,
+        }
+    }
+}
+
+/// Why there is no identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The derivation refused its inputs.
+    Dice(Error),
+    /// A range to be measured lies outside the image.
+    OutsideImage,
+}
+
+impl From<Error> for IdentityError {
+    fn from(error: Error) -> Self {
+        Self::Dice(error)
+    }
+}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dice(error) => error.fmt(f),
+            Self::OutsideImage => f.write_str("a range to be measured lies outside the firmware image"),
+        }
+    }
+}
+
+impl core::error::Error for IdentityError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Dice(error) => Some(error),
+            Self::OutsideImage => None,
+        }
+    }
+}
+
+/// The client certificate chain and its key. The DeviceID key is gone, the alias key is wiped on drop.
+#[derive(Debug)]
+pub struct Identity {
+    alias_key: SecretKey,
+    firmware: Vec<u8, { FirmwareDigest::MAX_LEN }>,
+    leaf: Vec<u8, LEAF_MAX_LEN>,
+    /// The certificate above the leaf; empty if the leaf is presented alone.
+    issuer: Vec<u8, { standard::DEVICE_ID_CERTIFICATE_MAX_LEN }>,
+}
+
+impl Identity {
+    /// Derives the identity of the device with this secret and firmware.
+    ///
+    /// # Errors
+    /// [`IdentityError`] says which input is at fault.
+    #[inline(never)] // or the stack it takes is the caller's for good
+    pub fn derive(
+        profile: &Profile,
+        uds: &Uds,
+        image: &[u8],
+        version: &str,
+        id: RegistrationId<'_>,
+    ) -> Result<Self, IdentityError> {
+        let mut buffer = [0; LEAF_MAX_LEN];
+        match profile {
+            Profile::Standard => {
+                let identity =
+                    standard::Identity::derive(uds, &FirmwareDigest::of(image)?, &firmware_info(version))?;
+                Ok(Self {
+                    leaf: bytes(identity.alias_certificate(id, &mut buffer)?),
+                    issuer: bytes(identity.device_id_certificate(&mut buffer)?),
+                    firmware: bytes(identity.firmware().as_bytes()),
+                    alias_key: identity.into_alias_key(),
+                })
+            }
+            Profile::Riot { core, firmware } => {
+                let [core, firmware] = [core, firmware].map(|range| image.get(range.clone()));
+                let (Some(core), Some(firmware)) = (core, firmware) else {
+                    return Err(IdentityError::OutsideImage);
+                };
+                let identity = riot::Identity::derive(uds, core, firmware)?;
+                Ok(Self {
+                    leaf: bytes(identity.alias_certificate(id, &mut buffer)?),
+                    issuer: Vec::new(),
+                    firmware: bytes(&identity.fwid().0),
+                    alias_key: identity.into_alias_key(),
+                })
+            }
+        }
+    }
+
+    /// The alias certificate (DER): the leaf.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.leaf
+    }
+
+    /// The whole chain to present, leaf first (DER).
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        [self.leaf.as_slice(), &self.issuer].into_iter().filter(|certificate| !certificate.is_empty())
+    }
+
+    /// The key of the leaf.
+    #[must_use]
+    pub fn alias_key(&self) -> &SecretKey {
+        &self.alias_key
+    }
+
+    /// The measured digest of the firmware.
+    #[must_use]
+    pub fn firmware(&self) -> &[u8] {
+        &self.firmware
+    }
+}
+
+/// What TLS shows of it, for as long as a connection borrows it.
+impl azure_iot_tls::Identity for Identity {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        self.chain().nth(index)
+    }
+
+    fn sign(&self, digest: &[u8; 32]) -> Result<Signature, azure_iot_tls::IdentityError> {
+        Ok(Signature::from_bytes(*self.alias_key.sign_prehash::<Sha256>(digest).as_bytes()))
+    }
+
+    fn private_key(&self) -> Option<PrivateKey> {
+        Some(PrivateKey::from_bytes(*self.alias_key.expose_scalar().expose()))
+    }
+}
+
+/// The buffers are as long as the longest certificate or digest that goes into each.
+fn bytes<const N: usize>(bytes: &[u8]) -> Vec<u8, N> {
+    bytes.iter().copied().take(N).collect()
+}

@@ -1,0 +1,166 @@
+//! The DevKit's firmware on its board, the MXChip AZ3166.
+//!
+//! The application is `devkit-app`; here is what it runs on. The original boot loader starts this image: `cortex-m-rt` sets
+//! the vector table (feature `set-vtor`), and [`clocks`] sets up the clock tree anew.
+#![no_std]
+#![no_main]
+
+mod board;
+mod clocks;
+mod panel;
+mod port;
+mod reset;
+mod serial_network;
+
+use devkit_app::Options;
+use devkit_common::network::{NetworkLink, StackNetwork};
+use devkit_common::random::{RANDOM, SEED_LEN};
+use devkit_common::{clock, fault, heap};
+use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_executor::Spawner;
+use embassy_net::StackResources;
+use embassy_net_driver_channel::{Device, Runner};
+use embassy_stm32::i2c::{self, I2c};
+use embassy_stm32::peripherals::{RNG, USART1, USART6};
+use embassy_stm32::rng::{self, Rng};
+use embassy_stm32::time::Hertz;
+use embassy_stm32::usart::{self, BufferedUart};
+use embassy_stm32::wdg::IndependentWatchdog;
+use embassy_stm32::{Peri, bind_interrupts, uid};
+use embassy_time::{Delay, Duration};
+use embedded_io_async::Write;
+use static_cell::{ConstStaticCell, StaticCell};
+use stsafe_a100::asynch::Stsafe;
+
+use crate::board::{Az3166, Az3166System, Bus};
+use crate::panel::{BoardPanel, Pins};
+use crate::port::Port;
+use crate::serial_network::Packets;
+
+/// The bus's speed: the fastest that all chips on it take.
+const I2C_HZ: u32 = 400_000;
+/// A slave that holds the clock for longer is given up.
+const I2C_TIMEOUT: Duration = Duration::from_millis(100);
+/// The terminal's speed.
+const CONSOLE_BAUD: u32 = 115_200;
+/// The watchdog bites after this time without food. Its clock is anything from half to one and a half of its nominal
+/// frequency, so in truth after 10 to 28 s.
+const WATCHDOG_US: u32 = 15_000_000;
+/// Name queries, the time, and two connections.
+const SOCKETS: usize = 5;
+
+bind_interrupts!(struct Interrupts {
+    USART1 => usart::BufferedInterruptHandler<USART1>;
+    USART6 => usart::BufferedInterruptHandler<USART6>;
+    RNG => rng::InterruptHandler<RNG>;
+});
+
+#[embassy_executor::task]
+async fn line_task(packets: Runner<'static, { serial_network::MTU }>, port: Port) {
+    serial_network::run(packets, port).await;
+}
+
+#[embassy_executor::task]
+async fn network_task(mut runner: embassy_net::Runner<'static, Device<'static, { serial_network::MTU }>>) {
+    runner.run().await;
+}
+
+#[embassy_executor::main(executor = "embassy_executor::Executor", entry = "cortex_m_rt::entry")]
+async fn main(spawner: Spawner) {
+    fault::start();
+    heap::start();
+    let chip = embassy_stm32::init(clocks::config());
+    // Nobody else has taken them: this is the first line that could.
+    let Some(core) = cortex_m::Peripherals::take() else { return };
+    clock::start(core.SYST, clocks::CORE_HZ);
+    let mut watchdog = IndependentWatchdog::new(chip.IWDG, WATCHDOG_US);
+    watchdog.unleash();
+
+    static CONSOLE: ConstStaticCell<([u8; 512], [u8; 256])> = ConstStaticCell::new(([0; 512], [0; 256]));
+    let (tx, rx) = CONSOLE.take();
+    let console =
+        BufferedUart::new(chip.USART6, chip.PA12, chip.PA11, tx, rx, Interrupts, port_config(CONSOLE_BAUD));
+    let Ok(console) = console else { panic!("the console's port refuses its speed") };
+    let mut console = Port::new(console);
+
+    let mut config = i2c::Config::default();
+    (config.frequency, config.timeout) = (Hertz(I2C_HZ), I2C_TIMEOUT);
+    let mut bus: Bus = BlockingAsync::new(I2c::new_blocking(chip.I2C1, chip.PB8, chip.PB9, config));
+    seed(&mut bus, chip.RNG, &mut console).await;
+
+    // Room for all that a connection's window lets the other side send while this side computes.
+    static LINE: ConstStaticCell<([u8; 512], [u8; 4096])> = ConstStaticCell::new(([0; 512], [0; 4096]));
+    let (tx, rx) = LINE.take();
+    let line = BufferedUart::new(
+        chip.USART1,
+        chip.PB7,
+        chip.PB6,
+        tx,
+        rx,
+        Interrupts,
+        port_config(serial_network::BAUD),
+    );
+    let Ok(line) = line else { panic!("the network's port refuses its speed") };
+    static PACKETS: ConstStaticCell<Packets> = ConstStaticCell::new(Packets::new());
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    let (packets, interface) = serial_network::interface(PACKETS.take());
+    // Ports and sequence numbers; without random numbers there is no TLS anyway.
+    let mut stack_seed = [0; 8];
+    let _ = RANDOM.fill(&mut stack_seed);
+    let (stack, runner) = embassy_net::new(
+        interface,
+        serial_network::config(),
+        RESOURCES.init(StackResources::new()),
+        u64::from_le_bytes(stack_seed),
+    );
+    let (Ok(line_task), Ok(network_task)) = (line_task(packets, Port::new(line)), network_task(runner))
+    else {
+        panic!("a task was spawned twice")
+    };
+    spawner.spawn(line_task);
+    spawner.spawn(network_task);
+
+    let mut board = Az3166 {
+        bus,
+        delay: Delay,
+        console,
+        panel: BoardPanel::new(Pins {
+            button_a: chip.PA4,
+            button_b: chip.PA10,
+            wifi: chip.PB2,
+            azure: chip.PA15,
+            user: chip.PC13,
+            red: chip.PB4,
+            green: chip.PB3,
+            blue: chip.PC7,
+            green_timer: chip.TIM2,
+            red_blue_timer: chip.TIM3,
+        }),
+        network: StackNetwork::new(stack, board::extra_root()),
+        link: NetworkLink::new(stack),
+        key_flash: board::key_flash(chip.FLASH),
+        system: Az3166System { mac: board::mac(&uid::uid()), watchdog },
+    };
+    #[allow(clippy::large_futures, reason = "it lies in this task's static memory")]
+    devkit_app::run_forever(&mut board, &Options::default()).await;
+}
+
+fn port_config(baud: u32) -> usart::Config {
+    let mut config = usart::Config::default();
+    config.baudrate = baud;
+    config
+}
+
+/// Seeds the random numbers from the secure element and from the chip's own generator. One of them is enough; without either
+/// there are none, and no connections.
+async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) {
+    let mut seed = [0; SEED_LEN];
+    match Stsafe::new(bus, Delay).random(&mut seed).await {
+        Ok(()) => RANDOM.seed(&mut seed),
+        // Nothing is left to do if the terminal itself is gone.
+        Err(_) => drop(console.write_all(b"ERROR: the secure element gives no random numbers\r\n").await),
+    }
+    if Rng::new(generator, Interrupts).async_fill_bytes(&mut seed).await.is_ok() {
+        RANDOM.seed(&mut seed);
+    }
+}

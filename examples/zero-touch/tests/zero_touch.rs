@@ -1,0 +1,145 @@
+//! The tutorial, whole and broken: each way to break it is seen to fail at the step it should, and the restart to recover.
+
+use std::net::Ipv4Addr;
+use std::process::{Command, Output};
+
+use local_cloud::{Config, LocalCloud};
+
+fn zero_touch(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zero-touch")).args(args).output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(args: &[&str]) -> String {
+    let output = zero_touch(args);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[track_caller]
+fn fails(break_it: &str, step: &str, why: &str) {
+    let output = zero_touch(&["--break", break_it]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(step) && error.contains(why), "{error}");
+}
+
+#[test]
+fn the_whole_tutorial() {
+    for profile in ["standard", "riot"] {
+        let told = succeeds(&["--profile", profile]);
+        for words in [
+            "# set_dps_uds ****",
+            "DPS UDS: (set)",
+            "certificate: the enrolled one",
+            "assigned to",
+            "\"temperature\":22.5",
+            "temperatureAlert",
+            "\"value\":600",
+            "method stop: 200",
+            "Hello from the cloud",
+        ] {
+            assert!(told.contains(words), "{profile}: {words} in {told}");
+        }
+    }
+}
+
+#[test]
+fn a_device_kept_in_a_folder_keeps_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("device");
+    let args = ["--device", path.to_str().unwrap()];
+    let made = succeeds(&args);
+    let certificate = std::fs::read(path.join("device.pem")).unwrap();
+    let taken = succeeds(&args);
+    assert!(made.contains("made in") && taken.contains("taken from"), "{made}{taken}");
+    assert_eq!(std::fs::read(path.join("device.pem")).unwrap(), certificate);
+    let secret = std::fs::read_to_string(path.join("uds")).unwrap();
+    assert!(!made.contains(&secret) && !taken.contains(&secret), "the secret was printed");
+}
+
+#[test]
+fn another_secret_is_refused() {
+    fails("wrong-uds", "step 7", "401002");
+}
+
+#[test]
+fn another_firmware_is_refused() {
+    fails("changed-firmware", "step 7", "401002");
+}
+
+#[test]
+fn a_device_that_is_not_enrolled_is_refused() {
+    fails("no-enrolment", "step 7", "401002");
+}
+
+#[test]
+fn another_id_scope_is_refused() {
+    fails("wrong-id-scope", "step 7", "CONNACK 5");
+}
+
+#[test]
+fn a_server_of_another_ca_is_refused_by_the_device() {
+    fails("foreign-server", "step 7", "invalid peer certificate");
+}
+
+#[test]
+fn the_device_recovers_when_the_cloud_is_back() {
+    let told = succeeds(&["--break", "cloud-restart"]);
+    let down = told.find("down; the device noticed").expect("a failure was noticed");
+    let back = told.rfind("messageId").expect("telemetry");
+    assert!(down < back, "telemetry after the restart: {told}");
+}
+
+#[test]
+fn a_fleet_spreads_its_registrations() {
+    let told = succeeds(&["--devices", "12", "--spread", "2"]);
+    let last = |name: &str| -> f64 {
+        let row = told.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
+        row.split_whitespace().rev().nth(2).expect("a time").parse().expect("a number")
+    };
+    assert!(last("connect to DPS") < last("assigned"), "{told}");
+    assert!(last("assigned") <= last("message delivered"), "{told}");
+    assert!(told.contains("attempts that were repeated: 0"), "{told}");
+}
+
+/// As a user goes to a service out there: the first run shows what to enrol and fails, the next one succeeds.
+#[tokio::test]
+async fn a_provisioning_service_elsewhere() {
+    // The hub has the port that every hub has, so it gets an address that nobody else uses.
+    let address = Ipv4Addr::new(127, 0, 88, 83);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(path("enrolments")).unwrap();
+    let config = Config {
+        address: address.into(),
+        hub_port: 8883,
+        hub_name: address.to_string(),
+        retry_after: Some(0),
+        enrollments: Some(path("enrolments").into()),
+        ..Config::default()
+    };
+    let cloud = LocalCloud::start(config).await.unwrap();
+    std::fs::write(path("root.pem"), cloud.root_pem()).unwrap();
+    let endpoint = cloud.dps_address().to_string();
+    let args = [
+        "--endpoint",
+        &endpoint,
+        "--id-scope",
+        &cloud.config().id_scope,
+        "--root",
+        &path("root.pem"),
+        "--device",
+        &path("device"),
+    ];
+    let program = || tokio::process::Command::new(env!("CARGO_BIN_EXE_zero-touch")).args(args).output();
+    let first = program().await.unwrap();
+    let error = String::from_utf8(first.stderr).unwrap();
+    assert!(!first.status.success() && error.contains("step 7") && error.contains("401002"), "{error}");
+    std::fs::copy(path("device/device.pem"), path("enrolments/device.pem")).unwrap();
+    let second = program().await.unwrap();
+    let told = String::from_utf8(second.stdout).unwrap();
+    assert!(second.status.success(), "{told}{}", String::from_utf8_lossy(&second.stderr));
+    assert!(told.contains("assigned to 127.0.88.83") && told.contains("the hub acknowledges"), "{told}");
+}

@@ -1,0 +1,478 @@
+//! One MQTT session of a device with the hub.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1::Connect};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{Instant, sleep_until};
+
+use super::c2d::Next;
+use super::topic::{self, Request, Subscription};
+use super::{Credential, Device, Line, MethodResponse, ToSession};
+use crate::cert::{ClientCertificate, find_anchor};
+use crate::event::{Event, Telemetry};
+use crate::fault::Endpoint;
+use crate::mqtt::{Link, LinkError, Packet, Publish};
+use crate::properties::Properties;
+use crate::sas::Token;
+use crate::server::{Caller, Stream, first_packet, patience};
+use crate::shared::Shared;
+use crate::tls::{TlsVersion, algorithms};
+use crate::{clock, dps};
+
+/// Bytes of a telemetry message with its properties.
+const MAX_TELEMETRY: usize = 262_144;
+/// Subscriptions of one device.
+const MAX_SUBSCRIPTIONS: usize = 5;
+const BAD_USER_NAME: u8 = 4;
+const NOT_AUTHORIZED: u8 = 5;
+
+pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: &Caller) {
+    let connect = match first_packet(&mut link).await {
+        Ok(connect) => connect,
+        Err(e) => {
+            shared.refused(Endpoint::Hub, &caller.address, e.to_string());
+            return link.close().await;
+        }
+    };
+    let verdict = match shared.faults.take_refusal(Endpoint::Hub) {
+        Some(code) => Err((code, "fault on request".to_owned())),
+        None => authenticate(shared, &connect, &caller.chain),
+    };
+    match verdict {
+        Ok(expiry) => {
+            let (mut session, inbox) = Session::begin(shared, &connect, caller.tls, expiry);
+            session.end = match session.run(&mut link, inbox).await {
+                Ok(reason) => reason,
+                Err(e) => e.to_string(),
+            };
+        }
+        Err((code, reason)) => {
+            shared.refused(Endpoint::Hub, connect.client_id(), reason);
+            let _ = link.connack(false, code).await;
+        }
+    }
+    link.close().await;
+}
+
+/// Checks CONNECT; gives the time (seconds since 1970) at which the credential runs out, if it does.
+fn authenticate(
+    shared: &Shared,
+    connect: &Connect,
+    chain: &[ClientCertificate],
+) -> Result<Option<u64>, (u8, String)> {
+    let client_id = connect.client_id();
+    let bad_user_name = |reason: &str| (BAD_USER_NAME, reason.to_owned());
+    let refuse = |reason: &str| (NOT_AUTHORIZED, reason.to_owned());
+    let user_name = connect.user_name().ok_or_else(|| bad_user_name("no user name"))?;
+    let query = user_name
+        .split_once('/')
+        .filter(|(host, _)| host.eq_ignore_ascii_case(&shared.config.hub_name))
+        .ok_or_else(|| bad_user_name("the user name does not begin with the hub's name"))?
+        .1
+        .strip_prefix(client_id)
+        .and_then(|rest| rest.strip_prefix("/?api-version="))
+        .ok_or_else(|| bad_user_name("user name is not <hub>/<client id>/?api-version=.."))?;
+    let mut fields = query.split('&');
+    let version = fields.next().unwrap_or_default();
+    if !dps::valid_api_version(version) {
+        return Err(bad_user_name("api-version is not a date"));
+    }
+    if version < "2020-09-30" && fields.any(|field| field.starts_with("model-id=")) {
+        return Err(bad_user_name("a model id needs api-version 2020-09-30 or later"));
+    }
+    if connect.will_topic().is_some_and(|will| topic::telemetry_bag(client_id, will).is_none()) {
+        return Err(refuse("the will is not telemetry of this device"));
+    }
+    let mut hub = shared.hub();
+    let device = hub.device(client_id).ok_or_else(|| refuse("unknown device"))?;
+    if !device.enabled {
+        return Err(refuse("the device is disabled"));
+    }
+    let credential = device.credential.clone();
+    drop(hub);
+    check_credential(shared, connect, chain, &credential).map_err(|reason| refuse(&reason))
+}
+
+fn check_credential(
+    shared: &Shared,
+    connect: &Connect,
+    chain: &[ClientCertificate],
+    credential: &Credential,
+) -> Result<Option<u64>, String> {
+    let leaf = || chain.first().ok_or_else(|| "no client certificate".to_owned());
+    let now = SystemTime::now();
+    match credential {
+        Credential::Thumbprints(wanted) => {
+            let leaf = leaf()?;
+            leaf.check_validity(now).map_err(|e| e.to_string())?;
+            let (sha1, sha256) = leaf.thumbprints();
+            if wanted.iter().any(|w| w.eq_ignore_ascii_case(&sha1) || w.eq_ignore_ascii_case(&sha256)) {
+                Ok(None)
+            } else {
+                Err("the certificate's thumbprint is not the registered one".to_owned())
+            }
+        }
+        Credential::Authority(der) => {
+            let leaf = leaf()?;
+            // A module shows its device's certificate.
+            let device = connect.client_id().split('/').next();
+            if leaf.common_name() != device {
+                return Err("the certificate's common name is not the device id".to_owned());
+            }
+            let anchor = ClientCertificate::from_der(der).map_err(|e| e.to_string())?;
+            match find_anchor(chain, &[anchor], now, &algorithms()) {
+                Ok(Some(_)) => Ok(None),
+                Ok(None) => Err("the chain does not lead to the registered authority".to_owned()),
+                Err(e) => Err(e.to_string()),
+            }
+        }
+        Credential::Keys(keys) => {
+            let password = connect.password().ok_or("no password")?;
+            let text = std::str::from_utf8(password).map_err(|_| "password is not text")?;
+            let token = Token::parse(text)?;
+            let id = connect.client_id().replacen('/', "/modules/", 1);
+            if !token.is_for(&format!("{}/devices/{id}", shared.config.hub_name)) {
+                return Err("the token is for another resource".to_owned());
+            }
+            if token.is_expired() {
+                return Err("the token has expired".to_owned());
+            }
+            if !keys.iter().any(|key| token.is_signed_with(key)) {
+                return Err("the token's signature is wrong".to_owned());
+            }
+            Ok(Some(token.expiry))
+        }
+    }
+}
+
+/// A session that has been let in. Dropping it, in whatever way the connection ends, signs the device off.
+struct Session {
+    shared: Arc<Shared>,
+    id: String,
+    number: u64,
+    resumed: bool,
+    keep_alive: u16,
+    expiry: Option<Instant>,
+    will: Option<(Properties, Vec<u8>)>,
+    end: String,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut hub = self.shared.hub();
+        if let Some(device) = hub.device(&self.id)
+            && device.session.as_ref().is_some_and(|line| line.number == self.number)
+        {
+            device.session = None;
+            device.c2d.unlock_all();
+            if !device.stored_session {
+                device.subscriptions.clear();
+            }
+        }
+        drop(hub);
+        if let Some((properties, body)) = self.will.take() {
+            let properties = properties.with("iothub-MessageType", "Will");
+            self.emit(&Event::Telemetry(Telemetry { device: self.id.clone(), properties, body, qos: 0 }));
+        }
+        let reason = std::mem::take(&mut self.end);
+        self.emit(&Event::Disconnected { device: self.id.clone(), reason });
+    }
+}
+
+impl Session {
+    /// Takes the device over from an older connection.
+    fn begin(
+        shared: &Arc<Shared>,
+        connect: &Connect,
+        tls: TlsVersion,
+        expiry: Option<u64>,
+    ) -> (Self, UnboundedReceiver<ToSession>) {
+        let id = connect.client_id().to_owned();
+        let (sender, inbox) = unbounded_channel();
+        let mut hub = shared.hub();
+        let number = hub.next_number();
+        let mut session_present = false;
+        if let Some(device) = hub.device(&id) {
+            device.tell(ToSession::Close("taken over by a newer connection".to_owned()));
+            device.c2d.unlock_all();
+            if connect.clean_session() {
+                device.subscriptions.clear();
+                device.c2d.clear();
+            }
+            session_present = device.stored_session && !connect.clean_session();
+            device.stored_session = !connect.clean_session();
+            device.session = Some(Line { number, sender });
+        }
+        drop(hub);
+        let expiry =
+            expiry.map(|at| Instant::now() + Duration::from_secs(at).saturating_sub(clock::unix_time()));
+        let will = connect.will_topic().and_then(|will| {
+            let properties = Properties::parse(topic::telemetry_bag(&id, will)?)?;
+            Some((properties, connect.will_payload().unwrap_or_default().to_vec()))
+        });
+        let session = Self {
+            shared: shared.clone(),
+            id,
+            number,
+            resumed: session_present,
+            keep_alive: connect.keep_alive(),
+            expiry,
+            will,
+            end: "the cloud closed the connection".to_owned(),
+        };
+        session.emit(&Event::Connected { device: session.id.clone(), tls });
+        (session, inbox)
+    }
+
+    fn emit(&self, event: &Event) {
+        self.shared.events.emit(event);
+    }
+
+    /// Does something with this session's device; `None` if it was deleted or taken over.
+    fn with_device<T>(&self, f: impl FnOnce(&mut Device) -> T) -> Option<T> {
+        let mut hub = self.shared.hub();
+        let device = hub.device(&self.id)?;
+        device.session.as_ref().is_some_and(|line| line.number == self.number).then(|| f(device))
+    }
+
+    async fn run(
+        &mut self,
+        link: &mut Link<Stream>,
+        mut inbox: UnboundedReceiver<ToSession>,
+    ) -> Result<String, LinkError> {
+        link.connack(self.resumed, 0).await?;
+        let mut silent_since = Instant::now();
+        self.deliver(link).await?;
+        loop {
+            let silence = silent_since + patience(self.keep_alive);
+            let unlock = self.with_device(|device| device.c2d.next_unlock()).flatten();
+            tokio::select! {
+                packet = link.recv() => {
+                    let packet = packet?;
+                    silent_since = Instant::now();
+                    if matches!(packet, Packet::Disconnect) {
+                        self.will = None;
+                        return Ok("by the device".to_owned());
+                    }
+                    self.handle(link, packet).await?;
+                }
+                message = inbox.recv() => match message {
+                    Some(ToSession::Wake) => self.deliver(link).await?,
+                    Some(ToSession::Publish { topic, payload }) => {
+                        link.publish(&topic, &payload, None, false).await?;
+                    }
+                    Some(ToSession::Close(reason)) => return Ok(reason),
+                    None => return Ok("device deleted".to_owned()),
+                },
+                () = sleep_until(silence) => return Ok("nothing within 1.5 times the keep-alive".to_owned()),
+                () = at(self.expiry) => return Ok("the token has expired".to_owned()),
+                () = at(unlock) => self.deliver(link).await?,
+            }
+        }
+    }
+
+    /// Sends every cloud-to-device message that is due.
+    async fn deliver(&self, link: &mut Link<Stream>) -> Result<(), LinkError> {
+        let config = &self.shared.config;
+        loop {
+            let next = self.with_device(|device| {
+                let acknowledged = device.subscriptions.contains(&Subscription::CloudToDevice);
+                if !acknowledged && !device.subscriptions.contains(&Subscription::CloudToDeviceQos0) {
+                    return None;
+                }
+                let next = device.c2d.next(Instant::now(), config.c2d_lock, config.c2d_max_deliveries)?;
+                Some((next, acknowledged))
+            });
+            let Some((next, acknowledged)) = next.flatten() else {
+                return Ok(());
+            };
+            let device = self.id.clone();
+            match next {
+                Next::DeadLetter(message_id) => self.emit(&Event::C2dDeadLettered { device, message_id }),
+                Next::Deliver { message, dup } => {
+                    let topic = topic::c2d(&self.id, &message.properties);
+                    let packet_id = acknowledged.then_some(message.packet_id);
+                    link.publish(&topic, &message.body, packet_id, dup).await?;
+                    if !acknowledged {
+                        self.complete(message.packet_id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn complete(&self, packet_id: u16) {
+        if let Some(message_id) = self.with_device(|device| device.c2d.complete(packet_id)).flatten() {
+            self.emit(&Event::C2dCompleted { device: self.id.clone(), message_id });
+        }
+    }
+
+    async fn handle(&mut self, link: &mut Link<Stream>, packet: Packet) -> Result<(), LinkError> {
+        match packet {
+            Packet::Connect(_) => Err(violation("second CONNECT")),
+            Packet::Publish(publish) => self.publish(link, publish).await,
+            Packet::Puback(id) => {
+                self.complete(id);
+                Ok(())
+            }
+            Packet::Subscribe { id, filters } => {
+                let granted = self.subscribe(&filters)?;
+                link.suback(id, &granted).await?;
+                self.deliver(link).await
+            }
+            Packet::Unsubscribe { id, filters } => {
+                for filter in filters {
+                    if let Some(subscription) = topic::subscription(&self.id, &filter) {
+                        self.with_device(|device| {
+                            device.subscriptions.remove(&subscription);
+                            if subscription == Subscription::CloudToDevice {
+                                device.subscriptions.remove(&Subscription::CloudToDeviceQos0);
+                            }
+                        });
+                    }
+                }
+                link.unsuback(id).await
+            }
+            Packet::Pingreq => link.pingresp().await,
+            Packet::Disconnect => Ok(()),
+        }
+    }
+
+    fn subscribe(&self, filters: &[(String, Qos)]) -> Result<Vec<Qos>, LinkError> {
+        let mut granted = Vec::new();
+        for (filter, qos) in filters {
+            let qos = if *qos == Qos::AtMostOnce { *qos } else { Qos::AtLeastOnce };
+            let subscription = topic::subscription(&self.id, filter)
+                .ok_or_else(|| violation(format!("unknown topic filter {filter:?}")))?;
+            self.with_device(|device| {
+                if subscription == Subscription::CloudToDevice {
+                    // A newer subscription replaces the one before (MQTT 3.1.1, 3.8.4).
+                    device.subscriptions.remove(&Subscription::CloudToDeviceQos0);
+                    device.subscriptions.remove(&Subscription::CloudToDevice);
+                }
+                device.subscriptions.insert(match (subscription, qos) {
+                    (Subscription::CloudToDevice, Qos::AtMostOnce) => Subscription::CloudToDeviceQos0,
+                    (other, _) => other,
+                });
+            });
+            granted.push(qos);
+        }
+        let count = self.with_device(|device| device.subscriptions.len()).unwrap_or_default();
+        if count > MAX_SUBSCRIPTIONS {
+            return Err(violation("more than five subscriptions"));
+        }
+        Ok(granted)
+    }
+
+    async fn publish(&mut self, link: &mut Link<Stream>, publish: Publish) -> Result<(), LinkError> {
+        if publish.qos == Qos::ExactlyOnce {
+            return Err(violation("PUBLISH with QoS 2"));
+        }
+        let request = topic::request(&self.id, &publish.topic)
+            .ok_or_else(|| violation(format!("unknown topic {:?}", publish.topic)))?;
+        let answer = match request {
+            Request::Telemetry(properties) => {
+                self.telemetry(properties, &publish)?;
+                None
+            }
+            Request::TwinGet { rid } => Some(self.twin_get(rid, &publish.payload)),
+            Request::TwinPatch { rid } => Some(self.twin_patch(rid, &publish.payload)),
+            Request::MethodAnswer { status, rid } => {
+                self.method_answer(status, rid, &publish.payload);
+                None
+            }
+        };
+        if let Some(id) = publish.id {
+            link.puback(id).await?;
+        }
+        let listening = self.with_device(|device| device.listens(Subscription::TwinAnswers));
+        if let (Some((topic, body)), Some(true)) = (answer, listening) {
+            link.publish(&topic, body.as_bytes(), None, false).await?;
+        }
+        Ok(())
+    }
+
+    fn telemetry(&self, mut properties: Properties, publish: &Publish) -> Result<(), LinkError> {
+        if publish.payload.len() + properties.billed_size() > MAX_TELEMETRY {
+            return Err(violation("message larger than 256 KB"));
+        }
+        if publish.retain {
+            properties.push("mqtt-retain", Some("true".to_owned()));
+        }
+        let qos = u8::from(publish.qos != Qos::AtMostOnce);
+        let (device, body) = (self.id.clone(), publish.payload.clone());
+        self.emit(&Event::Telemetry(Telemetry { device, properties, body, qos }));
+        Ok(())
+    }
+
+    fn twin_get(&self, rid: &str, body: &[u8]) -> (String, String) {
+        if let Some(status) = self.shared.faults.take_twin_answer() {
+            return twin_error(status, rid, "fault on request");
+        }
+        if !body.is_empty() {
+            return twin_error(400, rid, "a twin GET has no body");
+        }
+        match self.with_device(|device| device.twin.document()) {
+            Some(twin) => (format!("$iothub/twin/res/200/?$rid={rid}"), twin.to_string()),
+            None => twin_error(404, rid, "unknown device"),
+        }
+    }
+
+    fn twin_patch(&self, rid: &str, body: &[u8]) -> (String, String) {
+        if let Some(status) = self.shared.faults.take_twin_answer() {
+            return twin_error(status, rid, "fault on request");
+        }
+        let Ok(Value::Object(patch)) = serde_json::from_slice(body) else {
+            return twin_error(400, rid, "the patch is not a JSON object");
+        };
+        match self.with_device(|device| device.twin.reported.patch(&patch)) {
+            Some(Ok(version)) => {
+                let patch = Value::Object(patch);
+                self.emit(&Event::TwinReported { device: self.id.clone(), patch, version });
+                (format!("$iothub/twin/res/204/?$rid={rid}&$version={version}"), String::new())
+            }
+            Some(Err(reason)) => twin_error(400, rid, reason),
+            None => twin_error(404, rid, "unknown device"),
+        }
+    }
+
+    fn method_answer(&self, status: i32, rid: &str, body: &[u8]) {
+        // An answer that nobody waits for any more is dropped.
+        if let Some(pending) = self.with_device(|device| device.methods.remove(rid)).flatten() {
+            let body = body.to_vec();
+            let event = Event::MethodAnswered {
+                device: self.id.clone(),
+                method: pending.name,
+                status,
+                body: body.clone(),
+            };
+            self.emit(&event);
+            let _ = pending.answer.send(MethodResponse { status, body });
+        }
+    }
+}
+
+fn twin_error(status: u16, rid: &str, message: &str) -> (String, String) {
+    let body = json!({
+        "errorCode": u32::from(status) * 1000 + 4,
+        "trackingId": dps::tracking_id(),
+        "message": message,
+        "timestampUtc": clock::now(),
+    });
+    (format!("$iothub/twin/res/{status}/?$rid={rid}"), body.to_string())
+}
+
+fn violation(what: impl Into<String>) -> LinkError {
+    LinkError::Malformed(what.into())
+}
+
+/// Waits until then, or for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
