@@ -7,21 +7,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::backend::CommandError;
 use super::config::Config;
-use super::dps::tracking_id;
 use super::enrollment::Enrollments;
 use super::event::Events;
 use super::fault::{Endpoint, Faults};
-use super::hub::c2d::MAX_SIZE;
-use super::hub::topic::{Subscription, module_input};
-use super::hub::twin::with_version;
-use super::hub::{Credential, Device, MethodResponse, PendingMethod, ToSession};
-use super::percent;
+use super::hub::{Credential, MethodResponse};
 use super::pki::Authority;
 use super::properties::Properties;
 use super::server::{self, Service};
@@ -108,39 +103,6 @@ async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> 
         .collect();
     Ok(Handle { shared, addresses, tasks, drops })
 }
-
-/// Why a command to a device failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// The hub has no such device.
-    UnknownDevice,
-    /// The device is not connected or has not subscribed to this (the service's 404).
-    NotListening,
-    /// No answer in time (the service's 504).
-    TimedOut,
-    /// Fifty messages are waiting for this device already.
-    QueueFull,
-    /// Larger than the service takes: 64 KB for a message, 128 KB for a method's payload.
-    TooLarge,
-    /// The service would not take these properties; the text says why.
-    Refused(&'static str),
-}
-
-impl std::fmt::Display for CommandError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::UnknownDevice => "the hub has no such device",
-            Self::NotListening => "the device is not connected or has not subscribed",
-            Self::TimedOut => "the device did not answer in time",
-            Self::QueueFull => "fifty messages are waiting already",
-            Self::TooLarge => "the payload is too large",
-            Self::Refused(why) => why,
-        })
-    }
-}
-
-impl std::error::Error for CommandError {}
 
 /// A running local cloud. Dropping it closes all connections and ports.
 pub struct Handle {
@@ -271,16 +233,7 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`].
     pub fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), CommandError> {
-        self.with_device(id, |device| {
-            device.enabled = enabled;
-            if !enabled {
-                device.tell(ToSession::Close("device disabled".to_owned()));
-            }
-        })
-    }
-
-    fn with_device<T>(&self, id: &str, f: impl FnOnce(&mut Device) -> T) -> Result<T, CommandError> {
-        self.shared.hub().device(id).map(f).ok_or(CommandError::UnknownDevice)
+        self.shared.with_device(id, |device| device.set_enabled(enabled))
     }
 
     /// Queues a cloud-to-device message and returns its message id: `$.mid` of `properties`, or a new one.
@@ -295,30 +248,7 @@ impl Handle {
         body: impl Into<Vec<u8>>,
         properties: &Properties,
     ) -> Result<String, CommandError> {
-        let body = body.into();
-        if device.contains('/') {
-            return Err(CommandError::UnknownDevice);
-        }
-        if body.len() + properties.billed_size() > MAX_SIZE {
-            return Err(CommandError::TooLarge);
-        }
-        let id = properties.get("$.mid").map_or_else(tracking_id, str::to_owned);
-        let mut stamped = Properties::new();
-        if !properties.contains("$.mid") {
-            stamped.push("$.mid", Some(id.clone()));
-        }
-        if !properties.contains("$.to") {
-            stamped.push("$.to", Some(format!("/devices/{device}/messages/devicebound")));
-        }
-        for (name, value) in properties.iter() {
-            stamped.push(name, value.map(str::to_owned));
-        }
-        let queued = self.with_device(device, |device| {
-            let queued = device.c2d.push(id.clone(), body, stamped);
-            device.tell(ToSession::Wake);
-            queued
-        })?;
-        if queued { Ok(id) } else { Err(CommandError::QueueFull) }
+        self.shared.send_c2d(device, body.into(), properties)
     }
 
     /// How many cloud-to-device messages wait for a device, delivered but not completed ones included.
@@ -326,7 +256,7 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`].
     pub fn waiting_c2d(&self, device: &str) -> Result<usize, CommandError> {
-        self.with_device(device, |device| device.c2d.len())
+        self.shared.with_device(device, |device| device.c2d.len())
     }
 
     /// Sends a message to an input of a module (`deviceId/moduleId`), with QoS 0.
@@ -340,25 +270,7 @@ impl Handle {
         body: impl Into<Vec<u8>>,
         properties: &Properties,
     ) -> Result<(), CommandError> {
-        let topic = module_input(module, &percent::encode(input), properties);
-        self.publish(module, Subscription::ModuleInputs, topic, body.into())
-    }
-
-    fn publish(
-        &self,
-        id: &str,
-        subscription: Subscription,
-        topic: String,
-        payload: Vec<u8>,
-    ) -> Result<(), CommandError> {
-        self.with_device(id, |device| {
-            if device.listens(subscription) {
-                device.tell(ToSession::Publish { topic, payload });
-                Ok(())
-            } else {
-                Err(CommandError::NotListening)
-            }
-        })?
+        self.shared.send_to_input(module, input, body.into(), properties)
     }
 
     /// Calls a direct method and waits up to `response_timeout` for the answer.
@@ -372,27 +284,7 @@ impl Handle {
         payload: impl Into<Vec<u8>>,
         response_timeout: Duration,
     ) -> Result<MethodResponse, CommandError> {
-        let payload = payload.into();
-        if payload.len() > 131_072 {
-            return Err(CommandError::TooLarge);
-        }
-        let rid = hex::encode(rand::random::<[u8; 4]>());
-        let (answer, response) = oneshot::channel();
-        let pending = PendingMethod { name: name.to_owned(), answer };
-        self.with_device(id, |device| device.methods.insert(rid.clone(), pending))?;
-        let topic = format!("$iothub/methods/POST/{}/?$rid={rid}", percent_method(name));
-        let sent = self.publish(id, Subscription::Methods, topic, payload);
-        let result = match sent {
-            Ok(()) => match timeout(response_timeout, response).await {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(_)) => Err(CommandError::UnknownDevice),
-                Err(_) => Err(CommandError::TimedOut),
-            },
-            Err(e) => Err(e),
-        };
-        // Deleted meanwhile: then there is nothing to forget.
-        let _ = self.with_device(id, |device| device.methods.remove(&rid));
-        result
+        self.shared.invoke_method(id, name, payload.into(), response_timeout).await
     }
 
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
@@ -400,16 +292,7 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`], or `Refused` if the patch breaks the service's rules.
     pub fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
-        self.with_device(id, |device| {
-            let version = device.twin.desired.patch(patch).map_err(CommandError::Refused)?;
-            if device.listens(Subscription::DesiredProperties) {
-                device.tell(ToSession::Publish {
-                    topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
-                    payload: with_version(patch, version).to_string().into_bytes(),
-                });
-            }
-            Ok(version)
-        })?
+        self.shared.patch_desired(id, patch)
     }
 
     /// The twin as the device would get it: `desired` and `reported`, each with `$version`.
@@ -417,19 +300,6 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`].
     pub fn twin(&self, id: &str) -> Result<Value, CommandError> {
-        self.with_device(id, |device| device.twin.document())
+        self.shared.with_device(id, |device| device.twin.document())
     }
-}
-
-/// A method's name stands in the topic as it is, except for what a topic or its query cannot carry.
-fn percent_method(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if "%/?&#+ ".contains(c) || c.is_control() {
-                percent::encode(&c.to_string())
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
 }

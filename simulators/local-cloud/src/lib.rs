@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod backend;
 mod cert;
 mod clock;
 mod config;
@@ -33,6 +34,7 @@ mod enrollment;
 mod event;
 mod fault;
 mod handle;
+#[allow(dead_code)] // for the REST interface
 mod hub;
 mod mqtt;
 mod percent;
@@ -44,12 +46,13 @@ mod server;
 mod shared;
 mod tls;
 
+pub use backend::CommandError;
 pub use cert::{CertificateError, ClientCertificate};
 pub use config::Config;
 pub use enrollment::{Attestation, Enrollment, Enrollments};
 pub use event::{Event, Events, Telemetry};
 pub use fault::{Direction, DpsFault, Endpoint, FaultAction, Faults, PacketInfo, PacketKind};
-pub use handle::{CommandError, Handle, LocalCloud, Paused};
+pub use handle::{Handle, LocalCloud, Paused};
 pub use hub::{Credential, MethodResponse};
 pub use pki::{Authority, DPS_HOST, ServerCertificate};
 pub use properties::Properties;

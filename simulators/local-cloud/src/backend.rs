@@ -1,0 +1,169 @@
+//! The back end's side of the hub: messages, method calls and twin changes, for [`Handle`](super::Handle), the service's
+//! REST interface and the page alike.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::dps::tracking_id;
+use super::hub::c2d::MAX_SIZE;
+use super::hub::topic::{Subscription, module_input};
+use super::hub::{Device, MethodResponse, PendingMethod, ToSession};
+use super::percent;
+use super::properties::Properties;
+use super::shared::Shared;
+
+/// Why a command to a device failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The hub has no such device.
+    UnknownDevice,
+    /// The device is not connected or has not subscribed to this (the service's 404).
+    NotListening,
+    /// No answer in time (the service's 504).
+    TimedOut,
+    /// Fifty messages are waiting for this device already.
+    QueueFull,
+    /// Larger than the service takes: 64 KB for a message, 128 KB for a method's payload.
+    TooLarge,
+    /// The service would not take these properties; the text says why.
+    Refused(&'static str),
+}
+
+impl std::fmt::Display for CommandError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::UnknownDevice => "the hub has no such device",
+            Self::NotListening => "the device is not connected or has not subscribed",
+            Self::TimedOut => "the device did not answer in time",
+            Self::QueueFull => "fifty messages are waiting already",
+            Self::TooLarge => "the payload is too large",
+            Self::Refused(why) => why,
+        })
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl Shared {
+    /// Does something with a device or module.
+    pub(super) fn with_device<T>(
+        &self,
+        id: &str,
+        f: impl FnOnce(&mut Device) -> T,
+    ) -> Result<T, CommandError> {
+        self.hub().device(id).map(f).ok_or(CommandError::UnknownDevice)
+    }
+
+    /// Queues a cloud-to-device message and returns its message id.
+    pub(super) fn send_c2d(
+        &self,
+        device: &str,
+        body: Vec<u8>,
+        properties: &Properties,
+    ) -> Result<String, CommandError> {
+        if device.contains('/') {
+            return Err(CommandError::UnknownDevice);
+        }
+        if body.len() + properties.billed_size() > MAX_SIZE {
+            return Err(CommandError::TooLarge);
+        }
+        let id = properties.get("$.mid").map_or_else(tracking_id, str::to_owned);
+        let mut stamped = Properties::new();
+        if !properties.contains("$.mid") {
+            stamped.push("$.mid", Some(id.clone()));
+        }
+        if !properties.contains("$.to") {
+            stamped.push("$.to", Some(format!("/devices/{device}/messages/devicebound")));
+        }
+        for (name, value) in properties.iter() {
+            stamped.push(name, value.map(str::to_owned));
+        }
+        let queued = self.with_device(device, |device| {
+            let queued = device.c2d.push(id.clone(), body, stamped);
+            device.tell(ToSession::Wake);
+            queued
+        })?;
+        if queued { Ok(id) } else { Err(CommandError::QueueFull) }
+    }
+
+    /// Sends a message to an input of a module, with QoS 0.
+    pub(super) fn send_to_input(
+        &self,
+        module: &str,
+        input: &str,
+        body: Vec<u8>,
+        properties: &Properties,
+    ) -> Result<(), CommandError> {
+        let topic = module_input(module, &percent::encode(input), properties);
+        self.publish(module, Subscription::ModuleInputs, topic, body)
+    }
+
+    fn publish(
+        &self,
+        id: &str,
+        subscription: Subscription,
+        topic: String,
+        payload: Vec<u8>,
+    ) -> Result<(), CommandError> {
+        self.with_device(id, |device| {
+            if device.listens(subscription) {
+                device.tell(ToSession::Publish { topic, payload });
+                Ok(())
+            } else {
+                Err(CommandError::NotListening)
+            }
+        })?
+    }
+
+    /// Calls a direct method and waits up to `response_timeout` for the answer.
+    pub(super) async fn invoke_method(
+        &self,
+        id: &str,
+        name: &str,
+        payload: Vec<u8>,
+        response_timeout: Duration,
+    ) -> Result<MethodResponse, CommandError> {
+        if payload.len() > 131_072 {
+            return Err(CommandError::TooLarge);
+        }
+        let rid = hex::encode(rand::random::<[u8; 4]>());
+        let (answer, response) = oneshot::channel();
+        let pending = PendingMethod { name: name.to_owned(), answer };
+        self.with_device(id, |device| device.methods.insert(rid.clone(), pending))?;
+        let topic = format!("$iothub/methods/POST/{}/?$rid={rid}", percent_method(name));
+        let sent = self.publish(id, Subscription::Methods, topic, payload);
+        let result = match sent {
+            Ok(()) => match timeout(response_timeout, response).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(_)) => Err(CommandError::UnknownDevice),
+                Err(_) => Err(CommandError::TimedOut),
+            },
+            Err(e) => Err(e),
+        };
+        // Deleted meanwhile: then there is nothing to forget.
+        let _ = self.with_device(id, |device| device.methods.remove(&rid));
+        result
+    }
+
+    /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
+    pub(super) fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
+        self.with_device(id, |device| device.patch_desired(patch).map_err(CommandError::Refused))?
+    }
+}
+
+/// A method's name stands in the topic as it is, except for what a topic or its query cannot carry.
+fn percent_method(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if "%/?&#+ ".contains(c) || c.is_control() {
+                percent::encode(&c.to_string())
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
