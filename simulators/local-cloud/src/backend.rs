@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::dps::tracking_id;
 use super::hub::c2d::MAX_SIZE;
 use super::hub::topic::{Subscription, module_input};
+use super::hub::twin::with_version;
 use super::hub::{Device, MethodResponse, PendingMethod, ToSession};
 use super::percent;
 use super::properties::Properties;
@@ -151,7 +152,16 @@ impl Shared {
 
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
     pub(super) fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
-        self.with_device(id, |device| device.patch_desired(patch).map_err(CommandError::Refused))?
+        self.with_device(id, |device| {
+            let version = device.twin.desired.patch(patch).map_err(CommandError::Refused)?;
+            if device.listens(Subscription::DesiredProperties) {
+                device.tell(ToSession::Publish {
+                    topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
+                    payload: with_version(patch, version).to_string().into_bytes(),
+                });
+            }
+            Ok(version)
+        })?
     }
 }
 

@@ -16,7 +16,7 @@ use super::config::Config;
 use super::enrollment::Enrollments;
 use super::event::Events;
 use super::fault::{Endpoint, Faults};
-use super::hub::{Credential, MethodResponse};
+use super::hub::{Credential, MethodResponse, ToSession};
 use super::pki::Authority;
 use super::properties::Properties;
 use super::server::{self, Service};
@@ -233,7 +233,12 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`].
     pub fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), CommandError> {
-        self.shared.with_device(id, |device| device.set_enabled(enabled))
+        self.shared.with_device(id, |device| {
+            device.enabled = enabled;
+            if !enabled {
+                device.tell(ToSession::Close("device disabled".to_owned()));
+            }
+        })
     }
 
     /// Queues a cloud-to-device message and returns its message id: `$.mid` of `properties`, or a new one.

@@ -34,7 +34,6 @@ mod enrollment;
 mod event;
 mod fault;
 mod handle;
-#[allow(dead_code)] // for the REST interface
 mod hub;
 mod mqtt;
 mod percent;

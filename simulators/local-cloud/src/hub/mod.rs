@@ -2,7 +2,6 @@
 //! and the line to the device's present session.
 
 pub(super) mod c2d;
-pub(super) mod record;
 pub(super) mod session;
 pub(super) mod topic;
 pub(super) mod twin;
@@ -12,13 +11,9 @@ use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use super::clock;
-
 use c2d::Queue;
-use record::Record;
-use serde_json::{Map, Value};
 use topic::Subscription;
-use twin::{Twin, with_version};
+use twin::Twin;
 
 /// What a device has to show at the hub.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,7 +68,6 @@ pub(super) struct Device {
     pub(super) stored_session: bool,
     pub(super) c2d: Queue,
     pub(super) twin: Twin,
-    pub(super) record: Record,
     pub(super) methods: HashMap<String, PendingMethod>,
 }
 
@@ -98,7 +92,6 @@ impl Device {
             stored_session: false,
             c2d: Queue::default(),
             twin: Twin::default(),
-            record: Record::default(),
             methods: HashMap::new(),
         }
     }
@@ -106,42 +99,6 @@ impl Device {
     /// Whether a session is there that has subscribed to this.
     pub(super) fn listens(&self, subscription: Subscription) -> bool {
         self.session.is_some() && self.subscriptions.contains(&subscription)
-    }
-
-    /// Lets it in again, or shuts it out and ends its session.
-    pub(super) fn set_enabled(&mut self, enabled: bool) {
-        if self.enabled != enabled {
-            self.enabled = enabled;
-            self.record.status_updated = clock::now();
-            self.record.changed();
-        }
-        if !enabled {
-            self.tell(ToSession::Close("device disabled".to_owned()));
-        }
-    }
-
-    /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
-    pub(super) fn patch_desired(&mut self, patch: &Map<String, Value>) -> Result<u64, &'static str> {
-        let version = self.twin.patch_desired(patch)?;
-        self.tell_desired(patch, version);
-        Ok(version)
-    }
-
-    /// Puts these in the place of the desired properties, tells the device what it is to have now, and returns the
-    /// new version.
-    pub(super) fn replace_desired(&mut self, properties: &Map<String, Value>) -> Result<u64, &'static str> {
-        let version = self.twin.replace_desired(properties)?;
-        self.tell_desired(properties, version);
-        Ok(version)
-    }
-
-    fn tell_desired(&self, properties: &Map<String, Value>, version: u64) {
-        if self.listens(Subscription::DesiredProperties) {
-            self.tell(ToSession::Publish {
-                topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
-                payload: with_version(properties, version).to_string().into_bytes(),
-            });
-        }
     }
 
     pub(super) fn tell(&self, message: ToSession) {
@@ -167,10 +124,7 @@ impl Registry {
     /// Creates the device, or gives the one that is there this credential. Twin and waiting messages stay.
     pub(super) fn provision(&mut self, id: &str, credential: Credential) {
         match self.devices.get_mut(id) {
-            Some(device) => {
-                device.credential = credential;
-                device.record.changed();
-            }
+            Some(device) => device.credential = credential,
             None => {
                 self.devices.insert(id.to_owned(), Device::new(credential));
             }
@@ -186,11 +140,6 @@ impl Registry {
             }
             None => false,
         }
-    }
-
-    /// All devices and modules, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Device)> {
-        self.devices.iter().map(|(id, device)| (id.as_str(), device))
     }
 
     pub(super) fn next_number(&mut self) -> u64 {

@@ -20,7 +20,7 @@ use crate::sas::Token;
 use crate::server::{Caller, Stream, first_packet, patience};
 use crate::shared::Shared;
 use crate::tls::{TlsVersion, algorithms};
-use crate::{clock, dps, percent};
+use crate::{clock, dps};
 
 /// Bytes of a telemetry message with its properties.
 const MAX_TELEMETRY: usize = 262_144;
@@ -167,7 +167,6 @@ impl Drop for Session {
             && device.session.as_ref().is_some_and(|line| line.number == self.number)
         {
             device.session = None;
-            device.record.connection_changed();
             device.c2d.unlock_all();
             if !device.stored_session {
                 device.subscriptions.clear();
@@ -181,13 +180,6 @@ impl Drop for Session {
         let reason = std::mem::take(&mut self.end);
         self.emit(&Event::Disconnected { device: self.id.clone(), reason });
     }
-}
-
-/// The model that the device announces in its user name.
-fn model_id(connect: &Connect) -> Option<String> {
-    let (_, query) = connect.user_name()?.split_once("/?")?;
-    let (_, value) = percent::pairs(query).find(|(name, _)| *name == "model-id")?;
-    percent::decode(value?)
 }
 
 impl Session {
@@ -213,8 +205,6 @@ impl Session {
             session_present = device.stored_session && !connect.clean_session();
             device.stored_session = !connect.clean_session();
             device.session = Some(Line { number, sender });
-            device.record.connection_changed();
-            device.record.model_id = model_id(connect).unwrap_or_default();
         }
         drop(hub);
         let expiry =
