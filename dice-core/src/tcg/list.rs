@@ -4,6 +4,7 @@ use crate::Result;
 use crate::asn1::{DerReader, DerWriter};
 use core::fmt;
 use core::marker::PhantomData;
+use der::{ErrorKind, Tag};
 
 /// A value that can stand in a [`List`].
 pub trait Item<'a>: Copy {
@@ -37,8 +38,11 @@ impl<'a, T: Item<'a>> List<'a, T> {
         Self(Source::Slice(members))
     }
 
-    /// Reads all members to the end of `content`.
-    pub(super) fn parse(content: DerReader<'a>) -> Result<Self> {
+    /// Reads all members to the end of `content`, at least one: all lists of the specification are `SIZE (1..MAX)`.
+    pub(super) fn parse_some(content: DerReader<'a>) -> Result<Self> {
+        if content.is_empty() {
+            return Err(content.error(ErrorKind::Length { tag: Tag::Sequence }));
+        }
         let mut reader = content;
         while !reader.is_empty() {
             T::read_item(&mut reader)?;

@@ -3,10 +3,12 @@
 use super::list::{Item, List};
 use crate::Result;
 use crate::asn1::{BitString, DerReader, DerWriter};
+use crate::hash::HashAlgorithm;
 use der::asn1::ObjectIdentifier;
 use der::{ErrorKind, Tag, TagNumber};
 
-/// A measurement: a digest and how it was made.
+/// A measurement: a digest and how it was made. What is read has the length its hash function gives, if that is SHA-256,
+/// SHA-384 or SHA-512, and is not empty otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fwid<'a> {
     /// The hash function.
@@ -26,9 +28,13 @@ impl<'a> Item<'a> for Fwid<'a> {
     fn read_item(reader: &mut DerReader<'a>) -> Result<Self> {
         let mut sequence = reader.sequence()?;
         let algorithm = sequence.oid()?;
-        let digest = sequence.octet_string()?.rest();
+        let digest = sequence.octet_string()?;
         sequence.finish()?;
-        Ok(Self { algorithm, digest })
+        let len = digest.rest().len();
+        if HashAlgorithm::from_oid(&algorithm).map_or(len == 0, |known| known.output_len() != len) {
+            return Err(digest.error(ErrorKind::Length { tag: Tag::OctetString }));
+        }
+        Ok(Self { algorithm, digest: digest.rest() })
     }
 }
 
@@ -115,7 +121,7 @@ impl<'a> Item<'a> for IntegrityRegister<'a> {
         let number = sequence.primitive(1)?.map(DerReader::unsigned_content).transpose()?;
         let digests = sequence.tlv(Tag::ContextSpecific { constructed: true, number: TagNumber(2) })?;
         sequence.finish()?;
-        Ok(Self { name, number, digests: List::parse(digests)? })
+        Ok(Self { name, number, digests: List::parse_some(digests)? })
     }
 }
 
@@ -169,6 +175,13 @@ pub struct TcbInfo<'a> {
 }
 
 impl<'a> TcbInfo<'a> {
+    /// Whether it states a digest: an FWID or an integrity register. Without, it says nothing about what runs.
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        let registers = self.integrity_registers.is_some_and(|registers| !registers.is_empty());
+        registers || self.fwids.is_some_and(|fwids| !fwids.is_empty())
+    }
+
     /// Writes the content of the extension.
     ///
     /// Flags are written as DER wants named bits (X.690 §11.2.2), trailing zero bits left out.
@@ -201,8 +214,8 @@ impl<'a> TcbInfo<'a> {
     /// Reads the content of the extension. Flags may be written trimmed or with all 32 bits.
     ///
     /// # Errors
-    /// [`Error::Der`](crate::Error::Der) with the position of what does not fit. Numbers above 2<sup>64</sup> - 1 and
-    /// flags beyond 32 bits are refused.
+    /// [`Error::Der`](crate::Error::Der) with the position of what does not fit. Numbers above 2<sup>64</sup> - 1, flags
+    /// beyond 32 bits, lists without members, and digests of a wrong length are refused.
     pub fn parse(der: &'a [u8]) -> Result<Self> {
         let mut reader = DerReader::new(der);
         let info = Self::read_item(&mut reader)?;
@@ -225,12 +238,12 @@ impl<'a> Item<'a> for TcbInfo<'a> {
             svn: fields.primitive(3)?.map(DerReader::unsigned_content).transpose()?,
             layer: fields.primitive(4)?.map(DerReader::unsigned_content).transpose()?,
             index: fields.primitive(5)?.map(DerReader::unsigned_content).transpose()?,
-            fwids: fields.constructed(6)?.map(List::parse).transpose()?,
+            fwids: fields.constructed(6)?.map(List::parse_some).transpose()?,
             flags: fields.primitive(7)?.map(OperationalFlags::parse).transpose()?,
             vendor_info: fields.primitive(8)?.map(|content| content.rest()),
             tcb_type: fields.primitive(9)?.map(|content| content.rest()),
             flags_mask: fields.primitive(10)?.map(OperationalFlags::parse).transpose()?,
-            integrity_registers: fields.constructed(11)?.map(List::parse).transpose()?,
+            integrity_registers: fields.constructed(11)?.map(List::parse_some).transpose()?,
         };
         fields.finish()?;
         Ok(info)
@@ -250,12 +263,12 @@ impl<'a> MultiTcbInfo<'a> {
     /// Reads the content of the extension.
     ///
     /// # Errors
-    /// As for [`TcbInfo::parse`].
+    /// As for [`TcbInfo::parse`]; there has to be at least one component.
     pub fn parse(der: &'a [u8]) -> Result<Self> {
         let mut reader = DerReader::new(der);
         let content = reader.sequence()?;
         reader.finish()?;
-        List::parse(content).map(Self)
+        List::parse_some(content).map(Self)
     }
 }
 

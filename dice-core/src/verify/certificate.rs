@@ -1,7 +1,7 @@
 //! Reading certificates from borrowed bytes.
 
 use super::Reason;
-use super::extensions::{Extensions, KeyUsage};
+use super::extensions::{AuthorityKeyIdentifier, Extensions, KeyUsage};
 use super::key::read_spki;
 use crate::asn1::{DerReader, oid};
 use crate::open_dice::{AttestationData, PublicKey};
@@ -13,7 +13,7 @@ use der::{ErrorKind, Tag};
 /// serialNumber, the attribute in which the Open Profile for DICE writes identifiers (RFC 5280).
 const SERIAL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.5");
 
-/// The longest serial number (RFC 5280 §4.1.2.2).
+/// The longest serial number (RFC 5280 §4.1.2.2): bytes of the INTEGER, a leading zero byte among them.
 const SERIAL_MAX_LEN: usize = 20;
 
 /// A distinguished name. Names are equal if they are encoded alike.
@@ -129,8 +129,7 @@ impl<'a> Certificate<'a> {
         }
         let serial = tbs.integer()?;
         let positive = matches!(serial, [1..=0x7f, ..] | [0, _, ..]);
-        let digits = serial.strip_prefix(&[0]).unwrap_or(serial);
-        if !positive || digits.len() > SERIAL_MAX_LEN {
+        if !positive || serial.len() > SERIAL_MAX_LEN {
             return Err(Reason::Serial);
         }
         let inner_algorithm = tbs.raw()?;
@@ -186,6 +185,9 @@ impl<'a> Certificate<'a> {
         if self.subject.is_empty() && (extensions.ca.is_some() || !extensions.critical_alternative_name) {
             return Err(Reason::EmptySubject);
         }
+        if self.validity.not_after < self.validity.not_before {
+            return Err(Reason::Validity);
+        }
         match extensions.ca {
             Some(_) if extensions.subject_key_identifier.is_none() => {
                 Err(Reason::MissingSubjectKeyIdentifier)
@@ -197,7 +199,8 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    /// The serial number's content: big-endian, positive, with a leading zero byte if its first bit is set.
+    /// The serial number's content: big-endian, positive, at most 20 bytes, with a leading zero byte if its first bit
+    /// is set.
     #[must_use]
     pub const fn serial(&self) -> &'a [u8] {
         self.serial
@@ -281,9 +284,21 @@ impl<'a> Certificate<'a> {
         self.extensions.attestation_data.as_ref()
     }
 
-    /// The identifier of the issuer's key. Every certificate has to state it, unless it is signed with the key certified.
-    pub(super) fn stated_issuer(&self) -> Result<&'a [u8], Reason> {
-        self.extensions.authority_key_identifier.ok_or(Reason::MissingAuthorityKeyIdentifier)
+    /// What the certificate says about its issuer's key. Every certificate has to state the key's identifier, unless it is
+    /// signed with the key certified.
+    pub(super) fn stated_issuer(&self) -> Result<AuthorityKeyIdentifier<'a>, Reason> {
+        let stated = self.extensions.authority_key_identifier;
+        if stated.key.is_some() { Ok(stated) } else { Err(Reason::MissingAuthorityKeyIdentifier) }
+    }
+
+    /// Whether all that is said about an issuer fits this certificate.
+    pub(super) fn check_is_issuer(&self, stated: AuthorityKeyIdentifier<'_>) -> Result<(), Reason> {
+        let key = stated.key.is_none() || stated.key == self.extensions.subject_key_identifier;
+        if key && stated.names_certificate(self.issuer.as_der(), self.serial) {
+            Ok(())
+        } else {
+            Err(Reason::AuthorityKeyIdentifier)
+        }
     }
 
     /// Checks the signature with the issuer's key.

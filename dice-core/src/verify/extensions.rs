@@ -5,7 +5,7 @@ use crate::asn1::{DerReader, oid};
 use crate::open_dice::{AttestationData, DICE_ATTESTATION_DATA};
 use crate::tcg::{self, MultiTcbInfo, TcbFreshness, TcbInfo, Ueid};
 use der::asn1::ObjectIdentifier;
-use der::{ErrorKind, Tag};
+use der::{ErrorKind, Tag, TagNumber};
 
 /// The most extensions read. Each is compared with all before it, so that their number has to be bounded.
 const MAX_EXTENSIONS: usize = 32;
@@ -20,6 +20,10 @@ const INHIBIT_ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.2
 pub(super) struct KeyUsage(u16);
 
 impl KeyUsage {
+    pub(super) const fn can_sign(self) -> bool {
+        self.0 & (1 << 15) != 0
+    }
+
     pub(super) const fn can_sign_certificates(self) -> bool {
         self.0 & (1 << (15 - 5)) != 0
     }
@@ -45,6 +49,55 @@ pub(super) struct Ca {
     pub(super) path_len: Option<u64>,
 }
 
+/// What authorityKeyIdentifier says about the issuer (RFC 5280 §4.2.1.1). Every part may be missing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AuthorityKeyIdentifier<'a> {
+    /// The identifier of the issuer's key.
+    pub(super) key: Option<&'a [u8]>,
+    /// Names of who issued the issuer's certificate, and its serial number: always both.
+    pub(super) certificate: Option<(DerReader<'a>, &'a [u8])>,
+}
+
+impl<'a> AuthorityKeyIdentifier<'a> {
+    fn parse(mut value: DerReader<'a>) -> crate::Result<Self> {
+        let mut fields = value.sequence()?;
+        value.finish()?;
+        let key = fields.primitive(0)?.map(|content| not_empty(content, Tag::OctetString)).transpose()?;
+        let start = fields;
+        let names = fields.constructed(1)?;
+        names.map(check_general_names).transpose()?;
+        let serial = fields.primitive(2)?.map(DerReader::integer_content).transpose()?;
+        fields.finish()?;
+        if names.is_some() != serial.is_some() {
+            return Err(start.error(ErrorKind::Value { tag: Tag::Sequence }));
+        }
+        Ok(Self { key: key.map(|key| key.rest()), certificate: names.zip(serial) })
+    }
+
+    /// Whether the certificate named, if one is, was issued under this name with this serial number. Only directory
+    /// names can be compared, and all of them have to agree.
+    pub(super) fn names_certificate(&self, issuer_of_issuer: &[u8], serial: &[u8]) -> bool {
+        let Some((mut names, stated)) = self.certificate else {
+            return true;
+        };
+        let directory_name = Tag::ContextSpecific { constructed: true, number: TagNumber(4) };
+        let mut compared = false;
+        while let Ok((tag, name)) = names.any() {
+            if tag == directory_name {
+                if name.rest() != issuer_of_issuer {
+                    return false;
+                }
+                compared = true;
+            }
+        }
+        compared && stated == serial
+    }
+}
+
+fn not_empty(content: DerReader<'_>, tag: Tag) -> crate::Result<DerReader<'_>> {
+    if content.is_empty() { Err(content.error(ErrorKind::Length { tag })) } else { Ok(content) }
+}
+
 /// The extensions of one certificate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extensions<'a> {
@@ -52,8 +105,7 @@ pub(super) struct Extensions<'a> {
     pub(super) ca: Option<Ca>,
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) subject_key_identifier: Option<&'a [u8]>,
-    /// The key identifier, if the extension is there; it may be there without one.
-    pub(super) authority_key_identifier: Option<&'a [u8]>,
+    pub(super) authority_key_identifier: AuthorityKeyIdentifier<'a>,
     pub(super) critical_alternative_name: bool,
     ext_key_usage: Option<DerReader<'a>>,
     pub(super) tcb_info: Option<TcbInfo<'a>>,
@@ -119,15 +171,18 @@ impl<'a> Extensions<'a> {
             }
             oid::SUBJECT_KEY_IDENTIFIER => {
                 must_not_be_critical()?;
-                self.subject_key_identifier = Some(value.octet_string()?.rest());
+                let identifier = value.octet_string()?;
                 value.finish()?;
+                self.subject_key_identifier = Some(not_empty(identifier, Tag::OctetString)?.rest());
             }
             oid::AUTHORITY_KEY_IDENTIFIER => {
                 must_not_be_critical()?;
-                self.authority_key_identifier = read_authority_key_identifier(value)?;
+                self.authority_key_identifier = AuthorityKeyIdentifier::parse(value)?;
             }
             oid::SUBJECT_ALT_NAME => {
-                check_general_names(value)?;
+                let names = value.sequence()?;
+                value.finish()?;
+                check_general_names(names)?;
                 self.critical_alternative_name = critical;
             }
             tcg::oid::TCB_INFO => self.tcb_info = Some(TcbInfo::parse(value.rest())?),
@@ -178,21 +233,8 @@ fn read_basic_constraints(mut value: DerReader<'_>) -> crate::Result<(bool, Opti
     Ok((ca, path_len))
 }
 
-/// The key identifier. Issuer and serial number, the other way to name the issuer's certificate, are passed over.
-fn read_authority_key_identifier(mut value: DerReader<'_>) -> crate::Result<Option<&[u8]>> {
-    let mut fields = value.sequence()?;
-    value.finish()?;
-    let key_identifier = fields.primitive(0)?.map(|content| content.rest());
-    fields.constructed(1)?;
-    fields.primitive(2)?;
-    fields.finish()?;
-    Ok(key_identifier)
-}
-
-/// `GeneralNames`: at least one, each with one of the nine tags.
-fn check_general_names(mut value: DerReader<'_>) -> crate::Result<()> {
-    let mut names = value.sequence()?;
-    value.finish()?;
+/// The content of `GeneralNames`: at least one, each with one of the nine tags.
+fn check_general_names(mut names: DerReader<'_>) -> crate::Result<()> {
     loop {
         let start = names;
         match names.any()? {

@@ -69,9 +69,12 @@ pub enum Evidence {
     /// Nothing.
     #[default]
     Any,
-    /// TcbInfo or MultiTcbInfo. A layer number in TcbInfo has to be the certificate's place, counted from 1.
+    /// TcbInfo or MultiTcbInfo, each component in it with at least one digest (FWID or integrity register).
+    ///
+    /// Layer numbers, where they are stated, count on without a gap: the first of a certificate is one more than the last
+    /// of the certificate above (1 below the anchor), and those of a MultiTcbInfo stay or go up by one.
     TcbInfo,
-    /// The extension of the Open Profile for DICE.
+    /// The extension of the Open Profile for DICE. References do not judge it: they ask for TcbInfo as well.
     OpenDice,
 }
 
@@ -80,15 +83,27 @@ pub enum Evidence {
 pub struct Policy<'p> {
     /// The time at which the certificates have to be valid; without it validity is not checked.
     pub time: Option<Time>,
-    /// The most certificates between anchor and leaf, self-issued ones not counted.
+    /// The most certificates between anchor and leaf, self-issued ones not counted; without it,
+    /// [`DEFAULT_MAX_INTERMEDIATES`].
     pub max_intermediates: Option<usize>,
-    /// A purpose the leaf's extKeyUsage has to have.
+    /// The most self-issued certificates between anchor and leaf; without it, [`DEFAULT_MAX_SELF_ISSUED`].
+    pub max_self_issued: Option<usize>,
+    /// A purpose the leaf's extKeyUsage has to have. Its keyUsage, if there is one, has to allow digital signatures then.
     pub purpose: Option<ObjectIdentifier>,
     /// What every certificate has to say about its layer.
     pub evidence: Evidence,
-    /// What may run: every component stated in TcbInfo or MultiTcbInfo has to be admitted by one of these.
+    /// What may run: every component stated in TcbInfo or MultiTcbInfo has to be admitted by one of these. To be judged, a
+    /// certificate needs evidence: with references, what [`Evidence::TcbInfo`] asks for is asked for in any case.
     pub references: Option<&'p [Reference<'p>]>,
 }
+
+/// The most certificates between anchor and leaf, self-issued ones not counted, unless [`Policy::max_intermediates`] says
+/// otherwise.
+pub const DEFAULT_MAX_INTERMEDIATES: usize = 16;
+
+/// The most self-issued certificates between anchor and leaf unless [`Policy::max_self_issued`] says otherwise: a CA that
+/// changes its key has one. No path length counts them (RFC 5280 §4.2.1.9), so they need a bound of their own.
+pub const DEFAULT_MAX_SELF_ISSUED: usize = 4;
 
 /// A chain being checked.
 #[derive(Clone, Debug)]
@@ -98,8 +113,11 @@ pub struct Verifier<'c, 'p> {
     /// CA certificates, not self-issued, that may still follow.
     path_len: Option<u64>,
     intermediates: usize,
+    self_issued: usize,
     /// Certificates accepted.
     count: usize,
+    /// The last layer that the certificates accepted are about.
+    layer: u64,
 }
 
 /// Who has to have issued the next certificate.
@@ -124,6 +142,8 @@ impl<'c, 'p> Verifier<'c, 'p> {
                 let self_signed = certificate.check_signature(certificate.public_key());
                 if certificate.is_self_issued() {
                     self_signed.map_err(refuse)?;
+                    let stated = certificate.extensions.authority_key_identifier;
+                    certificate.check_is_issuer(stated).map_err(refuse)?;
                 } else if self_signed.is_err() {
                     certificate.stated_issuer().map_err(refuse)?;
                 }
@@ -131,7 +151,7 @@ impl<'c, 'p> Verifier<'c, 'p> {
                 Issuer::Anchor(certificate)
             }
         };
-        Ok(Self { policy, issuer, path_len: None, intermediates: 0, count: 0 })
+        Ok(Self { policy, issuer, path_len: None, intermediates: 0, self_issued: 0, count: 0, layer: 0 })
     }
 
     /// Checks the next certificate (DER) down the chain.
@@ -144,7 +164,7 @@ impl<'c, 'p> Verifier<'c, 'p> {
             .map_err(|reason| Error::Refused { certificate: self.count.saturating_sub(1), reason })?;
         let refuse = |reason| Error::Refused { certificate: self.count, reason };
         let certificate = Certificate::parse(der).map_err(refuse)?;
-        self.check(&certificate).map_err(refuse)?;
+        self.layer = self.check(&certificate).map_err(refuse)?;
         self.issuer = Issuer::Above(certificate);
         self.count += 1;
         Ok(certificate)
@@ -153,7 +173,7 @@ impl<'c, 'p> Verifier<'c, 'p> {
     /// Ends the chain: the last certificate was the leaf's.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there was no certificate or the leaf lacks the purpose asked for.
+    /// [`Error::Refused`] if there was no certificate, or the leaf lacks the purpose asked for or may not sign.
     pub fn finish(self) -> Result<Certificate<'c>> {
         let refuse = |reason| Error::Refused { certificate: self.count.saturating_sub(1), reason };
         let Issuer::Above(leaf) = self.issuer else {
@@ -161,6 +181,10 @@ impl<'c, 'p> Verifier<'c, 'p> {
         };
         match self.policy.purpose {
             Some(purpose) if !leaf.has_purpose(&purpose) => Err(refuse(Reason::Purpose)),
+            // Both extensions have to allow it (RFC 5280 §4.2.1.12).
+            Some(_) if leaf.extensions.key_usage.is_some_and(|usage| !usage.can_sign()) => {
+                Err(refuse(Reason::LeafKeyUsage))
+            }
             _ => Ok(leaf),
         }
     }
@@ -177,16 +201,23 @@ impl<'c, 'p> Verifier<'c, 'p> {
         if extensions.key_usage.is_some_and(|usage| !usage.can_sign_certificates()) {
             return Err(Reason::KeyUsage);
         }
-        if !is_anchor && !certificate.is_self_issued() {
-            self.path_len = match self.path_len {
-                Some(left) => Some(left.checked_sub(1).ok_or(Reason::PathLength)?),
-                None => None,
-            };
-            self.intermediates += 1;
-            if let Some(limit) = self.policy.max_intermediates
-                && self.intermediates > limit
-            {
-                return Err(Reason::TooLong { limit });
+        if !is_anchor {
+            if certificate.is_self_issued() {
+                self.self_issued += 1;
+                let limit = self.policy.max_self_issued.unwrap_or(DEFAULT_MAX_SELF_ISSUED);
+                if self.self_issued > limit {
+                    return Err(Reason::TooManySelfIssued { limit });
+                }
+            } else {
+                self.path_len = match self.path_len {
+                    Some(left) => Some(left.checked_sub(1).ok_or(Reason::PathLength)?),
+                    None => None,
+                };
+                self.intermediates += 1;
+                let limit = self.policy.max_intermediates.unwrap_or(DEFAULT_MAX_INTERMEDIATES);
+                if self.intermediates > limit {
+                    return Err(Reason::TooLong { limit });
+                }
             }
         }
         self.path_len = match (self.path_len, own.path_len) {
@@ -196,8 +227,9 @@ impl<'c, 'p> Verifier<'c, 'p> {
         Ok(())
     }
 
-    /// Whether a certificate fits below its issuer and does what the policy asks (RFC 5280 §6.1.3).
-    fn check(&self, certificate: &Certificate<'c>) -> core::result::Result<(), Reason> {
+    /// Whether a certificate fits below its issuer and does what the policy asks (RFC 5280 §6.1.3); gives the last layer
+    /// that it is about.
+    fn check(&self, certificate: &Certificate<'c>) -> core::result::Result<u64, Reason> {
         let stated = certificate.stated_issuer()?;
         let key = match &self.issuer {
             Issuer::Key(key) => key,
@@ -205,9 +237,7 @@ impl<'c, 'p> Verifier<'c, 'p> {
                 if certificate.issuer() != issuer.subject() {
                     return Err(Reason::IssuerName);
                 }
-                if issuer.subject_key_identifier() != Some(stated) {
-                    return Err(Reason::AuthorityKeyIdentifier);
-                }
+                issuer.check_is_issuer(stated)?;
                 issuer.public_key()
             }
         };
@@ -216,28 +246,38 @@ impl<'c, 'p> Verifier<'c, 'p> {
         self.check_evidence(certificate)
     }
 
-    fn check_evidence(&self, certificate: &Certificate<'c>) -> core::result::Result<(), Reason> {
-        let (single, multi) = (certificate.tcb_info(), certificate.multi_tcb_info());
-        let complete = match self.policy.evidence {
-            Evidence::Any => true,
-            Evidence::TcbInfo => single.is_some() || multi.is_some(),
-            Evidence::OpenDice => certificate.attestation_data().is_some(),
-        };
-        if !complete {
+    fn check_evidence(&self, certificate: &Certificate<'c>) -> core::result::Result<u64, Reason> {
+        let below = self.layer.saturating_add(1);
+        if self.policy.evidence == Evidence::OpenDice && certificate.attestation_data().is_none() {
             return Err(Reason::MissingEvidence);
         }
-        if let (Evidence::TcbInfo, Some(stated)) = (self.policy.evidence, single.and_then(|info| info.layer))
-        {
-            let place = self.count as u64 + 1;
-            if stated != place {
-                return Err(Reason::LayerNumber { stated, place });
+        if self.policy.evidence != Evidence::TcbInfo && self.policy.references.is_none() {
+            return Ok(below);
+        }
+        let several = certificate.multi_tcb_info().map(|multi| multi.0.iter()).into_iter().flatten();
+        let components = certificate.tcb_info().copied().into_iter().chain(several);
+        let mut last = None;
+        let mut any = false;
+        for component in components {
+            any = true;
+            if !component.is_measured() {
+                return Err(Reason::MissingEvidence);
+            }
+            if let Some(stated) = component.layer {
+                let fits = match last {
+                    None => stated == below,
+                    Some(last) => stated == last || Some(stated) == last.checked_add(1),
+                };
+                if !fits {
+                    return Err(Reason::LayerNumber { stated, expected: last.unwrap_or(below) });
+                }
+                last = Some(stated);
+            }
+            if let Some(references) = self.policy.references {
+                reference::check(&component, references)?;
             }
         }
-        let Some(references) = self.policy.references else {
-            return Ok(());
-        };
-        let several = multi.map(|multi| multi.0.iter()).into_iter().flatten();
-        single.copied().into_iter().chain(several).try_for_each(|info| reference::check(&info, references))
+        if any { Ok(last.unwrap_or(below)) } else { Err(Reason::MissingEvidence) }
     }
 }
 

@@ -16,11 +16,16 @@ pub enum Reason {
         /// The most allowed.
         limit: usize,
     },
+    /// There are more self-issued certificates between anchor and leaf than the policy allows.
+    TooManySelfIssued {
+        /// The most allowed.
+        limit: usize,
+    },
     /// The certificate is not DER of the structure RFC 5280 gives it; the position counts within the certificate.
     Malformed(der::Error),
     /// The version is not 3.
     Version,
-    /// The serial number is not positive or has more than 20 bytes.
+    /// The serial number is not positive or has more than 20 bytes, a leading zero byte counted.
     Serial,
     /// The two statements of the signature algorithm differ.
     SignatureAlgorithmsDiffer,
@@ -51,7 +56,7 @@ pub enum Reason {
     Criticality(ObjectIdentifier),
     /// authorityKeyIdentifier is missing.
     MissingAuthorityKeyIdentifier,
-    /// authorityKeyIdentifier names another key than the issuer's.
+    /// authorityKeyIdentifier names another key than the issuer's, or another certificate.
     AuthorityKeyIdentifier,
     /// subjectKeyIdentifier is missing in the certificate of a CA.
     MissingSubjectKeyIdentifier,
@@ -63,6 +68,8 @@ pub enum Reason {
     CaFieldsWithoutCa,
     /// More CA certificates follow than a certificate above allows.
     PathLength,
+    /// Its validity ends before it begins.
+    Validity,
     /// The certificate is not valid yet.
     NotYetValid {
         /// Its first second.
@@ -75,19 +82,25 @@ pub enum Reason {
     },
     /// extKeyUsage of the leaf lacks the purpose the policy asks for.
     Purpose,
-    /// The evidence the policy asks for is missing.
+    /// The policy asks for a purpose, and the leaf's keyUsage lacks digitalSignature.
+    LeafKeyUsage,
+    /// The evidence the policy asks for is missing, or a component in it has no digest.
     MissingEvidence,
-    /// TcbInfo gives another layer than the certificate's place in the chain.
+    /// TcbInfo or MultiTcbInfo gives another layer than the one that follows in the chain.
     LayerNumber {
         /// The layer stated.
         stated: u64,
-        /// The certificate's place, counted from 1 below the anchor.
-        place: u64,
+        /// The layer expected, counted from 1 below the anchor; within a MultiTcbInfo the layer before, which may be
+        /// followed by itself or the next.
+        expected: u64,
     },
     /// No reference value is for this component.
     NoReference,
-    /// No reference value for this component has its firmware digest.
+    /// No reference value for this component has its firmware digests: in every hash function in common one of those
+    /// admitted, and at least one in common.
     FirmwareDigest,
+    /// An integrity register is not admitted: its digests differ, it has no reference value, or one that has is missing.
+    IntegrityRegister,
     /// The component's security version number is too low, or missing.
     Svn {
         /// The number stated.
@@ -100,6 +113,11 @@ pub enum Reason {
         /// The flags set that are not admitted.
         refused: OperationalFlags,
     },
+    /// Flags are set that flagsMask says are unknown, or flags whose state has to be known are not.
+    FlagsMask {
+        /// The flags at fault.
+        flags: OperationalFlags,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -108,6 +126,9 @@ impl fmt::Display for Reason {
             Self::Empty => f.write_str("there are no certificates"),
             Self::TooLong { limit } => {
                 write!(f, "more than {limit} certificates lie between anchor and leaf")
+            }
+            Self::TooManySelfIssued { limit } => {
+                write!(f, "more than {limit} self-issued certificates lie between anchor and leaf")
             }
             Self::Malformed(cause) => write!(f, "malformed: {cause}"),
             Self::Version => f.write_str("the version is not 3"),
@@ -130,19 +151,25 @@ impl fmt::Display for Reason {
             }
             Self::MissingAuthorityKeyIdentifier => f.write_str("authorityKeyIdentifier is missing"),
             Self::AuthorityKeyIdentifier => {
-                f.write_str("authorityKeyIdentifier names another key than the issuer's")
+                f.write_str("authorityKeyIdentifier names another key or certificate than the issuer's")
             }
             Self::MissingSubjectKeyIdentifier => f.write_str("a CA's subjectKeyIdentifier is missing"),
             Self::NotCa => f.write_str("it issued a certificate and is not a CA"),
             Self::KeyUsage => f.write_str("it issued a certificate and its keyUsage lacks keyCertSign"),
             Self::CaFieldsWithoutCa => f.write_str("keyCertSign or a path length without being a CA"),
             Self::PathLength => f.write_str("more CA certificates follow than one above allows"),
+            Self::Validity => f.write_str("its validity ends before it begins"),
             Self::NotYetValid { not_before } => write!(f, "valid from {not_before} on only"),
             Self::Expired { not_after } => write!(f, "expired, it was valid until {not_after}"),
             Self::Purpose => f.write_str("extKeyUsage lacks the purpose asked for"),
-            Self::MissingEvidence => f.write_str("the evidence asked for is missing"),
-            Self::LayerNumber { stated, place } => {
-                write!(f, "TcbInfo states layer {stated} in place of {place}")
+            Self::LeafKeyUsage => {
+                f.write_str("keyUsage lacks digitalSignature, which the purpose asked for needs")
+            }
+            Self::MissingEvidence => {
+                f.write_str("the evidence asked for is missing, or a component in it has no digest")
+            }
+            Self::LayerNumber { stated, expected } => {
+                write!(f, "layer {stated} is stated, {expected} expected")
             }
             Self::NoReference => f.write_str("no reference value is for this component"),
             Self::FirmwareDigest => f.write_str("the firmware digest is not that of any reference value"),
@@ -152,6 +179,14 @@ impl fmt::Display for Reason {
             Self::Svn { found: None, minimum } => {
                 write!(f, "security version number is missing, at least {minimum} is wanted")
             }
+            Self::IntegrityRegister => {
+                f.write_str("an integrity register is not that of any reference value")
+            }
+            Self::FlagsMask { flags } => write!(
+                f,
+                "state flags {:#010x} are set outside flagsMask, or not known and have to be",
+                flags.0
+            ),
             Self::Flags { refused } => write!(f, "state flags {:#010x} are not admitted", refused.0),
         }
     }

@@ -52,7 +52,7 @@ impl Time {
         }
     }
 
-    /// Reads `UTCTime` or `GeneralizedTime`.
+    /// Reads `UTCTime`, or from 2050 on `GeneralizedTime` (RFC 5280 §4.1.2.5).
     #[cfg(any(test, feature = "verify"))]
     pub(crate) fn read(reader: &mut DerReader<'_>) -> Result<Self> {
         let start = *reader;
@@ -61,7 +61,12 @@ impl Time {
             Ok(time) => Ok(time.to_date_time()),
             Err(_) => GeneralizedTime::from_der(der).map(|time| time.to_date_time()),
         };
-        time.map(Self).map_err(|_| start.error(ErrorKind::DateTime))
+        match time {
+            Ok(time) if der.first() == Some(&0x17) || UtcTime::from_date_time(time).is_err() => {
+                Ok(Self(time))
+            }
+            _ => Err(start.error(ErrorKind::DateTime)),
+        }
     }
 }
 
@@ -138,6 +143,8 @@ mod tests {
             b"\x17\x0d250101000000+",
             b"\x18\x112025010100000.5Z",
             b"\x17\x0d25-101000000Z",
+            b"\x18\x0f20491231235959Z",
+            b"\x18\x0f19700101000000Z",
         ] {
             assert!(Time::read(&mut DerReader::new(bad)).is_err(), "{bad:?}");
         }

@@ -2,168 +2,20 @@
 
 use der::Tag;
 use der::asn1::ObjectIdentifier;
+use dice_core::Error;
 use dice_core::asn1::{DerWriter, oid};
-use dice_core::key::SecretKey;
 use dice_core::open_dice::PublicKey;
-use dice_core::tcg::{self, Fwid, List, MultiTcbInfo, TcbInfo};
-use dice_core::verify::{Certificate, Evidence, Policy, Reason, Reference, TrustAnchor, verify_chain};
-use dice_core::{Error, Secret};
+use dice_core::verify::{
+    DEFAULT_MAX_INTERMEDIATES, DEFAULT_MAX_SELF_ISSUED, Policy, Reason, TrustAnchor, verify_chain,
+};
 
-type Write<'a> = Box<dyn Fn(&mut DerWriter<'_>) + 'a>;
+use super::parts::{
+    Parts, authority_identifier, constraints, der, extension, key, key_usage, name, root, subject_identifier,
+    validity,
+};
 
 const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-
-fn key(seed: u8) -> SecretKey {
-    SecretKey::from_scalar(Secret::new([seed; 32])).unwrap()
-}
-
-fn der(write: impl FnOnce(&mut DerWriter<'_>)) -> Vec<u8> {
-    let mut out = vec![0; 8192];
-    let mut writer = DerWriter::new(&mut out);
-    write(&mut writer);
-    writer.finish().unwrap().to_vec()
-}
-
-fn name(text: &str) -> Vec<u8> {
-    der(|writer| {
-        writer.sequence(|writer| {
-            if !text.is_empty() {
-                writer.set(|writer| {
-                    writer.sequence(|writer| {
-                        writer.oid(&oid::COMMON_NAME);
-                        writer.utf8(text);
-                    });
-                });
-            }
-        });
-    })
-}
-
-fn algorithm() -> Vec<u8> {
-    der(|writer| writer.sequence(|writer| writer.oid(&oid::ECDSA_WITH_SHA256)))
-}
-
-fn extension(id: ObjectIdentifier, critical: bool, content: impl FnOnce(&mut DerWriter<'_>)) -> Vec<u8> {
-    der(|writer| {
-        writer.sequence(|writer| {
-            writer.oid(&id);
-            if critical {
-                writer.boolean(true);
-            }
-            writer.octet_string_of(content);
-        });
-    })
-}
-
-fn constraints(critical: bool, ca: bool, path_len: Option<u8>) -> Vec<u8> {
-    extension(oid::BASIC_CONSTRAINTS, critical, |writer| {
-        writer.sequence(|writer| {
-            if ca {
-                writer.boolean(true);
-            }
-            if let Some(len) = path_len {
-                writer.unsigned_integer(&[len]);
-            }
-        });
-    })
-}
-
-fn key_usage(content: &[u8]) -> Vec<u8> {
-    extension(oid::KEY_USAGE, true, |writer| writer.tlv(Tag::BitString, content))
-}
-
-fn subject_identifier(critical: bool, key: &SecretKey) -> Vec<u8> {
-    let identifier = key.public_key().identifier();
-    extension(oid::SUBJECT_KEY_IDENTIFIER, critical, |writer| writer.octet_string(&identifier))
-}
-
-fn authority_identifier(critical: bool, key: &SecretKey) -> Vec<u8> {
-    let identifier = key.public_key().identifier();
-    extension(oid::AUTHORITY_KEY_IDENTIFIER, critical, |writer| {
-        writer.sequence(|writer| writer.implicit(0, &identifier));
-    })
-}
-
-/// A certificate in parts, each of which a test can replace.
-struct Parts<'a> {
-    version: Write<'a>,
-    serial: Vec<u8>,
-    algorithm: Vec<u8>,
-    outer_algorithm: Vec<u8>,
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    spki: Vec<u8>,
-    extensions: Vec<Vec<u8>>,
-    signer: SecretKey,
-}
-
-impl Parts<'_> {
-    /// A leaf below the CA of [`root`].
-    fn leaf() -> Self {
-        Self {
-            version: Box::new(|writer| writer.explicit(0, |writer| writer.unsigned_integer(&[2]))),
-            serial: vec![1],
-            algorithm: algorithm(),
-            outer_algorithm: algorithm(),
-            issuer: name("root"),
-            subject: name("leaf"),
-            spki: key(2).public_key().to_spki().to_vec(),
-            extensions: vec![subject_identifier(false, &key(2)), authority_identifier(false, &key(1))],
-            signer: key(1),
-        }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
-    fn issue(&self) -> Vec<u8> {
-        let tbs = der(|writer| {
-            writer.sequence(|writer| {
-                (self.version)(writer);
-                writer.tlv(Tag::Integer, &self.serial);
-                writer.raw(&self.algorithm);
-                writer.raw(&self.issuer);
-                writer.sequence(|writer| {
-                    writer.tlv(Tag::UtcTime, b"250101000000Z");
-                    writer.tlv(Tag::GeneralizedTime, b"99991231235959Z");
-                });
-                writer.raw(&self.subject);
-                writer.raw(&self.spki);
-                if !self.extensions.is_empty() {
-                    writer.explicit(3, |writer| {
-                        writer.sequence(|writer| writer.raw(&self.extensions.concat()));
-                    });
-                }
-            });
-        });
-        let mut signature = [0; 72];
-        let signature = self.signer.sign(&tbs).to_der(&mut signature).unwrap().to_vec();
-        der(|writer| {
-            writer.sequence(|writer| {
-                writer.raw(&tbs);
-                writer.raw(&self.outer_algorithm);
-                writer.bit_string(&signature);
-            });
-        })
-    }
-}
-
-fn root() -> Vec<u8> {
-    Parts::leaf()
-        .with(|parts| {
-            parts.subject = name("root");
-            parts.spki = key(1).public_key().to_spki().to_vec();
-            parts.extensions = vec![
-                constraints(true, true, None),
-                key_usage(&[2, 0x04]),
-                subject_identifier(false, &key(1)),
-            ];
-        })
-        .issue()
-}
 
 fn verdict(parts: &Parts<'_>) -> Result<(), Reason> {
     let (root, leaf) = (root(), parts.issue());
@@ -209,12 +61,12 @@ fn versions_before_3_are_refused() {
 #[test]
 fn serial_numbers_are_positive_and_short() {
     let serial = |serial: &[u8]| verdict(&Parts::leaf().with(|parts| parts.serial = serial.to_vec()));
-    for refused in [&[0][..], &[0x80], &[0xff, 0x01], &[1; 21], &[0x7f; 30]] {
+    // 20 bytes of the INTEGER, a leading zero byte counted (RFC 5280 §4.1.2.2).
+    let with_zero = |len| [&[0][..], &vec![0xff; len]].concat();
+    for refused in [&[0][..], &[0x80], &[0xff, 0x01], &[1; 21], &[0x7f; 30], &with_zero(20)] {
         assert_eq!(serial(refused), Err(Reason::Serial), "{refused:?}");
     }
-    let mut longest = vec![0];
-    longest.extend([0xff; 20]);
-    for accepted in [&[1][..], &[0x7f; 20], &[0, 0x80], &longest] {
+    for accepted in [&[1][..], &[0x7f; 20], &[0, 0x80], &with_zero(19)] {
         assert_eq!(serial(accepted), Ok(()), "{accepted:?}");
     }
     assert!(malformed(serial(&[0, 1])) && malformed(serial(&[])));
@@ -403,6 +255,153 @@ fn who_issues_has_to_be_a_ca() {
 }
 
 #[test]
+fn validity_is_written_as_rfc_5280_wants_and_not_empty() {
+    let (utc, general) = (Tag::UtcTime, Tag::GeneralizedTime);
+    let verdict = |first, last| verdict(&Parts::leaf().with(|parts| parts.validity = validity(first, last)));
+    let (early, late) = ((utc, "250101000000Z"), (utc, "491231235959Z"));
+    assert_eq!(verdict(early, late), Ok(()));
+    assert_eq!(verdict(early, early), Ok(()));
+    assert_eq!(verdict(early, (general, "20500101000000Z")), Ok(()));
+    assert!(malformed(verdict((general, "20250101000000Z"), late)), "GeneralizedTime before 2050");
+    assert!(malformed(verdict(early, (general, "20491231235959Z"))));
+    assert!(malformed(verdict(early, (general, "20500101000000+0000"))));
+    assert!(malformed(verdict((utc, "2501010000Z"), late)), "no seconds");
+    assert_eq!(verdict(late, early), Err(Reason::Validity), "no time is given, and still");
+}
+
+/// authorityKeyIdentifier with the right key identifier, and with what else is given.
+fn issuer_named(names: Option<&[u8]>, serial: Option<&[u8]>) -> Vec<u8> {
+    extension(oid::AUTHORITY_KEY_IDENTIFIER, false, |writer| {
+        writer.sequence(|writer| {
+            writer.implicit(0, &key(1).public_key().identifier());
+            if let Some(names) = names {
+                writer.explicit(1, |writer| writer.raw(names));
+            }
+            if let Some(serial) = serial {
+                writer.implicit(2, serial);
+            }
+        });
+    })
+}
+
+#[test]
+fn the_issuer_is_named_without_contradiction() {
+    let directory = |text: &str| der(|writer| writer.explicit(4, |writer| writer.raw(&name(text))));
+    let dns = der(|writer| writer.implicit(2, b"root"));
+    let verdict = |names: Option<&[u8]>, serial: Option<&[u8]>| {
+        verdict(&Parts::leaf().with(|parts| parts.extensions[1] = issuer_named(names, serial)))
+    };
+    assert_eq!(verdict(Some(&directory("root")), Some(&[1])), Ok(()));
+    assert_eq!(verdict(Some(&[&dns[..], &directory("root")].concat()), Some(&[1])), Ok(()));
+    let other = Err(Reason::AuthorityKeyIdentifier);
+    assert_eq!(verdict(Some(&directory("other")), Some(&[1])), other);
+    assert_eq!(verdict(Some(&directory("root")), Some(&[2])), other);
+    assert_eq!(verdict(Some(&[directory("root"), directory("other")].concat()), Some(&[1])), other);
+    assert_eq!(verdict(Some(&dns), Some(&[1])), other, "nothing that can be compared");
+    // Both or neither (RFC 5280 §4.2.1.1), and both in order.
+    assert!(malformed(verdict(Some(&directory("root")), None)));
+    assert!(malformed(verdict(None, Some(&[1]))));
+    assert!(malformed(verdict(Some(&[]), Some(&[1]))));
+    assert!(malformed(verdict(Some(&directory("root")), Some(&[0, 1]))));
+
+    // An anchor that is self-signed has to name itself.
+    let anchor = |extension| {
+        let root = Parts::leaf().with(|parts| {
+            parts.subject = name("root");
+            parts.spki = key(1).public_key().to_spki().to_vec();
+            let identifier = subject_identifier(false, &key(1));
+            parts.extensions = vec![constraints(true, true, None), identifier, extension];
+        });
+        match verify_chain(TrustAnchor::Certificate(&root.issue()), [], Policy::default()) {
+            Err(Error::Refused { certificate: 0, reason }) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(anchor(authority_identifier(false, &key(1))), Reason::Empty);
+    assert_eq!(anchor(authority_identifier(false, &key(2))), Reason::AuthorityKeyIdentifier);
+    assert_eq!(anchor(issuer_named(Some(&directory("root")), Some(&[2]))), Reason::AuthorityKeyIdentifier);
+}
+
+#[test]
+fn empty_key_identifiers_identify_nothing() {
+    let subject = extension(oid::SUBJECT_KEY_IDENTIFIER, false, |writer| writer.octet_string(&[]));
+    assert!(malformed(verdict(&Parts::leaf().with(|parts| parts.extensions[0] = subject))));
+    let authority = extension(oid::AUTHORITY_KEY_IDENTIFIER, false, |writer| {
+        writer.sequence(|writer| writer.implicit(0, &[]));
+    });
+    assert!(malformed(verdict(&Parts::leaf().with(|parts| parts.extensions[1] = authority))));
+}
+
+#[test]
+fn the_number_of_self_issued_cas_is_bounded() {
+    let root = root();
+    let again = Parts::leaf().with(|parts| {
+        parts.subject = name("root");
+        parts.spki = key(1).public_key().to_spki().to_vec();
+        let own = [subject_identifier(false, &key(1)), authority_identifier(false, &key(1))];
+        parts.extensions = vec![constraints(true, true, Some(0))];
+        parts.extensions.extend(own);
+    });
+    let (again, leaf) = (again.issue(), Parts::leaf().issue());
+    let verify = |count, limit| {
+        let chain = std::iter::repeat_n(&again[..], count).chain([&leaf[..]]);
+        let policy = Policy { max_intermediates: Some(0), max_self_issued: limit, ..Policy::default() };
+        verify_chain(TrustAnchor::Certificate(&root), chain, policy).map(|_| ())
+    };
+    let refused =
+        |limit| Err(Error::Refused { certificate: limit, reason: Reason::TooManySelfIssued { limit } });
+    // pathLen 0 does not count them (RFC 5280 §4.2.1.9).
+    assert_eq!(verify(DEFAULT_MAX_SELF_ISSUED, None), Ok(()));
+    assert_eq!(verify(200, None), refused(DEFAULT_MAX_SELF_ISSUED));
+    assert_eq!(verify(1, Some(0)), refused(0));
+    assert_eq!(verify(200, Some(200)), Ok(()));
+}
+
+/// Without a limit of the caller's there is one all the same.
+#[test]
+fn the_length_of_a_chain_is_bounded() {
+    let certificate = |place: usize| {
+        let issued = Parts::leaf().with(|parts| {
+            let issuer = if place == 0 { 1 } else { 2 };
+            parts.issuer = if place == 0 { name("root") } else { name(&format!("ca {place}")) };
+            parts.subject = name(&format!("ca {}", place + 1));
+            parts.extensions[1] = authority_identifier(false, &key(issuer));
+            parts.extensions.push(constraints(true, true, None));
+            parts.signer = key(issuer);
+        });
+        issued.issue()
+    };
+    let limit = DEFAULT_MAX_INTERMEDIATES;
+    let (root, chain) = (root(), (0..limit + 2).map(certificate).collect::<Vec<_>>());
+    let verify = |len: usize, max_intermediates| {
+        let policy = Policy { max_intermediates, ..Policy::default() };
+        let chain = chain[..len].iter().map(Vec::as_slice);
+        verify_chain(TrustAnchor::Certificate(&root), chain, policy).map(|_| ())
+    };
+    assert_eq!(verify(limit + 1, None), Ok(()));
+    let refused = Error::Refused { certificate: limit, reason: Reason::TooLong { limit } };
+    assert_eq!(verify(limit + 2, None), Err(refused));
+    assert_eq!(verify(limit + 2, Some(limit + 1)), Ok(()));
+}
+
+#[test]
+fn key_usage_and_purpose_have_to_agree() {
+    let verify = |usage: &[u8], purpose| {
+        let purposes = extension(oid::EXT_KEY_USAGE, false, |writer| {
+            writer.sequence(|writer| writer.oid(&oid::CLIENT_AUTH));
+        });
+        let leaf = Parts::leaf().with(|parts| parts.extensions.extend([key_usage(usage), purposes])).issue();
+        let policy = Policy { purpose, ..Policy::default() };
+        verify_chain(TrustAnchor::Certificate(&root()), [&leaf[..]], policy).map(|_| ())
+    };
+    let purpose = Some(oid::CLIENT_AUTH);
+    assert_eq!(verify(&[7, 0x80], purpose), Ok(()), "digitalSignature");
+    let refused = Err(Error::Refused { certificate: 0, reason: Reason::LeafKeyUsage });
+    assert_eq!(verify(&[3, 0x08], purpose), refused, "keyAgreement only");
+    assert_eq!(verify(&[3, 0x08], None), Ok(()));
+}
+
+#[test]
 fn anchors_have_to_be_in_order() {
     let anchor = |der: &[u8]| match verify_chain(TrustAnchor::Certificate(der), [], Policy::default()) {
         Err(Error::Refused { certificate: 0, reason }) => reason,
@@ -429,30 +428,4 @@ fn a_bare_key_issues_under_any_name() {
     assert!(verify_chain(anchor(1), [&leaf[..]], Policy::default()).is_ok());
     let refused = verify_chain(anchor(2), [&leaf[..]], Policy::default()).unwrap_err();
     assert_eq!(refused, Error::Refused { certificate: 0, reason: Reason::Signature });
-}
-
-#[test]
-fn every_component_of_a_multi_tcb_info_is_checked() {
-    let (first, second) = ([1; 32], [2; 32]);
-    let sha256 = dice_core::hash::HashAlgorithm::Sha256.oid();
-    let fwids = [&first, &second].map(|digest| [Fwid { algorithm: sha256, digest }]);
-    let infos = fwids.each_ref().map(|fwids| TcbInfo { fwids: Some(List::of(fwids)), ..TcbInfo::default() });
-    let multi =
-        extension(tcg::oid::MULTI_TCB_INFO, false, |writer| MultiTcbInfo(List::of(&infos)).write_der(writer));
-    let (root, leaf) = (root(), Parts::leaf().with(|parts| parts.extensions.push(multi)).issue());
-    let verify = |references: &[Reference<'_>]| {
-        let policy =
-            Policy { evidence: Evidence::TcbInfo, references: Some(references), ..Policy::default() };
-        verify_chain(TrustAnchor::Certificate(&root), [&leaf[..]], policy).map(|leaf| {
-            assert_eq!(leaf.multi_tcb_info().unwrap().0.iter().count(), 2);
-        })
-    };
-    assert_eq!(verify(&[Reference::firmware(&fwids[0]), Reference::firmware(&fwids[1])]), Ok(()));
-    let refused = Err(Error::Refused { certificate: 0, reason: Reason::FirmwareDigest });
-    assert_eq!(verify(&[Reference::firmware(&fwids[0])]), refused);
-    assert_eq!(verify(&[Reference::firmware(&fwids[1])]), refused);
-    let svn = [Reference { minimum_svn: Some(1), ..Reference::firmware(&[]) }];
-    let missing = Reason::Svn { found: None, minimum: 1 };
-    assert_eq!(verify(&svn), Err(Error::Refused { certificate: 0, reason: missing }));
-    assert!(Certificate::parse(&leaf).unwrap().tcb_info().is_none());
 }

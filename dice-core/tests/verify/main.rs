@@ -4,8 +4,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod evidence;
 mod forged;
 mod hostile;
 mod limbo;
 mod own;
+mod parts;
 mod published;

@@ -42,6 +42,7 @@ fn the_standard_chain_is_accepted_and_named() {
     let policy = Policy {
         time: Some(Time::from_unix(1_800_000_000).unwrap()),
         max_intermediates: Some(0),
+        max_self_issued: Some(0),
         purpose: Some(asn1::oid::CLIENT_AUTH),
         evidence: Evidence::TcbInfo,
         references: None,
@@ -145,7 +146,7 @@ fn layers_are_verified_one_by_one() {
         )
     };
     assert!(middle(Evidence::Any).is_ok());
-    assert_eq!(refused(middle(Evidence::TcbInfo)), (0, Reason::LayerNumber { stated: 2, place: 1 }));
+    assert_eq!(refused(middle(Evidence::TcbInfo)), (0, Reason::LayerNumber { stated: 2, expected: 1 }));
     // The leaf cannot go on issuing.
     let mut verifier = Verifier::new(TrustAnchor::Certificate(&second), Policy::default()).unwrap();
     verifier.next(&third).unwrap();
