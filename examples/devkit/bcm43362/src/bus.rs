@@ -57,6 +57,30 @@ pub trait SdioBus {
     async fn write(&mut self, transfer: Transfer, data: &[u8]) -> Result<u32, Self::Error>;
 }
 
+impl<T: SdioBus> SdioBus for &mut T {
+    type Error = T::Error;
+
+    fn set_clock(&mut self, clock: Clock) {
+        T::set_clock(self, clock);
+    }
+
+    fn set_width(&mut self, width: Width) {
+        T::set_width(self, width);
+    }
+
+    async fn command(&mut self, command: Command) -> Result<u32, Self::Error> {
+        T::command(self, command).await
+    }
+
+    async fn read(&mut self, transfer: Transfer, out: &mut [u8]) -> Result<u32, Self::Error> {
+        T::read(self, transfer, out).await
+    }
+
+    async fn write(&mut self, transfer: Transfer, data: &[u8]) -> Result<u32, Self::Error> {
+        T::write(self, transfer, data).await
+    }
+}
+
 /// A controller's error, as far as the bring-up has to know it.
 pub trait SdioError: Debug {
     /// What kind it is.

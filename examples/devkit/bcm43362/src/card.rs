@@ -216,6 +216,38 @@ impl<B: SdioBus, D: DelayNs> Card<B, D> {
         Ok(())
     }
 
+    /// One attempt to read a piece of a frame, from address 0. Gives whether the piece arrived.
+    pub(crate) async fn try_read(
+        &mut self,
+        function: Function,
+        size: Size,
+        out: &mut [u8],
+    ) -> Result<bool, BusError<B::Error>> {
+        let answer = self.bus.read(Transfer { function, address: 0, size }, out).await;
+        self.has_moved(answer)
+    }
+
+    /// One attempt to write a piece of a frame, to address 0. Gives whether the piece arrived.
+    pub(crate) async fn try_write(
+        &mut self,
+        function: Function,
+        size: Size,
+        data: &[u8],
+    ) -> Result<bool, BusError<B::Error>> {
+        let answer = self.bus.write(Transfer { function, address: 0, size }, data).await;
+        self.has_moved(answer)
+    }
+
+    fn has_moved(&self, answer: Result<u32, B::Error>) -> Result<bool, BusError<B::Error>> {
+        match answer.map(|answer| R5(answer).errors()) {
+            Ok(0) => Ok(true),
+            Ok(R5::COM_CRC_ERROR) => Ok(false),
+            Ok(flags) => Err(Error::Refused { step: self.step, flags }),
+            Err(error) if error.kind().is_retriable() => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
     /// Whether a transfer has succeeded; if it is worth another attempt, the card is told to forget this one.
     async fn is_done(
         &mut self,

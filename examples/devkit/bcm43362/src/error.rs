@@ -31,6 +31,10 @@ pub enum Step {
     FastClock,
     /// The firmware serves the WLAN function.
     WlanFunction,
+    /// The firmware is set up by its first commands.
+    Setup,
+    /// Frames go both ways.
+    Frames,
 }
 
 impl fmt::Display for Step {
@@ -47,6 +51,8 @@ impl fmt::Display for Step {
             Self::Start => "start of the processor",
             Self::FastClock => "wait for the fast clock",
             Self::WlanFunction => "start of the WLAN function",
+            Self::Setup => "set-up of the radio's firmware",
+            Self::Frames => "exchange of frames",
         })
     }
 }
@@ -102,6 +108,20 @@ pub enum Error<B, S> {
         /// The first address that differs.
         address: u32,
     },
+    /// The radio's firmware refuses a command that every one has to take.
+    Rejected {
+        /// When.
+        step: Step,
+        /// The command's number.
+        command: u16,
+        /// The firmware's error number; 0 if it took the command and did not act on it.
+        status: i32,
+    },
+    /// The radio does not answer any more, sends nonsense only, or says that its firmware has stopped.
+    Hung {
+        /// When.
+        step: Step,
+    },
 }
 
 /// An error that no source of firmware has part in.
@@ -121,6 +141,8 @@ impl<B> BusError<B> {
             Self::TooLarge { needed, available } => Error::TooLarge { needed, available },
             Self::Nvram(error) => Error::Nvram(error),
             Self::Damaged { address } => Error::Damaged { address },
+            Self::Rejected { step, command, status } => Error::Rejected { step, command, status },
+            Self::Hung { step } => Error::Hung { step },
         }
     }
 }
@@ -140,6 +162,10 @@ impl<B: fmt::Debug, S: fmt::Debug> fmt::Display for Error<B, S> {
             }
             Self::Nvram(error) => error.fmt(f),
             Self::Damaged { address } => write!(f, "the upload is damaged at {address:#x}"),
+            Self::Rejected { step, command, status } => {
+                write!(f, "{step}: the radio refuses command {command} ({status})")
+            }
+            Self::Hung { step } => write!(f, "{step}: the radio has stopped"),
         }
     }
 }

@@ -50,6 +50,10 @@ impl<B, D> Radio<B, D> {
         self.firmware_len
     }
 
+    pub(crate) fn into_backplane(self) -> Backplane<B, D> {
+        self.backplane
+    }
+
     /// Gives controller and delay back. The firmware goes on running.
     pub fn release(self) -> (B, D) {
         self.backplane.card.release()

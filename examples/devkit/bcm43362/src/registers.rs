@@ -10,6 +10,14 @@ pub mod card {
     pub const IO_ABORT: u32 = 0x06;
     /// In [`IO_ABORT`]: resets the card.
     pub const IO_ABORT_RESET: u8 = 0x08;
+    /// Which functions may interrupt.
+    pub const INTERRUPT_ENABLE: u32 = 0x04;
+    /// In [`INTERRUPT_ENABLE`]: the card as a whole, and the WLAN function.
+    pub const INTERRUPT_WLAN: u8 = 0x05;
+    /// The interrupt at the radio's own pin, GPIO0.
+    pub const INTERRUPT_PIN: u32 = 0xF2;
+    /// In [`INTERRUPT_PIN`]: it is used instead of the SDIO line, it is driven, and high means that there is one.
+    pub const PIN_ENABLE_HIGH: u8 = 0x07;
     /// Width of the bus and pull-up of the detect line.
     pub const BUS_INTERFACE: u32 = 0x07;
     /// In [`BUS_INTERFACE`]: four data lines.
@@ -34,6 +42,16 @@ pub mod backplane {
     pub const WATERMARK: u32 = 0x1_0008;
     /// Where the window is: bits 15 to 8 of its address; those above follow in the next two registers.
     pub const WINDOW_ADDRESS: u32 = 0x1_000A;
+    /// Ends a frame's transfer.
+    pub const FRAME_CONTROL: u32 = 0x1_000D;
+    /// In [`FRAME_CONTROL`]: the one that is being read.
+    pub const END_READ: u8 = 0x01;
+    /// In [`FRAME_CONTROL`]: the one that is being written.
+    pub const END_WRITE: u8 = 0x02;
+    /// Bytes of a frame still to be taken by the radio, two registers.
+    pub const WRITE_COUNT: u32 = 0x1_0019;
+    /// Bytes of a frame still to be read, two registers.
+    pub const READ_COUNT: u32 = 0x1_001B;
     /// Clocks: requests and what there is.
     pub const CLOCK: u32 = 0x1_000E;
     /// Pull-ups of the bus lines.
@@ -63,6 +81,32 @@ pub mod chip {
     pub const ARM_WRAPPER: u32 = 0x1810_3000;
     /// Wrapper of the memory's controller.
     pub const SOCSRAM_WRAPPER: u32 = 0x1810_4000;
+    /// The SDIO side of the chip.
+    pub const SDIO_CORE: u32 = 0x1800_2000;
+    /// In [`SDIO_CORE`]: what the radio has to say; ones written take it back.
+    pub const INTERRUPT_STATUS: u32 = 0x20;
+    /// In [`SDIO_CORE`]: which of that interrupts.
+    pub const INTERRUPT_MASK: u32 = 0x24;
+    /// The bits of [`INTERRUPT_STATUS`] that are for the host: flow, a frame, a message in the mailbox.
+    pub const INTERRUPTS: u32 = 0xF0;
+    /// In [`INTERRUPT_STATUS`]: there is a message in the mailbox.
+    pub const INTERRUPT_MAILBOX: u32 = 0x80;
+    /// In [`SDIO_CORE`]: which functions interrupt.
+    pub const FUNCTION_MASK: u32 = 0x34;
+    /// In [`FUNCTION_MASK`]: the WLAN function.
+    pub const FUNCTION_WLAN: u32 = 2;
+    /// In [`SDIO_CORE`]: the mailbox to the radio.
+    pub const MAILBOX: u32 = 0x40;
+    /// In [`MAILBOX`]: the frame did not arrive and is to be sent again.
+    pub const MAILBOX_NAK: u32 = 1;
+    /// In [`MAILBOX`]: its message was read.
+    pub const MAILBOX_ACKNOWLEDGE: u32 = 2;
+    /// In [`MAILBOX`]: it is to look what there is to do.
+    pub const MAILBOX_POKE: u32 = 8;
+    /// In [`SDIO_CORE`]: the mailbox to the host.
+    pub const MAILBOX_DATA: u32 = 0x4C;
+    /// In [`MAILBOX_DATA`]: the firmware has stopped.
+    pub const FIRMWARE_HALTED: u32 = 0x10;
     /// Bytes of memory, from address 0.
     pub const RAM_SIZE: u32 = 0x3_C000;
 
