@@ -14,6 +14,8 @@ use dps_cert_gen::args::ProfileName;
 pub const FIRMWARE_VERSION: &str = "2.0.0";
 /// Length of the image that is made, in bytes.
 const IMAGE_LEN: usize = 48 * 1024;
+/// Text in the measured range of every image.
+const BANNER: &[u8] = b"Microsoft Azure IoT Developer Kit";
 /// Where the measured ranges of a `riot` image lie in it, and where its flash begins.
 const RIOT_CORE: std::ops::Range<usize> = 0x400..0xa2c;
 const RIOT_FIRMWARE: std::ops::Range<usize> = 0xa2c..0xc1c;
@@ -55,6 +57,12 @@ impl Device {
         Ok(Self { folder: folder.to_owned(), uds, image: read("firmware.bin")?, mac, found })
     }
 
+    /// The file of the firmware image.
+    #[must_use]
+    pub fn firmware(&self) -> PathBuf {
+        self.folder.join("firmware.bin")
+    }
+
     /// The application's name for the way its identity is derived.
     #[must_use]
     pub fn profile(name: ProfileName) -> devkit_app::Profile {
@@ -77,7 +85,8 @@ fn make(folder: &Path) -> Result<()> {
     let mut mac: [u8; 6] = rand::random();
     mac[0] = mac[0] & 0xfc | 0x02;
     fs::write(folder.join("mac"), hex::encode(mac))?;
-    let image: Vec<u8> = (0..IMAGE_LEN).map(|_| rand::random()).collect();
+    let mut image: Vec<u8> = (0..IMAGE_LEN).map(|_| rand::random()).collect();
+    image[RIOT_FIRMWARE][..BANNER.len()].copy_from_slice(BANNER);
     fs::write(folder.join("firmware.bin"), image)?;
     fs::write(folder.join("firmware.map"), map())?;
     Ok(())

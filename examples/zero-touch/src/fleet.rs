@@ -13,10 +13,11 @@ use tokio::task::LocalSet;
 
 use super::args::Args;
 use super::device::FIRMWARE_VERSION;
-use super::narrator::{Narrator, line};
-use super::story::{BACKOFF, network};
-use devkit_host::{HostBoard, HostSystem, User};
+use super::story::BACKOFF;
+use devkit_host::{HostBoard, HostNetwork, HostSystem, User};
 use local_cloud::{Attestation, Enrollment, LocalCloud};
+use rustls::RootCertStore;
+use stories::{Narrator, line};
 
 const IMAGE_LEN: usize = 16 * 1024;
 /// What the service allows, in registrations a minute.
@@ -39,9 +40,10 @@ enum Reached {
     Ended(String),
 }
 
-/// Switches the fleet on and tells how it went.
-pub(super) async fn tell(args: &Args, devices: u16) -> Result<()> {
-    let mut narrator = Narrator { step: 0, limit: Duration::from_secs(args.timeout) };
+/// Switches the fleet on and prints how it went.
+pub(super) async fn run(args: &Args, devices: u16) -> Result<()> {
+    let mut narrator = Narrator::new();
+    let limit = Duration::from_secs(args.timeout);
     narrator.step("The factory: a fleet with one firmware, and a secret for each device");
     let image: Vec<u8> = (0..IMAGE_LEN).map(|_| rand::random()).collect();
     let options = Options {
@@ -55,7 +57,7 @@ pub(super) async fn tell(args: &Args, devices: u16) -> Result<()> {
         LocalCloud::start(local_cloud::Config { retry_after: Some(1), ..local_cloud::Config::default() })
             .await?;
     let fleet = (0..devices).map(|number| make(number, &image, &options, &cloud)).collect::<Result<Vec<_>>>();
-    let fleet = narrator.failing(fleet)?;
+    let fleet = narrator.in_step(fleet)?;
     line(&format!("{devices} devices"));
 
     narrator.step("The portal: each has an individual enrolment; the cloud is started");
@@ -67,13 +69,13 @@ pub(super) async fn tell(args: &Args, devices: u16) -> Result<()> {
     let began = Instant::now();
     let crowd = LocalSet::new();
     for member in fleet {
-        let network = network(&cloud, cloud.root_der().to_vec())?;
+        let network = network(&cloud)?;
         let (board, user) = board(member, network, image.clone(), began, reached.clone());
-        crowd.spawn_local(live(board, user, options.clone(), reached.clone()));
+        crowd.spawn_local(run_device(board, user, options.clone(), reached.clone()));
     }
     drop(reached);
-    let figures = crowd.run_until(watch(reports, usize::from(devices), narrator.limit)).await;
-    let figures = narrator.failing(figures)?;
+    let figures = crowd.run_until(watch(reports, usize::from(devices), limit)).await;
+    let figures = narrator.in_step(figures)?;
 
     narrator.step("The figures");
     figures.print();
@@ -100,7 +102,7 @@ fn make(number: u16, image: &[u8], options: &Options, cloud: &local_cloud::Handl
 
 fn board(
     member: Member,
-    network: devkit_host::HostNetwork,
+    network: HostNetwork,
     image: Vec<u8>,
     began: Instant,
     reached: UnboundedSender<Reached>,
@@ -108,15 +110,15 @@ fn board(
     let mut delivered = false;
     let observer = move |event: &Event<'_>| {
         let now = began.elapsed();
-        let told = match event {
+        let step = match event {
             Event::Connecting { host } if *host == dps_client::GLOBAL_ENDPOINT => Reached::Registering(now),
             Event::Assigned { .. } => Reached::Assigned(now),
             Event::TelemetryDelivered if !std::mem::replace(&mut delivered, true) => Reached::Delivered(now),
             Event::Retrying { .. } => Reached::Retrying,
             _ => return,
         };
-        // When nobody listens any more, the story is over.
-        let _ = reached.send(told);
+        // When nobody listens any more, the fleet is switched off.
+        let _ = reached.send(step);
     };
     let system = HostSystem {
         image,
@@ -128,13 +130,23 @@ fn board(
     HostBoard::new(member.chip, network, system)
 }
 
+/// A network where the local cloud has the names of the real one.
+fn network(cloud: &local_cloud::Handle) -> Result<HostNetwork> {
+    let mut roots = RootCertStore::empty();
+    roots.add(cloud.root_der().to_vec().into())?;
+    let hosts = [
+        (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address()),
+        (cloud.config().hub_name.clone(), cloud.hub_address()),
+    ];
+    Ok(HostNetwork::new(roots, hosts))
+}
+
 /// Runs a device; it ends only if it fails for good.
-async fn live(mut board: HostBoard, mut user: User, options: Options, reached: UnboundedSender<Reached>) {
-    let end = tokio::select! {
-        end = devkit_app::run(&mut board, &options) => format!("{end:?}"),
-        () = user.terminal.listen() => "the terminal is gone".to_owned(),
-    };
-    let _ = reached.send(Reached::Ended(end));
+async fn run_device(mut board: HostBoard, user: User, options: Options, reached: UnboundedSender<Reached>) {
+    let end = Box::pin(devkit_app::run(&mut board, &options)).await;
+    drop(user);
+    // When nobody listens any more, the fleet is switched off.
+    let _ = reached.send(Reached::Ended(format!("{end:?}")));
 }
 
 /// When what was reached, each in the order of time.

@@ -3,9 +3,7 @@
 pub mod args;
 pub mod device;
 mod fleet;
-mod narrator;
 mod story;
-mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,14 +34,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells the whole story.
+/// Goes through the whole tutorial.
 ///
 /// # Errors
 /// Names the step that failed, and why.
 pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(devices) = args.devices {
-        return runtime.block_on(fleet::tell(args, devices));
+        return runtime.block_on(fleet::run(args, devices));
     }
     let temporary;
     let folder = match (&args.device, &args.endpoint) {
@@ -55,5 +53,5 @@ pub fn run(args: &Args) -> Result<()> {
             temporary.path().to_owned()
         }
     };
-    runtime.block_on(story::tell(args, Device::make_or_take(&folder)?))
+    runtime.block_on(story::run(args, Device::make_or_take(&folder)?))
 }

@@ -1,379 +1,166 @@
-//! The steps of the tutorial and how they are told.
+//! The tutorial on this machine, against a local cloud or a provisioning service elsewhere.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::fs;
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use devkit_app::{End, EndOf, Options};
+use anyhow::{Context, Result};
+use devkit_app::Options;
 use dps_client::Backoff;
-use rustls::RootCertStore;
+use peripherals::{Buttons, Lamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde_json::json;
+use stories::{
+    Bench, Device as _, DeviceUnderTest, HostDevice, Narrator, faults, lamps, line, log_line, tutorial,
+};
 use stsafe_a100::sim::{self, VirtualChip};
 
 use super::args::{Args, Break};
 use super::device::{Device, FIRMWARE_VERSION};
-use super::narrator::{Narrator, Watch, line};
-use super::told::{Told, listener};
-use devkit_host::{HostBoard, HostNetwork, HostSystem, User, screen};
-use dps_cert_gen::{self, args::ProfileName};
-use local_cloud::LocalCloud;
+use dps_cert_gen::args::ProfileName;
 
 /// The device retries quickly here: the tutorial is watched, and one device is no storm.
 pub(super) const BACKOFF: Backoff = Backoff { min_ms: 500, max_ms: 4000, jitter_ms: 250 };
-const ASSIGNING_POLLS: u32 = 1;
-const GREETING: &str = "Hello from the cloud";
-/// The interval the twin asks for, in milliseconds.
-const INTERVAL_MS: u32 = 600;
-/// Until the user looks at the display.
-const GLANCE: Duration = Duration::from_millis(200);
 /// Another id scope than the cloud's.
 const WRONG_SCOPE: &str = "0ne0BADC0DE";
 
-/// The device and everything around it, from the first step to the last.
-pub(super) struct Story<'a> {
-    pub(super) args: &'a Args,
-    pub(super) narrator: Narrator,
-    pub(super) device: Device,
-    chip: VirtualChip,
-}
-
-/// Tells the story with this device.
-pub(super) async fn tell(args: &Args, device: Device) -> Result<()> {
-    let began = Instant::now();
-    let mut narrator = Narrator { step: 0, limit: Duration::from_secs(args.timeout) };
+/// Goes through the tutorial with this device.
+pub(super) async fn run(args: &Args, device: Device) -> Result<()> {
+    let mut narrator = Narrator::new();
     narrator.step("The factory: a firmware image, and a secret for the device");
     let state = if device.found { "taken from" } else { "made in" };
     line(&format!("64 hexadecimal digits of secret and an image of {} bytes, {state}", device.image.len()));
     line(&device.folder.display().to_string());
-    let chip = VirtualChip::open(
-        &device.folder.join("stsafe"),
-        sim::Profile::az3166(),
-        VirtualChip::random_seed()?,
-    )?;
-    let story = Story { args, narrator, device, chip };
     match (&args.endpoint, &args.id_scope) {
-        (Some(endpoint), Some(id_scope)) => story.abroad(endpoint, id_scope).await?,
-        _ => story.at_home().await?,
+        (Some(endpoint), Some(id_scope)) => {
+            elsewhere(args, &mut narrator, &device, endpoint, id_scope).await?;
+        }
+        _ => locally(args, &mut narrator, &device).await?,
     }
-    println!("\nDone in {:.1} s.", began.elapsed().as_secs_f64());
+    narrator.end();
     Ok(())
 }
 
-impl Story<'_> {
-    /// Everything on this machine.
-    async fn at_home(mut self) -> Result<()> {
-        self.narrator.step("The cloud: a provisioning service and an IoT Hub start on this machine");
-        let enrolments = self.device.folder.join("enrolments");
-        std::fs::create_dir_all(&enrolments)?;
-        let mut cloud = LocalCloud::start(local_cloud::Config {
-            enrollments: Some(enrolments.clone()),
-            assigning_polls: ASSIGNING_POLLS,
-            retry_after: Some(1),
-            ..local_cloud::Config::default()
-        })
-        .await
-        .context("starting the local cloud")?;
-        line(&format!("DPS at {}, hub at {}", cloud.dps_address(), cloud.hub_address()));
-
-        let broken = self.args.break_it;
-        let id_scope = match broken {
-            Some(Break::WrongIdScope) => WRONG_SCOPE.to_owned(),
-            _ => cloud.config().id_scope.clone(),
-        };
-        let certificate = self.prepare(dps_client::GLOBAL_ENDPOINT, &id_scope).await?;
-
-        self.narrator.step("The portal: the certificate is uploaded as an individual enrolment");
-        let enrolment = enrolments.join("device.pem");
-        std::fs::copy(self.device.folder.join("device.pem"), &enrolment)
-            .context("enrolling the certificate")?;
-        line(&enrolment.display().to_string());
-        match broken {
-            Some(Break::ChangedFirmware) => self.device.image[0xb00] ^= 1,
-            Some(Break::NoEnrolment) => std::fs::remove_file(&enrolment)?,
-            _ => {}
-        }
-        if let Some(broken) = broken {
-            line(&format!("(broken on purpose: {broken:?})"));
-        }
-
-        self.narrator
-            .step("The device starts: it reads its secret, measures its image, derives its identity");
+/// Everything on this machine.
+async fn locally(args: &Args, narrator: &mut Narrator, device: &Device) -> Result<()> {
+    let broken = args.break_it;
+    narrator.step("The cloud: a provisioning service and an IoT Hub start on this machine");
+    let (folder, firmware) = (&device.folder, device.firmware());
+    let bench = Bench::new(local_cloud::Config::default(), &firmware, folder, folder, |cloud, _| {
         let root = match broken {
             Some(Break::ForeignServer) => local_cloud::Authority::generate()?.root_der().to_vec(),
             _ => cloud.root_der().to_vec(),
         };
-        let options = self.options();
-        let (observer, told) = listener();
-        let (mut board, mut user) = self.board(network(&cloud, root)?, observer);
-        let display = user.display.clone();
-        let device = Box::pin(devkit_app::run(&mut board, &options));
-        let mut watch = Watch { told, terminal: &mut user.terminal, device };
-        let narrator = &mut self.narrator;
-        let id = derived(narrator, &mut watch, &certificate).await?;
+        let mut host = host_device(args, device)?;
+        host.connect(cloud, &root)?;
+        Ok(host)
+    });
+    let mut bench = narrator.in_step(bench.await)?;
+    bench.uds = hex::encode(*device.uds);
+    bench.patience = Duration::from_secs(args.timeout);
+    line(&format!("DPS at {}, hub at {}", bench.cloud.dps_address(), bench.cloud.hub_address()));
 
-        narrator.step("It registers: the provisioning service answers with its hub");
-        assigned(narrator, &mut watch).await?;
-
-        narrator.step("It works: telemetry reaches the hub");
-        let mut events = cloud.events();
-        narrator.told(&mut watch, &Told::HubConnected).await?;
-        telemetry(narrator, &mut watch, &mut events).await?;
-        glance(narrator, &mut watch, &display).await?;
-
-        if broken == Some(Break::CloudRestart) {
-            narrator.step("The cloud goes down, and comes back");
-            let paused = cloud.stop().await;
-            let retrying = |told| if let Told::Retrying(cause) = told { Some(cause) } else { None };
-            let cause = narrator.until(&mut watch, retrying).await?;
-            line(&format!("down; the device noticed: {cause}"));
-            cloud = paused.resume().await.context("starting the cloud again")?;
-            line("up again");
-            narrator.told(&mut watch, &Told::HubConnected).await?;
-            events = cloud.events();
-            telemetry(narrator, &mut watch, &mut events).await?;
-        }
-
-        narrator.step("The cloud commands: its twin sets the interval, methods stop and start telemetry");
-        let patch = json!({ "interval": INTERVAL_MS });
-        cloud.patch_desired(&id, patch.as_object().context("an object")?)?;
-        narrator.told(&mut watch, &Told::Interval(INTERVAL_MS)).await?;
-        let mut interval = serde_json::Value::Null;
-        while interval["value"] != INTERVAL_MS {
-            narrator.told(&mut watch, &Told::Reported).await?;
-            interval = cloud.twin(&id)?["reported"]["interval"].clone();
-        }
-        line(&format!("reported: interval {interval}"));
-        for method in ["stop", "start"] {
-            let call =
-                async { Ok(cloud.invoke_method(&id, method, b"null", Duration::from_secs(10)).await?) };
-            let status = narrator.meanwhile(&mut watch, call).await?.status;
-            line(&format!("method {method}: {status}"));
-            ensure!(status == 200, "at step {}: the device answered {status}", narrator.step);
-        }
-
-        narrator.step("A message from the cloud reaches the device");
-        cloud.send_c2d(&id, GREETING, &local_cloud::Properties::new())?;
-        let message = |told| if let Told::Message(text) = told { Some(text) } else { None };
-        let text = narrator.until(&mut watch, message).await?;
-        ensure!(text == GREETING, "at step {}: the device received {text:?}", narrator.step);
-        line(&format!("the device received: {text}"));
-        glance(narrator, &mut watch, &display).await?;
-        Ok(())
-    }
-
-    /// The device goes to a provisioning service out there.
-    async fn abroad(mut self, endpoint: &str, id_scope: &str) -> Result<()> {
-        self.narrator.step("The cloud: a provisioning service of yours");
-        line(&format!("{endpoint}, id scope {id_scope}"));
-        let certificate = self.prepare(endpoint, id_scope).await?;
-
-        self.narrator.step("The portal: enrol the certificate, if you have not yet");
-        let pem = self.device.folder.join("device.pem");
-        line(&format!("individual enrolment, X.509, primary certificate {}", pem.display()));
-
-        self.narrator
-            .step("The device starts: it reads its secret, measures its image, derives its identity");
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(file) = &self.args.root {
-            let root = CertificateDer::from_pem_file(file);
-            roots.add(root.with_context(|| format!("reading {}", file.display()))?)?;
-        }
-        let options = self.options();
-        let (observer, told) = listener();
-        let (mut board, mut user) = self.board(HostNetwork::new(roots, []), observer);
-        let display = user.display.clone();
-        let device = Box::pin(devkit_app::run(&mut board, &options));
-        let mut watch = Watch { told, terminal: &mut user.terminal, device };
-        let narrator = &mut self.narrator;
-        derived(narrator, &mut watch, &certificate).await?;
-
-        narrator.step("It registers: the provisioning service answers with its hub");
-        assigned(narrator, &mut watch).await?;
-
-        narrator.step("It works: the hub acknowledges telemetry");
-        narrator.told(&mut watch, &Told::Delivered).await?;
-        glance(narrator, &mut watch, &display).await
-    }
-
-    /// Configures the device on its console, and derives its certificate at the desk.
-    async fn prepare(&mut self, endpoint: &str, id_scope: &str) -> Result<CertificateDer<'static>> {
-        self.narrator
-            .step("The console: the device starts with button A held, secret and settings are typed");
-        let configured = self.configure(endpoint, id_scope).await;
-        self.narrator.failing(configured)?;
-        self.narrator.step("The desk: dps-cert-gen derives the certificate of that secret and that image");
-        let pem = self.certify();
-        let pem = self.narrator.failing(pem)?;
-        line(&pem.display().to_string());
-        CertificateDer::from_pem_file(&pem).context("reading the certificate")
-    }
-
-    /// Runs the device with button A held, and types.
-    async fn configure(&mut self, endpoint: &str, id_scope: &str) -> Result<()> {
-        let mut uds = self.device.uds.clone();
-        if self.args.break_it == Some(Break::WrongUds) {
-            uds[31] ^= 1;
-        }
-        let digits = zeroize::Zeroizing::new(hex::encode(*uds));
-        let commands = [
-            format!("set_dps_uds {}", *digits),
-            format!("set_dps_endpoint {endpoint}"),
-            format!("set_dps_idscope {id_scope}"),
-            "show".to_owned(),
-        ];
-        let options = self.options();
-        let (mut board, mut user) =
-            self.board(HostNetwork::new(RootCertStore::empty(), []), Box::new(|_| {}));
-        user.panel.press(|buttons| buttons.a = true);
-        let typing = async {
-            user.terminal.prompt().await?;
-            for command in commands.map(zeroize::Zeroizing::new) {
-                let shown = user.terminal.command(&command).await?;
-                for text in format!("# {shown}").lines().filter(|text| !text.is_empty()) {
-                    line(&format!("| {text}"));
-                }
-                ensure!(
-                    !shown.contains("ERROR") && !shown.contains("Invalid"),
-                    "the console refused: {shown}"
-                );
-            }
-            line("| # exit");
-            user.terminal.type_keys(b"exit\r").await?;
-            user.terminal.until("Reboot").await?;
-            Ok(())
-        };
-        let (end, typed) = tokio::join!(Box::pin(devkit_app::run(&mut board, &options)), typing);
-        typed?;
-        ensure!(matches!(end, End::Restart), "the console ended with {end:?}");
-        Ok(())
-    }
-
-    /// Runs the certificate generator as a user would and gives the file it writes.
-    fn certify(&self) -> Result<PathBuf> {
-        let file = |name: &str| OsString::from(self.device.folder.join(name));
-        let pem = self.device.folder.join("device.pem");
-        let mut words: Vec<OsString> = ["dps-cert-gen", "--force", "--mac"].map(OsString::from).into();
-        words.push(hex::encode(self.device.mac).into());
-        words.extend(["--firmware-version", FIRMWARE_VERSION, "--bin"].map(OsString::from));
-        words.extend([
-            file("firmware.bin"),
-            "--uds-file".into(),
-            file("uds"),
-            "--out".into(),
-            file("device.pem"),
-        ]);
-        if self.args.profile == ProfileName::Riot {
-            words.extend(["--map".into(), file("firmware.map")]);
-        }
-        dps_cert_gen::run(words, &mut std::io::empty(), &mut std::io::sink())?;
-        Ok(pem)
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            profile: Device::profile(self.args.profile),
-            telemetry_interval_ms: 1000,
-            backoff: BACKOFF,
-            ..Options::default()
-        }
-    }
-
-    /// The board of this device.
-    fn board(&self, network: HostNetwork, observer: devkit_host::Observer) -> (HostBoard, User) {
-        let system = HostSystem {
-            image: self.device.image.clone(),
-            version: FIRMWARE_VERSION.to_owned(),
-            mac: self.device.mac,
-            observer,
-            memory: std::sync::Arc::default(),
-        };
-        HostBoard::new(self.chip.clone(), network, system)
-    }
-}
-
-/// A network where the local cloud has the names of the real one.
-pub(super) fn network(cloud: &local_cloud::Handle, root: Vec<u8>) -> Result<HostNetwork> {
-    let mut roots = RootCertStore::empty();
-    roots.add(root.into())?;
-    let hosts = [
-        (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address()),
-        (cloud.config().hub_name.clone(), cloud.hub_address()),
-    ];
-    Ok(HostNetwork::new(roots, hosts))
-}
-
-/// Waits for the device's own certificate and compares it with the enrolled one.
-async fn derived<F>(
-    narrator: &Narrator,
-    watch: &mut Watch<'_, F>,
-    enrolled: &CertificateDer<'_>,
-) -> Result<String>
-where
-    F: Future<Output = EndOf<HostBoard>> + Unpin,
-{
-    let (id, certificate) = narrator
-        .until(watch, |told| match told {
-            Told::Derived { registration_id, certificate } => Some((registration_id, certificate)),
-            _ => None,
-        })
-        .await?;
-    let verdict = if certificate == **enrolled { "the enrolled one" } else { "NOT the enrolled one" };
-    line(&format!("registration id {id}, certificate: {verdict}"));
-    narrator.told(watch, &Told::Registering).await?;
-    Ok(id)
-}
-
-/// Gives the device the time to draw, and prints what stands on its display.
-async fn glance<F>(
-    narrator: &Narrator,
-    watch: &mut Watch<'_, F>,
-    display: &peripherals::Shared<peripherals::Ssd1306>,
-) -> Result<()>
-where
-    F: Future<Output = EndOf<HostBoard>> + Unpin,
-{
-    let wait = async {
-        tokio::time::sleep(GLANCE).await;
-        Ok(())
+    let id_scope = match broken {
+        Some(Break::WrongIdScope) => WRONG_SCOPE.to_owned(),
+        _ => bench.cloud.config().id_scope.clone(),
     };
-    narrator.meanwhile(watch, wait).await?;
-    let edge = "-".repeat(16);
-    line(&format!("+{edge}+"));
-    for row in screen::rows(display) {
-        line(&format!("|{row:16}|"));
+    let uds = match broken {
+        // Another last digit.
+        Some(Break::WrongUds) => {
+            let (digits, last) = bench.uds.split_at(bench.uds.len() - 1);
+            format!("{digits}{}", if last == "0" { '1' } else { '0' })
+        }
+        _ => bench.uds.clone(),
+    };
+    let commands = settings(&uds, dps_client::GLOBAL_ENDPOINT, &id_scope);
+    let mut running = tutorial::type_settings(narrator, &bench, &commands).await?;
+    let compare = broken != Some(Break::WrongUds);
+    let certificate = tutorial::derive_certificate(narrator, &bench, &mut running, compare).await?;
+    tutorial::enrol(narrator, &bench, &certificate)?;
+    if let Some(broken) = broken {
+        line(&format!("(broken on purpose: {broken:?})"));
     }
-    line(&format!("+{edge}+"));
+    match broken {
+        Some(Break::ChangedFirmware) => {
+            running.cut_power().await?;
+            faults::change_firmware(&mut bench)?;
+            running = bench.device.switch_on(Buttons::default()).await?;
+        }
+        Some(Break::NoEnrolment) => {
+            fs::remove_file(bench.enrolment())?;
+            tutorial::leave_console(&mut running).await?;
+        }
+        _ => tutorial::leave_console(&mut running).await?,
+    }
+    tutorial::go_online(narrator, &mut bench, &mut running).await?;
+    if broken == Some(Break::CloudRestart) {
+        narrator.step("The cloud goes down, and comes back");
+        bench = narrator.in_step(faults::restart(bench, &running).await)?;
+    }
+    tutorial::command(narrator, &mut bench, &running).await
+}
+
+/// With a provisioning service that is somewhere else.
+async fn elsewhere(
+    args: &Args,
+    narrator: &mut Narrator,
+    device: &Device,
+    endpoint: &str,
+    id_scope: &str,
+) -> Result<()> {
+    narrator.step("The cloud: your provisioning service");
+    line(&format!("{endpoint}, id scope {id_scope}"));
+    let mut host = host_device(args, device)?;
+    if let Some(file) = &args.root {
+        let root = CertificateDer::from_pem_file(file);
+        host.trust(&root.with_context(|| format!("reading {}", file.display()))?)?;
+    }
+    let folder = &device.folder;
+    let mut unit = DeviceUnderTest::new(host, &device.firmware(), folder, folder)?;
+    unit.uds = hex::encode(*device.uds);
+    let commands = settings(&unit.uds, endpoint, id_scope);
+    let mut running = tutorial::type_settings(narrator, &unit, &commands).await?;
+    let certificate = tutorial::derive_certificate(narrator, &unit, &mut running, true).await?;
+
+    narrator.step("The portal: enrol the certificate, if you have not yet");
+    line(&format!("individual enrolment, X.509, primary certificate {}", certificate.display()));
+    tutorial::leave_console(&mut running).await?;
+    tutorial::derive_identity(narrator, &mut running).await?;
+
+    narrator.step("It registers: the provisioning service answers with its hub");
+    let assigned = log_line(&running, "Assigned to ", Duration::from_secs(args.timeout)).await;
+    line(&format!("assigned to {}", narrator.in_step(assigned)?));
+
+    narrator.step("It works: the hub acknowledges telemetry");
+    narrator.in_step(lamps::expect(&running.panel, &[(Lamp::Blue, true), (Lamp::Blue, false)]).await)?;
+    unit.display(&running, "display.png", |rows| rows[2] == "Running...").await?;
     Ok(())
 }
 
-async fn assigned<F>(narrator: &Narrator, watch: &mut Watch<'_, F>) -> Result<()>
-where
-    F: Future<Output = EndOf<HostBoard>> + Unpin,
-{
-    let (hub, device_id) = narrator
-        .until(watch, |told| match told {
-            Told::Assigned { hub, device_id } => Some((hub, device_id)),
-            _ => None,
-        })
-        .await?;
-    line(&format!("assigned to {hub} as {device_id}"));
-    Ok(())
+/// What is typed on the console.
+fn settings(uds: &str, endpoint: &str, id_scope: &str) -> [String; 4] {
+    [
+        format!("set_dps_uds {uds}"),
+        format!("set_dps_endpoint {endpoint}"),
+        format!("set_dps_idscope {id_scope}"),
+        "show".to_owned(),
+    ]
 }
 
-/// Waits until the cloud shows a telemetry message.
-async fn telemetry<F>(
-    narrator: &Narrator,
-    watch: &mut Watch<'_, F>,
-    events: &mut local_cloud::Events,
-) -> Result<()>
-where
-    F: Future<Output = EndOf<HostBoard>> + Unpin,
-{
-    let arrival = async { events.telemetry().await.ok_or_else(|| anyhow!("the cloud is gone")) };
-    let message = narrator.meanwhile(watch, arrival).await?;
-    line(&local_cloud::Event::Telemetry(message).to_string());
-    Ok(())
+/// The device as it lies in its folder.
+fn host_device(args: &Args, device: &Device) -> Result<HostDevice> {
+    let file = device.folder.join("stsafe");
+    let chip = VirtualChip::open(&file, sim::Profile::az3166(), VirtualChip::random_seed()?)?;
+    let options = Options {
+        profile: Device::profile(args.profile),
+        telemetry_interval_ms: 1000,
+        backoff: BACKOFF,
+        ..Options::default()
+    };
+    let mut arguments: Vec<OsString> = Vec::new();
+    if args.profile == ProfileName::Riot {
+        arguments.extend(["--map".into(), device.folder.join("firmware.map").into()]);
+    }
+    let host = HostDevice::new(chip, &device.firmware(), FIRMWARE_VERSION, device.mac, options);
+    Ok(host.with_certificate_arguments(arguments))
 }

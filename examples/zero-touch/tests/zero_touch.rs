@@ -32,7 +32,7 @@ fn the_whole_tutorial() {
         for words in [
             "# set_dps_uds ****",
             "DPS UDS: (set)",
-            "certificate: the enrolled one",
+            "the device shows the same certificate",
             "assigned to",
             "\"temperature\":22.5",
             "temperatureAlert",
@@ -87,7 +87,7 @@ fn a_server_of_another_ca_is_refused_by_the_device() {
 #[test]
 fn the_device_recovers_when_the_cloud_is_back() {
     let told = succeeds(&["--break", "cloud-restart"]);
-    let down = told.find("down; the device noticed").expect("a failure was noticed");
+    let down = told.find("down: the device has noticed").expect("a failure was noticed");
     let back = told.rfind("messageId").expect("telemetry");
     assert!(down < back, "telemetry after the restart: {told}");
 }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["all", "stay"])]
     pub boot: bool,
     /// Goes on with everything that can go wrong: a cloud that restarts, a lossy network, crashes, power cuts, lost host keys, a
-    /// changed firmware, impostors.
+    /// changed firmware, servers that are not to be trusted.
     #[arg(long)]
     pub all: bool,
     /// Goes on until it is stopped, and passes what is typed on to the cloud: `c2d <text>`, `method <name> [<json>]`, `twin <json>`.

@@ -4,21 +4,20 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use peripherals::{Buttons, DevKit, FlashSector, Hts221, Panel, Picture, Shared, Ssd1306, bridge, screen};
+use peripherals::{Buttons, DevKit, FlashSector, bridge};
+use stories::{Device, HostKeys, Running, Terminal};
 use stsafe_a100::sim::{Profile, VirtualChip};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::debugger::Debugger;
-use crate::terminal::Terminal;
 use crate::wire::Wire;
 
 /// The device's MAC address: of the range of the board's maker.
-pub(crate) const MAC: [u8; 6] = [0xc8, 0x93, 0x46, 0x12, 0x34, 0x56];
+const MAC: [u8; 6] = [0xc8, 0x93, 0x46, 0x12, 0x34, 0x56];
 /// Where the firmware looks for an additional root.
 const ROOT_SECTOR: u32 = 0x000E_0000;
 /// The socket of the debugger.
@@ -27,9 +26,10 @@ const DEBUGGER: &str = "debugger";
 const START: Duration = Duration::from_secs(20);
 
 /// Everything that survives a power cut.
-pub(crate) struct Device {
+pub(crate) struct QemuDevice {
     folder: PathBuf,
     firmware: PathBuf,
+    version: String,
     chip: VirtualChip,
     key_flash: FlashSector,
     wire: Wire,
@@ -38,19 +38,15 @@ pub(crate) struct Device {
     show: bool,
 }
 
-/// A device that is switched on; dropping it is pulling the plug.
-pub(crate) struct Running {
-    qemu: Child,
-    chip: VirtualChip,
-    display: Shared<Ssd1306>,
-    climate: Shared<Hts221>,
-    pub(crate) panel: Panel,
-    pub(crate) terminal: Terminal,
-}
-
-impl Device {
+impl QemuDevice {
     /// A device in this folder, with this firmware image, that trusts this root besides its own.
-    pub(crate) fn new(folder: &Path, firmware: &Path, root: &[u8], show: bool) -> Result<Self> {
+    pub(crate) fn new(
+        folder: &Path,
+        firmware: &Path,
+        version: &str,
+        root: &[u8],
+        show: bool,
+    ) -> Result<Self> {
         let chip = VirtualChip::open(
             &folder.join("secure-element.json"),
             Profile::az3166(),
@@ -70,6 +66,7 @@ impl Device {
         Ok(Self {
             folder: folder.to_owned(),
             firmware: firmware.to_owned(),
+            version: version.to_owned(),
             chip,
             key_flash,
             wire: Wire::new(folder)?,
@@ -77,11 +74,6 @@ impl Device {
             bridge: listen("bridge")?,
             show,
         })
-    }
-
-    /// The flash with the host keys.
-    pub(crate) fn key_flash(&self) -> &FlashSector {
-        &self.key_flash
     }
 
     /// Whether the secure element has host keys.
@@ -97,45 +89,6 @@ impl Device {
     /// Halts the core of the running device.
     pub(crate) async fn debug(&self) -> Result<Debugger> {
         Debugger::halt(&self.folder.join(DEBUGGER)).await
-    }
-
-    /// Puts another firmware image into flash.
-    pub(crate) fn flash(&mut self, firmware: &Path) {
-        firmware.clone_into(&mut self.firmware);
-    }
-
-    /// Switches the device on, with these buttons held.
-    pub(crate) async fn switch_on(&self, buttons: Buttons) -> Result<Running> {
-        self.chip.power_on();
-        let mut kit = DevKit::new(self.chip.clone(), MAC);
-        kit.key_flash = self.key_flash.clone();
-        kit.panel.press(|held| *held = buttons);
-        let (display, climate, panel) = (kit.display.clone(), kit.climate.clone(), kit.panel.clone());
-        let mut qemu = self.qemu().spawn().context("starting qemu-system-arm")?;
-        let bridge = self.bridge.try_clone()?;
-        std::thread::spawn(move || {
-            if let Ok((mut line, _)) = bridge.accept() {
-                // It ends in the midst of a request when the plug is pulled.
-                let _ = bridge::serve(&mut line, &mut kit);
-            }
-        });
-        let connect = async {
-            self.wire.connect().await?;
-            let (line, _) = self.console.accept().await?;
-            anyhow::Ok(line)
-        };
-        let line = tokio::select! {
-            line = timeout(START, connect) => line.context("QEMU does not start")??,
-            status = qemu.wait() => bail!("QEMU ended: {}", status?),
-        };
-        Ok(Running {
-            qemu,
-            chip: self.chip.clone(),
-            display,
-            climate,
-            panel,
-            terminal: Terminal::new(line, self.show),
-        })
     }
 
     fn qemu(&self) -> Command {
@@ -159,28 +112,53 @@ impl Device {
     }
 }
 
-impl Running {
-    /// The air around a device that was just switched on: hundredths of a degree Celsius and of a percent.
-    pub(crate) const CLIMATE: (i16, u16) = (22_50, 45_00);
-
-    /// What the display shows.
-    pub(crate) fn picture(&self) -> Picture {
-        self.display.lock().unwrap_or_else(PoisonError::into_inner).picture()
+impl Device for QemuDevice {
+    fn firmware_version(&self) -> &str {
+        &self.version
     }
 
-    /// The rows of text on the display at this moment.
-    pub(crate) fn rows(&self) -> [String; screen::ROWS] {
-        screen::read(&self.picture())
+    fn secure_element(&self) -> &VirtualChip {
+        &self.chip
     }
 
-    /// Changes the air around the device.
-    pub(crate) fn set_climate(&self, (temperature, humidity): (i16, u16)) {
-        self.climate.lock().unwrap_or_else(PoisonError::into_inner).set(temperature, humidity);
+    fn host_keys(&self) -> &dyn HostKeys {
+        &self.key_flash
     }
 
-    /// Pulls the plug: no goodbye to anybody.
-    pub(crate) async fn pull_the_plug(mut self) -> Result<()> {
-        self.chip.power_off();
-        self.qemu.kill().await.context("ending QEMU")
+    fn flash(&mut self, firmware: &Path) -> Result<()> {
+        firmware.clone_into(&mut self.firmware);
+        Ok(())
+    }
+
+    async fn switch_on(&self, buttons: Buttons) -> Result<Running> {
+        self.chip.power_on();
+        let mut kit = DevKit::new(self.chip.clone(), MAC);
+        kit.key_flash = self.key_flash.clone();
+        kit.panel.press(|held| *held = buttons);
+        let (display, climate, panel) = (kit.display.clone(), kit.climate.clone(), kit.panel.clone());
+        let mut qemu = self.qemu().spawn().context("starting qemu-system-arm")?;
+        let bridge = self.bridge.try_clone()?;
+        std::thread::spawn(move || {
+            if let Ok((mut line, _)) = bridge.accept() {
+                // It ends in the midst of a request when the plug is pulled.
+                let _ = bridge::serve(&mut line, &mut kit);
+            }
+        });
+        let connect = async {
+            self.wire.connect().await?;
+            let (line, _) = self.console.accept().await?;
+            anyhow::Ok(line)
+        };
+        let line = tokio::select! {
+            line = timeout(START, connect) => line.context("QEMU does not start")??,
+            status = qemu.wait() => bail!("QEMU ended: {}", status?),
+        };
+        let (chip, terminal) = (self.chip.clone(), Terminal::new(line, self.show));
+        Ok(Running::new(panel, terminal, display, climate, move || {
+            Box::pin(async move {
+                chip.power_off();
+                qemu.kill().await.context("ending QEMU")
+            })
+        }))
     }
 }

@@ -1,19 +1,13 @@
 //! The DevKit's firmware on an emulated Cortex-M4 against a cloud on this machine.
 
 mod args;
-mod clouds;
-mod conversation;
 mod debugger;
 mod device;
-mod lamps;
+mod faults;
 mod measure;
 mod namespace;
-mod narrator;
 mod services;
-mod stage;
 mod story;
-mod terminal;
-mod trouble;
 mod wire;
 
 use std::path::Path;
@@ -55,7 +49,7 @@ fn run(args: &Args) -> Result<ExitCode> {
 }
 
 async fn inside(args: &Args, folder: &Path) -> Result<()> {
-    namespace::furnish(folder)?;
+    namespace::set_up(folder)?;
     tokio::select! {
         biased;
         result = story::tell(args, folder) => result,

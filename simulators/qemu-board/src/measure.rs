@@ -4,12 +4,12 @@ use anyhow::Result;
 use footprint::{Footprint, Peaks};
 
 use crate::args::Args;
-use crate::stage::Stage;
+use crate::device::QemuDevice;
 
 /// Looks into the running device's memory, with its core halted.
-pub(crate) async fn peaks(args: &Args, stage: &Stage) -> Result<Peaks> {
+pub(crate) async fn peaks(args: &Args, device: &QemuDevice) -> Result<Peaks> {
     let footprint = Footprint::of(&args.firmware)?;
-    let mut core = stage.device.debug().await?;
+    let mut core = device.debug().await?;
     let peaks = footprint.peaks(async |address, length| core.read(address, length).await).await?;
     core.release().await?;
     Ok(peaks)

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// Says to the second process that it is inside, and where its folder is.
 pub(crate) const INSIDE: &str = "--inside-namespace";
 /// How long the second process may take to end when it is interrupted.
-const GOODBYE: Duration = Duration::from_secs(5);
+const END: Duration = Duration::from_secs(5);
 /// What is started, and the Debian package it is in.
 const PROGRAMS: [(&str, &str); 5] = [
     ("qemu-system-arm", "qemu-system-arm"),
@@ -67,7 +67,7 @@ pub(crate) async fn enter(folder: &Path) -> Result<ExitCode> {
 }
 
 async fn end(mut inside: Child) -> Result<()> {
-    if timeout(GOODBYE, inside.wait()).await.is_err() {
+    if timeout(END, inside.wait()).await.is_err() {
         inside.kill().await?;
     }
     Ok(())
@@ -78,7 +78,7 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// Tells "no namespace" from what the program itself says.
+/// Tells a missing namespace from an error of the program itself.
 async fn probe(namespaces: &[&str], root: bool) -> Result<()> {
     let output = Command::new("unshare").args(namespaces).arg("true").output().await;
     let output = output.context("starting unshare")?;
@@ -89,12 +89,12 @@ async fn probe(namespaces: &[&str], root: bool) -> Result<()> {
         "run this as root, or allow user namespaces (sysctl user.max_user_namespaces above 0, and, where there are such \
          settings, kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0)"
     };
-    ensure!(output.status.success(), "no private network is to be had ({}): {help}", why.trim());
+    ensure!(output.status.success(), "a private network namespace cannot be made ({}): {help}", why.trim());
     Ok(())
 }
 
 /// Makes the namespace usable: loopback up, this program as name server. To be called inside only.
-pub(crate) fn furnish(folder: &Path) -> Result<()> {
+pub(crate) fn set_up(folder: &Path) -> Result<()> {
     run("ip", &["link", "set", "lo", "up"])?;
     let resolver = folder.join("resolv.conf");
     fs::write(&resolver, "nameserver 127.0.0.1\n")?;

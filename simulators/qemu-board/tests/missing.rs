@@ -49,7 +49,10 @@ fn a_missing_program_is_named_with_its_package() {
 #[test]
 fn a_machine_without_namespaces_says_so_and_what_to_do() {
     let said = said(machine().path(), "firmware.bin");
-    assert!(said.contains("no private network is to be had (unshare: Operation not permitted)"), "{said}");
+    assert!(
+        said.contains("a private network namespace cannot be made (unshare: Operation not permitted)"),
+        "{said}"
+    );
     // As root and as another user other things help.
     assert!(said.contains("docker run --privileged") || said.contains("run this as root"), "{said}");
 }

@@ -66,14 +66,14 @@ pub struct Memory {
 }
 
 impl HostBoard {
-    /// A board with this secure element.
+    /// A board with this secure element. Must be called within a Tokio runtime, on which its terminal is read.
     #[must_use]
     pub fn new(chip: VirtualChip, network: HostNetwork, system: HostSystem) -> (Self, User) {
         let (console, terminal) = tokio::io::duplex(LINE);
         let kit = DevKit::new(chip, system.mac);
         let bus = HostBus(Arc::new(Mutex::new(Clocked { bus: kit.bus, last: Instant::now(), stuck: false })));
         let user = User {
-            terminal: Terminal::new(terminal),
+            terminal: Terminal::new(terminal, false),
             panel: kit.panel.clone(),
             display: kit.display,
             bus: bus.clone(),

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{sleep, timeout};
 
-use crate::device::Running;
+use crate::bench::{Bench, PATIENCE};
+use crate::device::{Device, Running};
 use crate::lamps::{self, expect, expect_still};
-use crate::narrator::Narrator;
-use crate::stage::{HUB, PATIENCE, Stage};
+use crate::narrator::line;
 
 /// Between two messages, in milliseconds: often, hardly ever, and more often than the device takes it.
 const OFTEN: u32 = 1000;
@@ -29,33 +29,39 @@ const GREETING: &str = "Hello DevKit";
 const PRESSED_A: Buttons = Buttons { a: true, b: false };
 const PRESSED_B: Buttons = Buttons { a: false, b: true };
 
-/// Leads it.
-pub(crate) async fn lead(stage: &mut Stage, running: &Running) -> Result<()> {
-    ask_for_interval(stage, running, OFTEN, 200, OFTEN).await.context("interval")?;
-    methods(stage, running).await.context("methods")?;
-    warm_room(stage, running).await.context("sensors")?;
-    message(stage, running).await.context("message")?;
-    ask_for_interval(stage, running, TOO_OFTEN, 400, OFTEN).await.context("interval")?;
-    ask_for_interval(stage, running, HARDLY_EVER, 200, HARDLY_EVER).await.context("interval")?;
-    let sent = messages(stage, running).await?;
+/// Everything the tutorial's user can try: interval, methods, sensors, messages, buttons.
+///
+/// # Errors
+/// Says what the device does wrong.
+pub async fn tell<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
+    ask_for_interval(bench, running, OFTEN, 200, OFTEN).await.context("interval")?;
+    methods(bench, running).await.context("methods")?;
+    warm_room(bench, running).await.context("sensors")?;
+    message(bench, running).await.context("message")?;
+    ask_for_interval(bench, running, TOO_OFTEN, 400, OFTEN).await.context("interval")?;
+    ask_for_interval(bench, running, HARDLY_EVER, 200, HARDLY_EVER).await.context("interval")?;
+    let sent = messages(bench, running).await?;
     // The one that was due already.
     ensure!(sent <= 1, "{sent} messages in {WHILE:?} with an interval of {HARDLY_EVER} ms");
-    button_a(stage, running).await.context("button A")?;
-    button_b(stage, running).await.context("button B")?;
-    ask_for_interval(stage, running, OFTEN, 200, OFTEN).await.context("interval")
+    button_a(bench, running).await.context("button A")?;
+    button_b(bench, running).await.context("button B")?;
+    ask_for_interval(bench, running, OFTEN, 200, OFTEN).await.context("interval")
 }
 
-/// Wishes for an interval in the twin; the device answers with this status, and this interval holds.
-pub(crate) async fn ask_for_interval(
-    stage: &mut Stage,
+/// Asks for an interval in the twin; the device answers with this status, and this interval holds.
+///
+/// # Errors
+/// It answers with something else, or not in time.
+pub async fn ask_for_interval<D: Device>(
+    bench: &mut Bench<D>,
     running: &Running,
     wanted: u32,
     status: u32,
     holds: u32,
 ) -> Result<()> {
     let patch = Map::from_iter([("interval".to_owned(), json!(wanted))]);
-    let version = stage.cloud.patch_desired(&stage.registration_id, &patch)?;
-    let answer = stage.event("acknowledgement", PATIENCE, running, |event| match event {
+    let version = bench.cloud.patch_desired(&bench.registration_id, &patch)?;
+    let answer = bench.event("acknowledgement", running, |event| match event {
         // One of an older version may be on its way.
         Event::TwinReported { patch, .. } => {
             patch.get("interval").filter(|interval| interval["av"] == version).cloned()
@@ -64,16 +70,16 @@ pub(crate) async fn ask_for_interval(
     });
     let answer = answer.await?;
     ensure!(answer["value"] == holds && answer["ac"] == status, "{wanted} ms: the twin reports {answer}");
-    Narrator::line(&format!("twin: interval {wanted} ms is answered with {answer}"));
+    line(&format!("twin: interval {wanted} ms is answered with {answer}"));
     Ok(())
 }
 
 /// Messages within a while.
-async fn messages(stage: &mut Stage, running: &Running) -> Result<u32> {
+async fn messages<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<u32> {
     let mut sent = 0;
     let count = async {
         loop {
-            stage.telemetry(PATIENCE, running).await?;
+            bench.telemetry(running).await?;
             sent += 1;
         }
     };
@@ -83,32 +89,37 @@ async fn messages(stage: &mut Stage, running: &Running) -> Result<u32> {
     }
 }
 
-async fn call(stage: &mut Stage, running: &Running, method: &str, expected: i32) -> Result<()> {
-    let answer = stage.cloud.invoke_method(&stage.registration_id, method, "null", PATIENCE).await;
+pub(crate) async fn call<D: Device>(
+    bench: &mut Bench<D>,
+    running: &Running,
+    method: &str,
+    expected: i32,
+) -> Result<()> {
+    let answer = bench.cloud.invoke_method(&bench.registration_id, method, "null", PATIENCE).await;
     let answer = answer.with_context(|| format!("method {method}"))?;
     ensure!(answer.status == expected, "method {method}: {answer:?}");
     // What was sent before the answer is of no interest any more.
     let answered = |event: Event| matches!(event, Event::MethodAnswered { .. }).then_some(());
-    stage.event("answer", PATIENCE, running, answered).await
+    bench.event("answer", running, answered).await
 }
 
-async fn methods(stage: &mut Stage, running: &Running) -> Result<()> {
+async fn methods<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
     lamps::forget(&running.panel);
-    call(stage, running, "stop", 200).await?;
+    call(bench, running, "stop", 200).await?;
     expect(&running.panel, &[(Lamp::User, false)]).await?;
-    let sent = messages(stage, running).await?;
+    let sent = messages(bench, running).await?;
     ensure!(sent == 0, "{sent} messages after stop");
-    call(stage, running, "start", 200).await?;
+    call(bench, running, "start", 200).await?;
     expect(&running.panel, &[(Lamp::User, true)]).await?;
-    stage.uninterrupted(PATIENCE, running).await?;
-    call(stage, running, "fly", 404).await?;
-    Narrator::line("methods: stop 200 and silence, start 200 and telemetry, fly 404");
+    bench.uninterrupted_telemetry(running).await?;
+    call(bench, running, "fly", 404).await?;
+    line("methods: stop 200 and silence, start 200 and telemetry, fly 404");
     Ok(())
 }
 
-async fn warm_room(stage: &mut Stage, running: &Running) -> Result<()> {
+async fn warm_room<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
     running.set_climate(WARM);
-    let warm = stage.event("warm room's message", PATIENCE, running, |event| match event {
+    let warm = bench.event("warm room's message", running, |event| match event {
         Event::Telemetry(telemetry) if telemetry.properties.get("temperatureAlert") == Some("true") => {
             Some(telemetry)
         }
@@ -120,30 +131,30 @@ async fn warm_room(stage: &mut Stage, running: &Running) -> Result<()> {
         body[name].as_f64().is_some_and(|value| (value - hundredths / 100.0).abs() < 0.1)
     };
     ensure!(near("temperature", WARM.0.into()) && near("humidity", WARM.1.into()), "telemetry: {body}");
-    Narrator::line(&format!("a warm room: {body}, with an alert"));
+    line(&format!("a warm room: {body}, with an alert"));
     running.set_climate(Running::CLIMATE);
     Ok(())
 }
 
-async fn message(stage: &mut Stage, running: &Running) -> Result<()> {
+async fn message<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
     lamps::forget(&running.panel);
-    let id = stage.cloud.send_c2d(&stage.registration_id, GREETING, &Properties::new())?;
+    let id = bench.cloud.send_c2d(&bench.registration_id, GREETING, &Properties::new())?;
     let taken = |event: Event| match event {
         Event::C2dCompleted { message_id, .. } => Some(message_id),
         _ => None,
     };
-    let taken = stage.event("acknowledged message", PATIENCE, running, taken).await?;
+    let taken = bench.event("acknowledged message", running, taken).await?;
     ensure!(taken == id, "{taken} is acknowledged, not {id}");
     expect(&running.panel, &[(Lamp::Red, true), (Lamp::Red, false)]).await?;
-    stage.display(running, "message.png", |rows| rows[2] == GREETING && rows[3].is_empty()).await?;
-    Narrator::line("the message is acknowledged, and the RGB lamp flashed red");
+    bench.display(running, "message.png", |rows| rows[2] == GREETING && rows[3].is_empty()).await?;
+    line("the message is acknowledged, and the RGB lamp flashed red");
     Ok(())
 }
 
 /// A press is one message; the lamp flashes when the cloud has acknowledged it, and not before.
-async fn button_a(stage: &mut Stage, running: &Running) -> Result<()> {
+async fn button_a<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
     let (sender, mut published) = unbounded_channel();
-    stage.cloud.faults().set_script(move |packet| match (packet.direction, packet.kind) {
+    bench.cloud.faults().set_script(move |packet| match (packet.direction, packet.kind) {
         (Direction::FromDevice, PacketKind::Publish) => {
             // Whoever waited for it has given up.
             let _ = sender.send(());
@@ -155,23 +166,24 @@ async fn button_a(stage: &mut Stage, running: &Running) -> Result<()> {
     lamps::forget(&running.panel);
     running.panel.press(|held| *held = PRESSED_A);
     let sent = timeout(PATIENCE, published.recv()).await;
-    ensure!(matches!(sent, Ok(Some(()))), "no message; the console shows:\n{}", running.terminal.text());
+    ensure!(matches!(sent, Ok(Some(()))), "no message; the console shows:\n{}", running.terminal.received());
     expect_still(&running.panel, Lamp::Blue, LATE / 2).await.context("before the acknowledgement")?;
     expect(&running.panel, &[(Lamp::Blue, true), (Lamp::Blue, false)]).await?;
     ensure!(running.panel.rgb() == [0; 3], "the RGB lamp is {:?}", running.panel.rgb());
-    stage.cloud.faults().clear();
-    stage.uninterrupted(PATIENCE, running).await?;
-    let more = messages(stage, running).await?;
+    bench.cloud.faults().clear();
+    bench.uninterrupted_telemetry(running).await?;
+    let more = messages(bench, running).await?;
     ensure!(more == 0, "{more} more messages while the button is held");
     running.panel.press(|held| *held = Buttons::default());
-    Narrator::line("button A: one message; the RGB lamp flashed blue when it was acknowledged");
+    line("button A: one message; the RGB lamp flashed blue when it was acknowledged");
     Ok(())
 }
 
-async fn button_b(stage: &mut Stage, running: &Running) -> Result<()> {
-    let (id, hub) = (stage.registration_id.clone(), HUB.get(..16).unwrap_or(HUB));
+async fn button_b<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
+    let (id, hub) = (bench.registration_id.clone(), bench.cloud.config().hub_name.clone());
+    let hub = hub.get(..16).unwrap_or(&hub);
     running.panel.press(|held| *held = PRESSED_B);
-    stage
+    bench
         .display(running, "who.png", |rows| {
             rows[0] == "IoT DevKit" && format!("{}{}", rows[1], rows[2]) == id && rows[3] == hub
         })
@@ -183,6 +195,6 @@ async fn button_b(stage: &mut Stage, running: &Running) -> Result<()> {
         }
     };
     timeout(PATIENCE, gone).await.context("the display shows it still after button B")?;
-    Narrator::line("button B: held, the display shows registration id and hub");
+    line("button B: held, the display shows registration id and hub");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The lamps: what they do is a log of changes, which is looked at in its order, however short a flash was.
+//! The lamps: every change is logged, and looked at in its order, however short a flash was.
 
 use std::time::Duration;
 
@@ -6,18 +6,21 @@ use anyhow::{Result, ensure};
 use peripherals::{Change, Lamp, Panel};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::PATIENCE;
+use crate::bench::PATIENCE;
 
 /// A lamp that goes on or off.
-pub(crate) type Step = (Lamp, bool);
+pub type Step = (Lamp, bool);
 
-/// Everything that happened until now is of no interest.
-pub(crate) fn forget(panel: &Panel) {
+/// Drops all changes so far.
+pub fn forget(panel: &Panel) {
     drop(panel.take_changes());
 }
 
-/// Waits until these lamps have done this, in this order, and nothing else meanwhile. What other lamps do does not matter.
-pub(crate) async fn expect(panel: &Panel, steps: &[Step]) -> Result<()> {
+/// Waits until these lamps have done this, in this order, and nothing else meanwhile. Other lamps do not matter.
+///
+/// # Errors
+/// They do something else, or not in time.
+pub async fn expect(panel: &Panel, steps: &[Step]) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     let mut seen = Vec::new();
     while seen.len() < steps.len() {
@@ -30,8 +33,11 @@ pub(crate) async fn expect(panel: &Panel, steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
-/// A lamp that stays as it is for this time.
-pub(crate) async fn expect_still(panel: &Panel, lamp: Lamp, time: Duration) -> Result<()> {
+/// Waits for this time, in which the lamp stays as it is.
+///
+/// # Errors
+/// It changes.
+pub async fn expect_still(panel: &Panel, lamp: Lamp, time: Duration) -> Result<()> {
     sleep(time).await;
     let seen = changes(panel, |other| other == lamp);
     ensure!(seen.is_empty(), "{lamp:?} should stay as it is, and did {seen:?}");
@@ -39,7 +45,8 @@ pub(crate) async fn expect_still(panel: &Panel, lamp: Lamp, time: Duration) -> R
 }
 
 /// Lamps that are on at this moment.
-pub(crate) fn lit(panel: &Panel) -> Vec<Lamp> {
+#[must_use]
+pub fn lit(panel: &Panel) -> Vec<Lamp> {
     Lamp::ALL.into_iter().filter(|lamp| panel.lamp(*lamp) > 0).collect()
 }
 

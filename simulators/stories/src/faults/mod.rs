@@ -1,0 +1,9 @@
+//! Everything that can go wrong with any device, and how it recovers.
+
+mod cloud;
+mod identity;
+mod power;
+
+pub use cloud::{restart, tls_versions, untrusted_servers};
+pub use identity::{change_firmware, changed_firmware, lost_keys};
+pub use power::{cuts_while_starting, cuts_while_storing};
