@@ -6,8 +6,9 @@ use clap::{Parser, ValueEnum};
 
 use dps_cert_gen::args::ProfileName;
 
-/// The zero-touch provisioning tutorial from the first secret to the first message, narrated. By default everything runs on
-/// this machine against a local cloud; with --endpoint and --id-scope the device goes to that provisioning service.
+/// The zero-touch provisioning tutorial from the first secret to the first message, narrated. By default everything
+/// runs on this machine against a local cloud; with --endpoint and --id-scope the device goes to that provisioning
+/// service.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "zero-touch", version, max_term_width = 110)]
 pub struct Args {
@@ -31,8 +32,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "endpoint")]
     pub root: Option<PathBuf>,
 
-    /// Folder that keeps the device (secret, image, certificate) between runs [default: a temporary one; zero-touch-device
-    /// with --endpoint]
+    /// Folder that keeps the device (secret, image, certificate) between runs [default: a temporary one;
+    /// zero-touch-device with --endpoint]
     #[arg(long, value_name = "DIR")]
     pub device: Option<PathBuf>,
 

@@ -1,4 +1,5 @@
-//! The tutorial, whole and broken: each way to break it is seen to fail at the step it should, and the restart to recover.
+//! The tutorial, whole and broken: each way to break it is seen to fail at the step it should, and the restart to
+//! recover.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};

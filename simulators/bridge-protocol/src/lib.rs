@@ -4,7 +4,8 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `T` address count, then `count` times: kind length(2) \[data\]; [`END`] | [`Status`], then, if it is [`Status::Ok`], the bytes of all reads |
+//! | `T` address count, then `count` times: kind length(2) \[data\]; [`END`] | [`Status`], then, if it is
+//! [`Status::Ok`], the bytes of all reads |
 //! | `P` | one byte: [`Buttons`] |
 //! | `L` index value: a [`Lamp`] and its brightness; [`END`] | none |
 //! | `M` | the board's MAC address, [`MAC_LEN`] bytes |
@@ -16,12 +17,12 @@
 //! `T` is one I2C transaction: a START or repeated START wherever the direction changes or the first operation
 //! begins, one STOP at its end. `kind` is an [`OperationKind`]; only writes carry data. The operations of a transaction
 //! have at most [`MAX_TRANSACTION`] bytes together. `F`, `W` and `E` read, write and erase a sector of NOR flash,
-//! [`FLASH_LEN`] bytes, which the host keeps; it is written in words of [`FLASH_WORD`] bytes. The host closes the connection on
-//! anything else.
+//! [`FLASH_LEN`] bytes, which the host keeps; it is written in words of [`FLASH_WORD`] bytes. The host closes the
+//! connection on anything else.
 //!
-//! A board may be reset in the midst of a request, and then knows neither what the host still waits for nor what it is still
-//! to answer. It says [`RESTART`], which counts wherever it stands, and passes over everything that comes before the answer. A
-//! request that it cuts short is not carried out: no byte of it can be taken for an [`END`].
+//! A board may be reset in the midst of a request, and then knows neither what the host still waits for nor what it is
+//! still to answer. It says [`RESTART`], which counts wherever it stands, and passes over everything that comes before
+//! the answer. A request that it cuts short is not carried out: no byte of it can be taken for an [`END`].
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// The DevKit's firmware on an emulated Cortex-M4, from its configuration to its first telemetry, against a provisioning service
-/// and a hub on this machine, under their real names.
+/// The DevKit's firmware on an emulated Cortex-M4, from its configuration to its first telemetry, against a
+/// provisioning service and a hub on this machine, under their real names.
 #[derive(Parser, Debug, Clone)]
 #[command(version, about)]
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
@@ -22,11 +22,12 @@ pub(crate) struct Args {
     /// Only checks that the firmware starts.
     #[arg(long, conflicts_with_all = ["all", "stay"])]
     pub boot: bool,
-    /// Goes on with everything that can go wrong: a cloud that restarts, a lossy network, crashes, power cuts, lost host keys, a
-    /// changed firmware, servers that are not to be trusted.
+    /// Goes on with everything that can go wrong: a cloud that restarts, a lossy network, crashes, power cuts, lost
+    /// host keys, a changed firmware, servers that are not to be trusted.
     #[arg(long)]
     pub all: bool,
-    /// Goes on until it is stopped, and passes what is typed on to the cloud: `c2d <text>`, `method <name> [<json>]`, `twin <json>`.
+    /// Goes on until it is stopped, and passes what is typed on to the cloud: `c2d <text>`, `method <name> [<json>]`,
+    /// `twin <json>`.
     #[arg(long, conflicts_with = "all")]
     pub stay: bool,
     /// Prints what the firmware needs, as a Markdown table: flash, statics, and the most there was of stack and heap.

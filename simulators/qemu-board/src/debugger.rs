@@ -1,5 +1,5 @@
-//! A debugger on the emulated core, to break a program in ways in which it does not break by itself: GDB's remote protocol, the
-//! few packets that takes.
+//! A debugger on the emulated core, to break a program in ways in which it does not break by itself: GDB's remote
+//! protocol, the few packets that takes.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! A network of its own: in it the provisioning service's real host name leads to this program, and no packet leaves the
-//! machine.
+//! A network of its own: in it the provisioning service's real host name leads to this program, and no packet leaves
+//! the machine.
 //!
 //! The program starts itself again in private network, mount and process namespaces. As root that needs nothing; other
-//! users need user namespaces, which some systems switch off. Whatever ends the first process, nothing stays behind: the
-//! process namespace goes with the second, the second with the first.
+//! users need user namespaces, which some systems switch off. Whatever ends the first process, nothing stays behind:
+//! the process namespace goes with the second, the second with the first.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,8 +1,8 @@
-//! The cable between the emulated Ethernet controller and QEMU's user-mode network: every frame passes through here, and some
-//! may get lost.
+//! The cable between the emulated Ethernet controller and QEMU's user-mode network: every frame passes through here,
+//! and some may get lost.
 //!
-//! QEMU hands frames out and takes them back over sockets (`filter-redirector`): a length of four bytes, big-endian, and
-//! the frame.
+//! QEMU hands frames out and takes them back over sockets (`filter-redirector`): a length of four bytes, big-endian,
+//! and the frame.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -56,7 +56,8 @@ impl<D: Device> DeviceUnderTest<D> {
         })
     }
 
-    /// Derives the certificate of the firmware image with `dps-cert-gen`, for a device with this MAC address; gives the file.
+    /// Derives the certificate of the firmware image with `dps-cert-gen`, for a device with this MAC address; gives the
+    /// file.
     ///
     /// # Errors
     /// Those of `dps-cert-gen`.
@@ -144,8 +145,8 @@ impl<D> DerefMut for Bench<D> {
 }
 
 impl<D: Device> Bench<D> {
-    /// Starts a cloud with these settings, in which nobody is enrolled yet, and makes the device with a copy of this firmware
-    /// image (the original may be built anew meanwhile); the device is off.
+    /// Starts a cloud with these settings, in which nobody is enrolled yet, and makes the device with a copy of this
+    /// firmware image (the original may be built anew meanwhile); the device is off.
     ///
     /// # Errors
     /// The cloud does not start, a file cannot be read or written, or the device cannot be made.
@@ -231,7 +232,8 @@ impl<D: Device> Bench<D> {
         Ok(telemetry)
     }
 
-    /// Waits for a registration of the device, which must be the same device as before; gives the connection's TLS version.
+    /// Waits for a registration of the device, which must be the same device as before; gives the connection's TLS
+    /// version.
     ///
     /// # Errors
     /// As [`event`](Self::event), or another device or another hub.

@@ -1,9 +1,9 @@
 //! The tutorial, and everything that can go wrong with a device, written once.
 //!
-//! A story runs on any [`Device`]: [the application on this machine](HostDevice), the firmware on QEMU (`qemu-board`), the
-//! image of the AZ3166 on its simulated board (`virtual-az3166`). [`Bench`] is the device with a cloud on this machine,
-//! [`Narrator`] prints the steps and names the one that fails. What only one of the boards can do (lost frames, crashes by
-//! a debugger, the faults of a radio) is told where that board is.
+//! A story runs on any [`Device`]: [the application on this machine](HostDevice), the firmware on QEMU (`qemu-board`),
+//! the image of the AZ3166 on its simulated board (`virtual-az3166`). [`Bench`] is the device with a cloud on this
+//! machine, [`Narrator`] prints the steps and names the one that fails. What only one of the boards can do (lost
+//! frames, crashes by a debugger, the faults of a radio) is told where that board is.
 #![forbid(unsafe_code)]
 
 mod bench;

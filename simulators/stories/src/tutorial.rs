@@ -22,8 +22,8 @@ const INTERVAL_MS: u32 = 600;
 /// Button A is held at the start: the configuration console.
 pub const CONSOLE: Buttons = Buttons { a: true, b: false };
 
-/// Types secret, id scope and `further` commands, derives the certificate, checks that it is the device's, and enrols it. The
-/// device still shows the console's prompt afterwards.
+/// Types secret, id scope and `further` commands, derives the certificate, checks that it is the device's, and enrols
+/// it. The device still shows the console's prompt afterwards.
 ///
 /// # Errors
 /// Names the step that failed, and why.
@@ -82,8 +82,8 @@ pub async fn type_settings<D: Device>(
     narrator.in_step(typing.await)
 }
 
-/// Derives the certificate with `dps-cert-gen` for the MAC address that the display shows; gives its file. With `compare` it must
-/// be the device's own.
+/// Derives the certificate with `dps-cert-gen` for the MAC address that the display shows; gives its file. With
+/// `compare` it must be the device's own.
 ///
 /// # Errors
 /// Names the step that failed, and why.

@@ -48,7 +48,8 @@ pub(crate) fn send_event_instructions(flash: &[u8]) -> impl Iterator<Item = u64>
     halves.filter(|(_, half)| half == &[0x40, 0xBF]).map(|(index, _)| u64::from(FLASH) + 2 * index as u64)
 }
 
-/// Addresses of the instructions that let interrupts through: `CPSIE`, and `MSR` to `PRIMASK`, `BASEPRI`, `BASEPRI_MAX` or
+/// Addresses of the instructions that let interrupts through: `CPSIE`, and `MSR` to `PRIMASK`, `BASEPRI`, `BASEPRI_MAX`
+/// or
 /// `FAULTMASK`. Some may be data.
 pub(crate) fn unmasking_instructions(flash: &[u8]) -> impl Iterator<Item = u64> {
     let halves = flash.chunks_exact(2).zip(flash.chunks_exact(2).skip(1)).enumerate();

@@ -210,7 +210,8 @@ impl VirtualBoard {
         Ok(())
     }
 
-    /// Runs until the console has written `wanted`; what it writes is added to `text`. Gives whether it did within `limit`.
+    /// Runs until the console has written `wanted`; what it writes is added to `text`. Gives whether it did within
+    /// `limit`.
     ///
     /// # Errors
     /// Those of the CPU emulator; the core stands still.

@@ -1,4 +1,5 @@
-//! A provisioning service and a hub on this machine, for a board at a serial line: it reaches them under the services' names.
+//! A provisioning service and a hub on this machine, for a board at a serial line: it reaches them under the services'
+//! names.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -7,8 +8,8 @@ use anyhow::{Context, Result};
 use local_cloud::{Config, Handle, LocalCloud};
 use serial_net::{Bridge, Hosts, Rule};
 
-/// Starts both on ports that the system chooses; enrolled is who has a `.pem` file in the folder. Must be called within a
-/// Tokio runtime.
+/// Starts both on ports that the system chooses; enrolled is who has a `.pem` file in the folder. Must be called within
+/// a Tokio runtime.
 ///
 /// # Errors
 /// The cloud does not start.
@@ -25,8 +26,8 @@ pub fn hosts(cloud: &Handle) -> Vec<Rule> {
     vec![Rule::new(&config.dps_name, cloud.dps_address()), Rule::new(&config.hub_name, cloud.hub_address())]
 }
 
-/// A serial line to a network with these hosts, for [`Live`](crate::Live): gives the board's end. Must be called within a
-/// Tokio runtime, on which the network lives until the line is dropped.
+/// A serial line to a network with these hosts, for [`Live`](crate::Live): gives the board's end. Must be called within
+/// a Tokio runtime, on which the network lives until the line is dropped.
 ///
 /// # Errors
 /// There is no pair of sockets to be had.

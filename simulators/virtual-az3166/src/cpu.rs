@@ -138,7 +138,8 @@ impl Cpu {
         Ok(u32::from_le_bytes(word))
     }
 
-    /// A reset, and the boot loader's hand-off: it has set the main stack pointer and jumps to the image's reset handler.
+    /// A reset, and the boot loader's hand-off: it has set the main stack pointer and jumps to the image's reset
+    /// handler.
     pub(crate) fn reset(&mut self, cause: ResetCause, image: u32) -> Result<()> {
         self.break_off_flash();
         show_flash(&mut self.unicorn, self.broken_off.take()).map_err(failed("changing the flash"))?;
@@ -158,8 +159,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// Runs until the given time or the next reset, whose cause it gives. If `exactly`, no instruction behind that time is
-    /// executed; otherwise a block of them may be.
+    /// Runs until the given time or the next reset, whose cause it gives. If `exactly`, no instruction behind that time
+    /// is executed; otherwise a block of them may be.
     pub(crate) fn run_until(&mut self, end: Cycles, exactly: bool) -> Result<Option<ResetCause>> {
         loop {
             let state = self.unicorn.get_data_mut();

@@ -1,7 +1,7 @@
 //! A simulated AZ3166 that runs the very firmware image that is flashed.
 //!
-//! [`VirtualBoard`] is the board: a Cortex-M4 (Unicorn), the peripherals of the STM32F412 that the firmware uses, at the
-//! level of their registers, and around them the models of `peripherals`. It begins where the original boot loader
+//! [`VirtualBoard`] is the board: a Cortex-M4 (Unicorn), the peripherals of the STM32F412 that the firmware uses, at
+//! the level of their registers, and around them the models of `peripherals`. It begins where the original boot loader
 //! hands over to the application.
 #![forbid(unsafe_code)]
 

@@ -86,7 +86,8 @@ async fn one_version<D: Device>(bench: &mut Bench<D>, running: &Running) -> Resu
     Ok([registered, connected])
 }
 
-/// Servers that are not to be trusted get neither a registration nor a second attempt; then the right one is there again.
+/// Servers that are not to be trusted get neither a registration nor a second attempt; then the right one is there
+/// again.
 ///
 /// # Errors
 /// The device trusts a server that it should not, or does not trust the right one afterwards.

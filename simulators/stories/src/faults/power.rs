@@ -73,8 +73,8 @@ pub async fn cuts_while_starting<D: Device>(
     running.cut_power().await
 }
 
-/// Cuts the power so many times while a setting is stored: it is the old one or the new one then, and the others are as they
-/// were.
+/// Cuts the power so many times while a setting is stored: it is the old one or the new one then, and the others are as
+/// they were.
 ///
 /// # Errors
 /// A setting is lost.

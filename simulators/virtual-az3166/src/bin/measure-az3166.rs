@@ -1,5 +1,5 @@
-//! What the AZ3166's firmware needs, measured on the simulated board from its configuration to its first orders from the
-//! cloud: `measure-az3166 <image>`. The ELF file lies beside the image.
+//! What the AZ3166's firmware needs, measured on the simulated board from its configuration to its first orders from
+//! the cloud: `measure-az3166 <image>`. The ELF file lies beside the image.
 
 use std::fs;
 use std::path::Path;

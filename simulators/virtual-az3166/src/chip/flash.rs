@@ -1,5 +1,5 @@
-//! The flash interface (RM0402 §3): unlocking, programming in units of the chosen size, erasing sectors. Code runs from the same
-//! flash, so the processor stands still until an operation ends; times are the data sheet's typical ones.
+//! The flash interface (RM0402 §3): unlocking, programming in units of the chosen size, erasing sectors. Code runs from
+//! the same flash, so the processor stands still until an operation ends; times are the data sheet's typical ones.
 //!
 //! Option bytes, write protection and mass erase are not there: no sector is protected, and `MER` does nothing.
 

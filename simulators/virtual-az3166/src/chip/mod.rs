@@ -162,8 +162,8 @@ impl Chip {
         true
     }
 
-    /// Writes less than a word. Gives whether that is simulated: a byte to the data register of a serial port, and half a
-    /// word to a timer.
+    /// Writes less than a word. Gives whether that is simulated: a byte to the data register of a serial port, and half
+    /// a word to a timer.
     pub(crate) fn write_part(&mut self, address: u32, value: u32, size: usize, now: Cycles) -> bool {
         match (size, address) {
             (1, 0x4001_1004 | 0x4001_1404) => self.write(address, value, now),

@@ -1,5 +1,5 @@
-//! The QUADSPI controller (RM0402 §12) in indirect read mode, with the board's serial flash behind it. The transfer itself
-//! takes no time.
+//! The QUADSPI controller (RM0402 §12) in indirect read mode, with the board's serial flash behind it. The transfer
+//! itself takes no time.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;

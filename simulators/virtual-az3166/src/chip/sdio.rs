@@ -1,5 +1,5 @@
-//! The SDIO controller (RM0402 §28), without DMA, with the radio's card behind it. Commands are answered at once; data take
-//! the time of the bus, and a FIFO that is not served in time runs over or dry.
+//! The SDIO controller (RM0402 §28), without DMA, with the radio's card behind it. Commands are answered at once; data
+//! take the time of the bus, and a FIFO that is not served in time runs over or dry.
 
 use std::collections::VecDeque;
 use std::sync::{MutexGuard, PoisonError};

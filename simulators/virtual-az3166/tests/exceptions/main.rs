@@ -1,5 +1,5 @@
-//! Exceptions on the simulated core, with small programs in assembly: priorities, masks, frames, faults, and what is not
-//! simulated.
+//! Exceptions on the simulated core, with small programs in assembly: priorities, masks, frames, faults, and what is
+//! not simulated.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! The power goes away at any instruction: while settings are written, while the secret is, during the start, and on the way
-//! to the hub.
+//! The power goes away at any instruction: while settings are written, while the secret is, during the start, and on
+//! the way to the hub.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The firmware's whole way over its serial network link: provisioned by a cloud on this machine, telemetry, orders, and what
-//! the user sees of it.
+//! The firmware's whole way over its serial network link: provisioned by a cloud on this machine, telemetry, orders,
+//! and what the user sees of it.
 
 use std::time::{Duration, Instant};
 

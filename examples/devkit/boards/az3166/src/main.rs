@@ -1,7 +1,7 @@
 //! The DevKit's firmware on its board, the MXChip AZ3166.
 //!
-//! The application is `devkit-app`; here is what it runs on. The original boot loader starts this image: `cortex-m-rt` sets
-//! the vector table (feature `set-vtor`), and [`clocks`] sets up the clock tree anew.
+//! The application is `devkit-app`; here is what it runs on. The original boot loader starts this image: `cortex-m-rt`
+//! sets the vector table (feature `set-vtor`), and [`clocks`] sets up the clock tree anew.
 #![no_std]
 #![no_main]
 
@@ -151,8 +151,8 @@ fn port_config(baud: u32) -> usart::Config {
     config
 }
 
-/// Seeds the random numbers from the secure element and from the chip's own generator. One of them is enough; without either
-/// there are none, and no connections.
+/// Seeds the random numbers from the secure element and from the chip's own generator. One of them is enough; without
+/// either there are none, and no connections.
 async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) {
     let mut seed = [0; SEED_LEN];
     match Stsafe::new(bus, Delay).random(&mut seed).await {

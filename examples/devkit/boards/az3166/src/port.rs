@@ -1,8 +1,9 @@
 //! A serial port with buffers, as the console and the network's line use it.
 //!
-//! It is `embassy-stm32`'s, but for one thing: in its version 0.6, a write that does not fit into what is free of the buffer
-//! waits without leaving its waker (and one longer than the whole buffer is an error). Nobody wakes it when there is room,
-//! and it hangs until something else wakes its task. So this one writes in pieces that fit, and asks again by the clock.
+//! It is `embassy-stm32`'s, but for one thing: in its version 0.6, a write that does not fit into what is free of the
+//! buffer waits without leaving its waker (and one longer than the whole buffer is an error). Nobody wakes it when
+//! there is room, and it hangs until something else wakes its task. So this one writes in pieces that fit, and asks
+//! again by the clock.
 
 use embassy_futures::select::{Either, select};
 use embassy_stm32::usart::{BufferedUart, BufferedUartRx, BufferedUartTx, Error};

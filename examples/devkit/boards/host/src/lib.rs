@@ -1,5 +1,5 @@
-//! A DevKit made of this machine: the virtual peripherals on its I2C bus, this machine's network, and the firmware's own
-//! application.
+//! A DevKit made of this machine: the virtual peripherals on its I2C bus, this machine's network, and the firmware's
+//! own application.
 
 mod network;
 pub mod screen;

@@ -1,8 +1,8 @@
-//! The I2C bus, the buttons, the lamps and the flash sector for keys: virtual devices on the host, behind the second serial port
-//! ([`bridge_protocol`]).
+//! The I2C bus, the buttons, the lamps and the flash sector for keys: virtual devices on the host, behind the second
+//! serial port ([`bridge_protocol`]).
 //!
-//! A future that is dropped while it waits for an answer leaves the answer on the line. The line counts what it is owed and
-//! throws that away before the next request.
+//! A future that is dropped while it waits for an answer leaves the answer on the line. The line counts what it is owed
+//! and throws that away before the next request.
 
 use bridge_protocol::{self as protocol, Buttons, FlashStatus, OperationKind, RestartFinder, Status};
 use devkit_app::board::{Button, Lamp, Panel, Rgb};
@@ -54,7 +54,8 @@ impl Error for BusError {
 }
 
 impl Line {
-    /// Takes the line: the host gives up what the run before had begun, and what it still answers to that is passed over.
+    /// Takes the line: the host gives up what the run before had begun, and what it still answers to that is passed
+    /// over.
     pub(crate) async fn open() -> SharedLine {
         BRIDGE.send(&protocol::RESTART);
         let mut finder = RestartFinder::default();

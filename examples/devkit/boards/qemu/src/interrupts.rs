@@ -56,7 +56,8 @@ pub(crate) fn enable_serial() {
     }
 }
 
-/// Lets the Ethernet controller's interrupt through: it must have been started, because its line means the opposite before.
+/// Lets the Ethernet controller's interrupt through: it must have been started, because its line means the opposite
+/// before.
 pub(crate) fn enable_ethernet() {
     unmask(ETHERNET);
 }

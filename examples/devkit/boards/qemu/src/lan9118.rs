@@ -48,7 +48,8 @@ const WORDS: usize = (FRAME + CRC).div_ceil(4);
 const CRC: usize = 4;
 /// Shortest frame with its checksum that is looked at: an Ethernet header.
 const SHORTEST: usize = 14 + CRC;
-/// Full frames that the receive FIFO holds (10,560 bytes). The TCP window is kept below this, so that nothing is dropped.
+/// Full frames that the receive FIFO holds (10,560 bytes). The TCP window is kept below this, so that nothing is
+/// dropped.
 const RX_FRAMES: usize = 6;
 
 static WAKER: AtomicWaker = AtomicWaker::new();

@@ -13,8 +13,8 @@ impl Register {
     /// The register at this address.
     ///
     /// # Safety
-    /// There is a device register at `address` of the board this runs on, and touching it breaks nothing that the compiler
-    /// relies on.
+    /// There is a device register at `address` of the board this runs on, and touching it breaks nothing that the
+    /// compiler relies on.
     pub(crate) const unsafe fn at(address: usize) -> Self {
         Self(address as *mut u32)
     }

@@ -1,7 +1,7 @@
 //! The serial ports: CMSDK APB UARTs (Cortex-M System Design Kit TRM, §4.3), driven by interrupts.
 //!
-//! The emulated receiver holds one byte and takes the next only when that one was read: when the buffer here is full, the
-//! receive interrupt is switched off until there is room again, and nothing is lost.
+//! The emulated receiver holds one byte and takes the next only when that one was read: when the buffer here is full,
+//! the receive interrupt is switched off until there is room again, and nothing is lost.
 
 use core::convert::Infallible;
 use core::future::poll_fn;

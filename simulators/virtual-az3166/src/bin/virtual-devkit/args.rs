@@ -18,8 +18,8 @@ pub(crate) struct Args {
     /// Button that is held for half a second when the power comes: a opens the configuration console
     #[arg(long, value_enum, value_name = "BUTTON")]
     pub(crate) hold: Option<Held>,
-    /// Start a provisioning service and a hub on this machine, for this board. Enrolled is who has a certificate (.pem) in the
-    /// folder `enrollments` of the board's folder
+    /// Start a provisioning service and a hub on this machine, for this board. Enrolled is who has a certificate (.pem)
+    /// in the folder `enrollments` of the board's folder
     #[arg(long)]
     pub(crate) cloud: bool,
     /// Where a host is to be found: NAME=ADDRESS[:PORT]; "*.example.net" stands for all names below. May be repeated

@@ -28,7 +28,8 @@ async fn a_device_nobody_has_configured_says_so() {
     }
 }
 
-/// Most of a board's RAM for one task: what grows here grows there. 27 KiB on a Cortex-M4, where pointers are half as long.
+/// Most of a board's RAM for one task: what grows here grows there. 27 KiB on a Cortex-M4, where pointers are half as
+/// long.
 #[tokio::test]
 async fn the_main_task_fits_a_small_board() {
     let bench = Bench::new();
