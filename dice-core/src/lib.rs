@@ -40,7 +40,7 @@ pub use error::{Error, Result};
 #[cfg(any(feature = "embedded-io", feature = "embedded-io-async", feature = "embedded-storage"))]
 pub use measure::SourceError;
 pub use measure::{FirmwareDigest, Measurement};
-pub use registration_id::{MacAddress, RegistrationId};
+pub use registration_id::RegistrationId;
 pub use secret::Secret;
 pub use uds::Uds;
 pub use uds_source::{AsyncUdsSource, UdsSource};

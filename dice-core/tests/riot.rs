@@ -10,7 +10,8 @@ use dice_core::riot::{
     ALIAS_CERTIFICATE_MAX_LEN, Cdi, CoreDigest, CoreMeasurement, DEVICE_ID_CERTIFICATE_MAX_LEN, DiceHash,
     Fwid, Identity, REGISTRATION_ID_MAX_LEN,
 };
-use dice_core::{Error, MacAddress, RegistrationId, Secret, Uds};
+use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
+use dice_core::{Error, RegistrationId, Secret, Uds};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -132,11 +133,8 @@ fn recorded_identities_are_reproduced() {
         if let (Some(mac), Some(version)) =
             (case["input"]["mac"].as_str(), case["input"]["firmware_version"].as_str())
         {
-            let mut out = [0; RegistrationId::DEFAULT_MAX_LEN];
-            assert_eq!(
-                RegistrationId::default_for(MacAddress::parse(mac).unwrap(), version, &mut out),
-                Ok(id)
-            );
+            let mut out = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
+            assert_eq!(default_registration_id(MacAddress::parse(mac).unwrap(), version, &mut out), Ok(id));
         }
         derived += 1;
     }
@@ -213,8 +211,8 @@ fn recorded_primitives_are_reproduced() {
     }
     for case in list(&file["default_registration_id"]) {
         let mac = MacAddress::parse(text(&case["mac_text"])).unwrap();
-        let mut out = [0; RegistrationId::DEFAULT_MAX_LEN];
-        let id = RegistrationId::default_for(mac, text(&case["version"]), &mut out).unwrap();
+        let mut out = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
+        let id = default_registration_id(mac, text(&case["version"]), &mut out).unwrap();
         assert_eq!(id.as_str(), text(&case["registration_id"]));
     }
     for case in list(&file["registration_id_check"]) {

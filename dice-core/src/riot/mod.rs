@@ -28,11 +28,13 @@ mod certificate;
 mod hash;
 #[cfg(feature = "legacy-insecure-constant-nonce")]
 mod legacy;
+mod registration_id;
 
 pub use certificate::{ALIAS_CERTIFICATE_MAX_LEN, DEVICE_ID_CERTIFICATE_MAX_LEN, REGISTRATION_ID_MAX_LEN};
 pub use hash::DiceHash;
 #[cfg(feature = "legacy-insecure-constant-nonce")]
 pub use legacy::ConstantNonceSigner;
+pub use registration_id::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
 
 use crate::hash::{Hash, Hmac, Sha256};
 use crate::key::{DefaultBackend, P256, SecretKey};

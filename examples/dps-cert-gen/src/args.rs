@@ -32,6 +32,10 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub bin: Option<PathBuf>,
 
+    /// Take any file as firmware image, also one that does not look like it
+    #[arg(long)]
+    pub force_image: bool,
+
     /// Linker map of a legacy image (GNU ld), which names the two ranges it measures; implies --profile riot
     #[arg(short, long, value_name = "FILE")]
     pub map: Option<PathBuf>,
@@ -55,8 +59,8 @@ pub struct Args {
     #[arg(short, long = "id", visible_alias = "registration-id", value_name = "ID")]
     pub id: Option<String>,
 
-    /// MAC address, 12 hexadecimal digits: with --firmware-version it makes the default registration id
-    #[arg(long, value_name = "HEX", conflicts_with = "id", requires = "firmware_version")]
+    /// MAC address, in any usual spelling: with --firmware-version it makes the default registration id
+    #[arg(long, value_name = "MAC", conflicts_with = "id", requires = "firmware_version")]
     pub mac: Option<String>,
 
     /// Firmware version, such as 2.0.0: part of the default registration id and of a standard certificate
@@ -114,7 +118,7 @@ pub enum Command {
 }
 
 const AFTER_HELP: &str = "\
-The letters -b, -m, -u and -i may be upper-case, as the original tool allows.
+The letters -b, -m, -u and -i may be upper-case, as the original tool allows, and have their value attached (-bfw.bin).
 
 Two ways to enrol a device with the profile standard:
 
@@ -128,20 +132,31 @@ Two ways to enrol a device with the profile standard:
 
 A legacy image (-m) has the first way only.";
 
-/// Folds the original's short flags: one dash, any case, only the first letter counts.
+/// The original's short flags, with the words that they stand for.
+const ORIGINAL_FLAGS: [(char, &str); 4] = [('b', "bin"), ('m', "map"), ('u', "uds"), ('i', "id")];
+
+/// Folds the original's short flags: one dash, the letter or its word in any case. What else follows the letter is the
+/// value.
 pub fn fold_original_flags(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    args.into_iter()
-        .map(|arg| {
-            let letter = match arg.to_str().map(str::as_bytes) {
-                Some([b'-', letter, ..]) => letter.to_ascii_lowercase(),
-                _ => return arg,
-            };
-            match letter {
-                b'b' | b'm' | b'u' | b'i' => OsString::from(format!("-{}", char::from(letter))),
-                _ => arg,
-            }
-        })
-        .collect()
+    let mut folded = Vec::new();
+    for arg in args {
+        let known = arg.to_str().and_then(|text| {
+            let word = text.strip_prefix('-')?.to_ascii_lowercase();
+            let (letter, whole) = ORIGINAL_FLAGS.iter().find(|(letter, _)| word.starts_with(*letter))?;
+            let value = if whole.starts_with(&word) { None } else { text.get(2..) };
+            Some((
+                format!("-{letter}"),
+                value.map(|value| value.strip_prefix('=').unwrap_or(value).to_owned()),
+            ))
+        });
+        match known {
+            Some((flag, None)) => folded.push(flag.into()),
+            // Joined by `=`, so that a value that begins with a dash is one.
+            Some((flag, Some(value))) => folded.push(format!("{flag}={value}").into()),
+            None => folded.push(arg),
+        }
+    }
+    folded
 }
 
 #[cfg(test)]
@@ -159,6 +174,17 @@ mod tests {
         assert_eq!(args.id.as_deref(), Some("id"));
         assert_eq!(args.uds.as_deref(), Some("-"));
         assert_eq!((args.bin, args.map), (Some("b".into()), Some("m".into())));
+    }
+
+    #[test]
+    fn values_may_be_attached() {
+        let args = parse(&["-bfw.bin", "-Mfw.map", "-U=00ff", "-Imy-device", "-obinary.pem"]).unwrap();
+        assert_eq!((args.bin, args.map), (Some("fw.bin".into()), Some("fw.map".into())));
+        assert_eq!((args.uds.as_deref(), args.id.as_deref()), (Some("00ff"), Some("my-device")));
+        assert_eq!(args.out, Some("binary.pem".into()));
+        let args = parse(&["-BINARY.bin", "-u-", "-idle", "-MAP", "x"]).unwrap();
+        assert_eq!((args.bin, args.map), (Some("INARY.bin".into()), Some("x".into())));
+        assert_eq!((args.uds.as_deref(), args.id.as_deref()), (Some("-"), Some("dle")));
     }
 
     #[test]

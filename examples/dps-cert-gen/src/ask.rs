@@ -1,12 +1,12 @@
 //! The original tool's questions, asked in the original's order when no argument is given.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use zeroize::Zeroizing;
 
-use super::Subject;
+use super::{Subject, files};
 
 /// What the questions yield: the same as the command line would have said.
 #[derive(Debug)]
@@ -28,24 +28,25 @@ const DEFAULT_PROJECT: &str = "DevKitDPS";
 /// # Errors
 /// A file of the project is missing, or the input ends before the last question.
 pub fn ask(input: &mut dyn BufRead, output: &mut dyn Write) -> Result<Answers> {
-    let mut question = |text: &str, kept: usize| -> Result<Zeroizing<String>> {
+    let mut question = |text: &str| -> Result<Zeroizing<String>> {
         write!(output, "{text}: ")?;
         output.flush()?;
-        answer(input, kept).with_context(|| format!("the input ended at the question «{text}»"))
+        answer(input).with_context(|| format!("question \"{text}\""))
     };
 
-    let project = question(&format!("Project name (empty for {DEFAULT_PROJECT})"), 256)?;
+    let project = question(&format!("Project name (empty for {DEFAULT_PROJECT})"))?;
     let project = if project.is_empty() { DEFAULT_PROJECT } else { &project };
     let [bin, map] = ["bin", "map"].map(|kind| PathBuf::from(format!("{project}.ino.{kind}")));
     for file in [&bin, &map] {
+        files::not_a_device(file)?;
         ensure!(file.is_file(), "{} is not in this directory", file.display());
     }
-    // As the original, keep as many characters of the secret and the MAC address as they have; what follows never mattered.
-    let uds = question("Unique Device Secret (64 hexadecimal digits)", 64)?;
-    let id = question("Registration id (empty to build it from MAC and firmware version)", 256)?;
+    // The original cut what was longer than a secret or a MAC address; here it is refused with them.
+    let uds = question("Unique Device Secret (64 hexadecimal digits)")?;
+    let id = question("Registration id (empty to build it from MAC and firmware version)")?;
     let subject = if id.is_empty() {
-        let mac = question("MAC address (12 hexadecimal digits)", 12)?;
-        let version = question("Firmware version (such as 2.0.0)", 256)?;
+        let mac = question("MAC address (such as c8:93:46:f8:a1:b2)")?;
+        let version = question("Firmware version (such as 2.0.0)")?;
         Subject::Device { mac: mac.to_string(), firmware_version: version.to_string() }
     } else {
         Subject::Id(id.to_string())
@@ -53,14 +54,20 @@ pub fn ask(input: &mut dyn BufRead, output: &mut dyn Write) -> Result<Answers> {
     Ok(Answers { bin, map, uds, subject })
 }
 
-/// One answer: leading blanks dropped, up to `kept` printable characters, the rest of the line ignored.
-fn answer(input: &mut dyn BufRead, kept: usize) -> Result<Zeroizing<String>> {
-    let mut line = Zeroizing::new(Vec::new());
-    ensure!(input.read_until(b'\n', &mut line)? > 0, "no answer");
-    let text = line.iter().map(|byte| char::from(*byte));
-    Ok(Zeroizing::new(
-        text.skip_while(|c| matches!(c, ' ' | '\t')).take_while(|c| !c.is_control()).take(kept).collect(),
-    ))
+/// The longest answer, in bytes.
+const MAX_ANSWER: u64 = 1024;
+
+/// One answer: a line without the blanks around it.
+fn answer(input: &mut dyn BufRead) -> Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_ANSWER)? + 1));
+    let read = input.take(MAX_ANSWER + 1).read_until(b'\n', &mut line)?;
+    ensure!(read > 0, "the input ended");
+    ensure!(read as u64 <= MAX_ANSWER, "the answer has more than {MAX_ANSWER} bytes");
+    // A file that is piped in may begin with a byte order mark.
+    let text = std::str::from_utf8(&line).context("the answer is not text")?;
+    let answer = text.trim_start_matches('\u{feff}').trim();
+    ensure!(!answer.contains(char::is_control), "the answer has a control character in it");
+    Ok(Zeroizing::new(answer.to_owned()))
 }
 
 #[cfg(test)]
@@ -68,13 +75,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_lose_leading_blanks_and_what_is_too_long() {
-        let read = |text: &[u8], kept| answer(&mut &text[..], kept).unwrap().to_string();
-        assert_eq!(read(b" \tmy-dev\r\nnext\n", 256), "my-dev");
-        assert_eq!(read(b"abcdef\n", 3), "abc");
-        assert_eq!(read(b"\n", 3), "");
-        assert_eq!(read(b"no line end", 256), "no line end");
-        assert!(answer(&mut &b""[..], 3).is_err());
+    fn answers_lose_the_blanks_around_them_and_nothing_else() {
+        let read = |text: &[u8]| answer(&mut &text[..]).map(|answer| answer.to_string());
+        assert_eq!(read(b" \tmy-dev \r\nnext\n").unwrap(), "my-dev");
+        assert_eq!(read(b"\xef\xbb\xbfabcdef\n").unwrap(), "abcdef");
+        assert_eq!(read(b"\n").unwrap(), "");
+        assert_eq!(read(b"no line end").unwrap(), "no line end");
+        for (bad, words) in [
+            (&b""[..], "ended"),
+            (b"a\x1b[Db\n", "control character"),
+            (b"\xff\xfe\xfd\n", "not text"),
+            (&[b'a'; 2000], "more than 1024"),
+        ] {
+            let message = format!("{:#}", read(bad).unwrap_err());
+            assert!(message.contains(words), "{words} in {message}");
+        }
     }
 
     #[test]

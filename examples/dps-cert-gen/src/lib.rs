@@ -4,16 +4,21 @@
 
 pub mod args;
 pub mod ask;
+pub mod certificates;
+pub mod files;
+pub mod image;
 pub mod input;
 pub mod make;
 pub mod map;
 pub mod output;
 pub mod reference;
 pub mod report;
+pub mod shown;
+pub mod text;
 pub mod verify;
 
 use std::ffi::OsString;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,13 +26,16 @@ use anyhow::{Context, Result, anyhow};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use dice_core::standard::FirmwareInfo;
-use dice_core::{FirmwareDigest, RegistrationId, Uds, pem, riot};
+use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, pem, riot};
 use zeroize::Zeroizing;
 
 use args::{Args, Command, ProfileName};
 use make::{Made, Make};
 use map::MeasuredRanges;
 use report::Report;
+
+/// The largest file that is read as a linker map, in bytes.
+const MAX_MAP_LEN: u64 = 256 << 20;
 
 /// Whose certificate it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +44,7 @@ pub enum Subject {
     Id(String),
     /// The facts that make the default registration id.
     Device {
-        /// 12 hexadecimal digits.
+        /// In any usual spelling.
         mac: String,
         /// Three numbers joined by dots.
         firmware_version: String,
@@ -50,10 +58,10 @@ impl Subject {
     /// Names the character, the length or the part at fault.
     pub fn registration_id(&self) -> Result<String> {
         let id = match self {
-            Self::Id(id) => id.clone(),
+            Self::Id(id) => id.trim().to_owned(),
             Self::Device { mac, firmware_version } => input::default_registration_id(mac, firmware_version)?,
         };
-        RegistrationId::new(&id).map_err(|error| anyhow!("registration id: {error}"))?;
+        input::registration_id(&id)?;
         Ok(id)
     }
 }
@@ -90,7 +98,8 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     } else {
         from_command_line(&args, stdin)?
     };
-    let image = request.bin.as_deref().map(read_image).transpose()?;
+    let measured = request.bin.as_deref().filter(|_| request.make.needs_firmware());
+    let image = measured.map(|bin| read_image(bin, &request, &args)).transpose()?;
 
     // The original's order of checks: secret, id, map.
     let uds = request.uds.as_deref().map(|text| parse_uds(text)).transpose()?;
@@ -118,7 +127,7 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     }
     let written = (path != Path::new("-")).then(|| path.display());
     match report {
-        Some(report) if args.json => writeln!(stdout, "{}", serde_json::to_string_pretty(&report)?)?,
+        Some(report) if args.json => writeln!(stdout, "{}", shown::json(&report)?)?,
         Some(report) if args.print => writeln!(stdout, "{report}")?,
         _ => {
             if let Some(file) = written {
@@ -134,14 +143,24 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     Ok(())
 }
 
-fn read_image(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+fn read_image(path: &Path, request: &Request, args: &Args) -> Result<Vec<u8>> {
+    let file = files::open(path)?;
+    let mut bytes = Vec::new();
+    // One byte too many is enough to tell; a device such as /dev/zero has no end.
+    let limit = if args.force_image { u64::MAX } else { image::MAX_LEN + 1 };
+    file.take(limit).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    if !args.force_image {
+        image::check(&path.display().to_string(), &bytes, request.map.is_none())?;
+    }
+    Ok(bytes)
 }
 
-/// The name of the file: the registration id, or else the certificate's own, and what it is.
+/// The name of the file: the registration id, or else the certificate's own, and what it is. Windows would write the file
+/// of a device `nul` to nowhere, so it is called otherwise, everywhere.
 fn file_name(make: Make, id: Option<&str>, report: Option<&Report>) -> PathBuf {
     let device = id.or(report.map(|report| report.device_id.as_str())).unwrap_or_default();
-    PathBuf::from(format!("{device}{}", make.suffix()))
+    let name = format!("{device}{}", make.suffix());
+    PathBuf::from(if files::is_device_on_windows(&name) { format!("device-{name}") } else { name })
 }
 
 /// What a run ends with.
@@ -160,10 +179,10 @@ fn derive(
     let absent = |what: &str| anyhow!("{what} is needed for this");
     let uds = || uds.ok_or_else(|| absent("the device secret"));
     let image = || image.ok_or_else(|| absent("the firmware image"));
-    let id = || Ok::<_, anyhow::Error>(RegistrationId::new(id.ok_or_else(|| absent("a registration id"))?)?);
+    let id = || input::registration_id(id.ok_or_else(|| absent("a registration id"))?);
     if let (Some(map), Some(bin)) = (&request.map, &request.bin) {
-        let text = std::fs::read(map).with_context(|| format!("cannot read {}", map.display()))?;
-        let text = String::from_utf8_lossy(&text);
+        let text = files::read(map, "a linker map", MAX_MAP_LEN, &mut std::io::empty())?;
+        let text = text::decode_lossy(&text);
         let ranges = MeasuredRanges::from_map(&text).with_context(|| map.display().to_string())?;
         let (core, firmware) = ranges.cut(image()?).with_context(|| bin.display().to_string())?;
         return Ok(Output::Made("riot", riot_made(uds()?, core, firmware, id()?, args)?, pem::Lines::Single));
@@ -174,7 +193,7 @@ fn derive(
         let firmware = FirmwareDigest::of(image()?).context("firmware image")?;
         if request.make == Make::ReferenceValues {
             let file = reference::of_firmware(&firmware, &info);
-            return Ok(Output::ReferenceValues(serde_json::to_string_pretty(&file)? + "\n"));
+            return Ok(Output::ReferenceValues(shown::json(&file)? + "\n"));
         }
         make::from_firmware(request.make, uds()?, &firmware, &info, id()?)?
     } else {
@@ -187,7 +206,7 @@ fn derive(
 #[must_use]
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     let Some(usage) = error.downcast_ref::<clap::Error>() else {
-        eprintln!("dps-cert-gen: {error:#}");
+        eprintln!("dps-cert-gen: {}", shown::one_line(&format!("{error:#}")));
         return ExitCode::FAILURE;
     };
     // Nothing is left to do if standard error itself is gone.
@@ -237,9 +256,7 @@ fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
         ProfileName::Standard => None,
     };
     for file in bin.iter().chain(&map) {
-        std::fs::File::open(file).map_err(|error| {
-            usage(ErrorKind::ValueValidation, format!("cannot open {}: {error}", file.display()))
-        })?;
+        files::open(file).map_err(|error| usage(ErrorKind::ValueValidation, format!("{error:#}")))?;
     }
     let uds = match (&args.uds, &args.uds_file) {
         _ if !make.needs_uds() => None,
@@ -260,7 +277,10 @@ fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
 }
 
 fn parse_uds(text: &str) -> Result<Uds> {
-    Uds::from_hex(text).map_err(|error| anyhow!("UDS: {error}"))
+    Uds::from_hex(text.trim()).map_err(|error| match error {
+        Error::UdsAllEqual { .. } => error.into(),
+        error => anyhow!("UDS: {error}"),
+    })
 }
 
 /// The `riot` identity: the original's derivation, signed deterministically unless its own broken signature is asked for.
@@ -278,8 +298,7 @@ fn riot_made(
     let identity = riot::Identity::derive(uds, core, firmware).context("profile riot")?;
     let mut alias = [0; riot::ALIAS_CERTIFICATE_MAX_LEN];
     let mut device_id = [0; riot::DEVICE_ID_CERTIFICATE_MAX_LEN];
-    let alias =
-        identity.alias_to_be_signed(id, &mut alias).map_err(|error| anyhow!("registration id: {error}"))?;
+    let alias = identity.alias_to_be_signed(id, &mut alias).map_err(input::id_error)?;
     let device_id = identity.device_id_to_be_signed(&mut device_id)?;
     let made = |alias: &[u8], device_id: &[u8]| Made {
         der: alias.to_vec(),

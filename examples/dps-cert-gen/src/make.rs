@@ -1,6 +1,6 @@
 //! What the program can make, and what each of it needs.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use dice_core::key::{DefaultBackend, SecretKey};
 use dice_core::pem::{self, Label, Lines};
@@ -10,6 +10,8 @@ use dice_core::standard::{
 use dice_core::x509::Validity;
 use dice_core::{FirmwareDigest, RegistrationId, Uds};
 use serde::Serialize;
+
+use super::input::id_error;
 
 /// The outputs of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -87,9 +89,7 @@ pub fn from_firmware(
     info: &FirmwareInfo<'_>,
     id: RegistrationId<'_>,
 ) -> Result<Made> {
-    let identity =
-        Identity::derive(uds, firmware, info).map_err(|error| anyhow!("profile standard: {error}"))?;
-    let id_error = |error| anyhow!("registration id: {error}");
+    let identity = Identity::derive(uds, firmware, info)?;
     let mut out = [0; standard::ALIAS_CERTIFICATE_MAX_LEN];
     let der = match make {
         Make::Request => identity.alias_request(id, &mut out).map_err(id_error)?.to_vec(),
@@ -111,7 +111,7 @@ pub fn from_secret(make: Make, uds: &Uds, code: Option<&str>) -> Result<Made> {
     let certificate = certificate.to_be_signed(&mut out)?.sign(&device_id)?.to_vec();
     let der = match (make, code) {
         (Make::Possession, Some(code)) => {
-            let code = VerificationCode::new(code).map_err(|error| anyhow!("verification code: {error}"))?;
+            let code = VerificationCode::new(code.trim())?;
             PossessionCertificate { key, code, validity }.to_be_signed(&mut out)?.sign(&device_id)?.to_vec()
         }
         (Make::Possession, None) => bail!("the service's verification code (--code) is needed"),

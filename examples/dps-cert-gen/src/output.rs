@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 /// Writes `text` to `path` in one step: a reader sees the old file, no file, or the whole new one.
 ///
 /// # Errors
-/// The file exists and `force` is not given, or it cannot be written.
+/// The path is a device's name on Windows, the file exists and `force` is not given, or it cannot be written.
 pub fn write_new(path: &Path, text: &str, force: bool) -> Result<()> {
+    super::files::not_a_device(path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -10,12 +10,16 @@
 //! ```
 //!
 //! Everything may be left out; what is left out admits anything, but for `op-flags`, which lists all the flags that may be
-//! set. Each measurement is an alternative. Names that are not known are refused, so that a typing error admits nothing.
+//! set, and `integrity-registers`, which lists all the registers that have to be there, each under its name or number, as in
+//! `{ "0": ["sha-256;0f5e…"] }`. Each measurement is an alternative. Names that are not known are refused, so that a typing
+//! error admits nothing.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use dice_core::hash::HashAlgorithm;
 use dice_core::standard::FirmwareInfo;
-use dice_core::tcg::{Fwid, OperationalFlags};
+use dice_core::tcg::{Fwid, IntegrityRegister, List, OperationalFlags};
 use dice_core::verify::Reference;
 use dice_core::{FirmwareDigest, open_dice::Mode};
 use serde::{Deserialize, Serialize};
@@ -71,6 +75,8 @@ struct Value {
     svn: Option<Svn>,
     #[serde(default)]
     op_flags: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    integrity_registers: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,11 +112,48 @@ const FLAGS: [(&str, OperationalFlags); 9] = [
     ("notTcb", OperationalFlags::NOT_TCB),
 ];
 
+type Digest = (HashAlgorithm, Vec<u8>);
+
+/// An integrity register with its name or number.
+#[derive(Debug)]
+struct Register {
+    name: Option<String>,
+    number: Option<u64>,
+    digests: Vec<Digest>,
+}
+
+/// The digests of an [`Alternative`] as the verifier takes them.
+#[derive(Debug)]
+pub struct Digests<'a> {
+    fwids: Vec<Fwid<'a>>,
+    registers: Vec<(&'a Register, Vec<Fwid<'a>>)>,
+}
+
+impl Digests<'_> {
+    /// The integrity registers, for [`Alternative::reference`] to borrow.
+    #[must_use]
+    pub fn registers(&self) -> Vec<IntegrityRegister<'_>> {
+        self.registers
+            .iter()
+            .map(|(known, digests)| IntegrityRegister {
+                name: known.name.as_deref(),
+                number: known.number,
+                digests: List::of(digests),
+            })
+            .collect()
+    }
+}
+
+fn fwids(digests: &[Digest]) -> Vec<Fwid<'_>> {
+    digests.iter().map(|(algorithm, digest)| Fwid { algorithm: algorithm.oid(), digest }).collect()
+}
+
 /// One alternative of a file, its digests decoded.
 #[derive(Debug)]
 pub struct Alternative {
     class: Class,
-    digests: Vec<(HashAlgorithm, Vec<u8>)>,
+    digests: Vec<Digest>,
+    registers: Vec<Register>,
     minimum_svn: Option<u64>,
     admitted_flags: OperationalFlags,
 }
@@ -118,13 +161,18 @@ pub struct Alternative {
 impl Alternative {
     /// The digests, for [`reference`](Self::reference) to borrow.
     #[must_use]
-    pub fn fwids(&self) -> Vec<Fwid<'_>> {
-        self.digests.iter().map(|(algorithm, digest)| Fwid { algorithm: algorithm.oid(), digest }).collect()
+    pub fn digests(&self) -> Digests<'_> {
+        let registers = self.registers.iter().map(|register| (register, fwids(&register.digests))).collect();
+        Digests { fwids: fwids(&self.digests), registers }
     }
 
     /// The alternative as the verifier takes it.
     #[must_use]
-    pub fn reference<'a>(&'a self, fwids: &'a [Fwid<'a>]) -> Reference<'a> {
+    pub fn reference<'a>(
+        &'a self,
+        digests: &'a Digests<'a>,
+        registers: &'a [IntegrityRegister<'a>],
+    ) -> Reference<'a> {
         Reference {
             vendor: self.class.vendor.as_deref(),
             model: self.class.model.as_deref(),
@@ -132,7 +180,8 @@ impl Alternative {
             index: self.class.index,
             minimum_svn: self.minimum_svn,
             admitted_flags: self.admitted_flags,
-            ..Reference::firmware(fwids)
+            integrity_registers: Some(registers),
+            ..Reference::firmware(&digests.fwids)
         }
     }
 }
@@ -146,21 +195,35 @@ pub fn parse(json: &str) -> Result<Vec<Alternative>> {
     let mut alternatives = Vec::new();
     for (number, value) in file.triples.reference_values.into_iter().enumerate() {
         ensure!(!value.measurements.is_empty(), "reference value {number} has no measurements");
-        for Measurement { value: Value { digests, svn, op_flags } } in value.measurements {
+        for Measurement { value: Value { digests, svn, op_flags, integrity_registers } } in value.measurements
+        {
             let Class { vendor, model, layer, index } = &value.environment.class;
             let class = Class { vendor: vendor.clone(), model: model.clone(), layer: *layer, index: *index };
             let context = || format!("reference value {number}");
-            let digests =
-                digests.iter().map(|text| digest(text)).collect::<Result<_>>().with_context(context)?;
+            let digests = all_digests(&digests).with_context(context)?;
+            let registers = integrity_registers.into_iter().map(register).collect::<Result<_>>();
+            let registers = registers.with_context(context)?;
             let admitted_flags = op_flags
                 .iter()
                 .try_fold(OperationalFlags::default(), |flags, name| anyhow::Ok(flags.with(flag(name)?)))
                 .with_context(context)?;
             let minimum_svn = svn.map(|svn| svn.value);
-            alternatives.push(Alternative { class, digests, minimum_svn, admitted_flags });
+            alternatives.push(Alternative { class, digests, registers, minimum_svn, admitted_flags });
         }
     }
     Ok(alternatives)
+}
+
+fn all_digests(texts: &[String]) -> Result<Vec<Digest>> {
+    texts.iter().map(|text| digest(text)).collect()
+}
+
+/// A register under its number, if the key is one, or else under its name.
+fn register((key, digests): (String, Vec<String>)) -> Result<Register> {
+    ensure!(!digests.is_empty(), "integrity register {key:?} has no digests");
+    let digests = all_digests(&digests).with_context(|| format!("integrity register {key:?}"))?;
+    let number = key.parse().ok();
+    Ok(Register { name: number.is_none().then_some(key), number, digests })
 }
 
 /// `sha-256;` and hexadecimal digits.
@@ -218,6 +281,7 @@ pub fn of_firmware(firmware: &FirmwareDigest, info: &FirmwareInfo<'_>) -> File {
         digests: vec![digest_text(&firmware.as_fwid())],
         svn: Some(Svn { r#type: SvnType::MinValue, value: info.svn }),
         op_flags: flag_names(flags).into_iter().map(str::to_owned).collect(),
+        integrity_registers: BTreeMap::new(),
     };
     let measurements = vec![Measurement { value }];
     let value = ReferenceValue { environment: Environment { class }, measurements };
@@ -242,12 +306,31 @@ mod tests {
         let info = FirmwareInfo::new("ACME", "Widget", "1.0.0", 7);
         let json = serde_json::to_string(&of_firmware(&firmware, &info)).unwrap();
         let [alternative] = &parse(&json).unwrap()[..] else { panic!("one") };
-        let fwids = alternative.fwids();
-        let reference = alternative.reference(&fwids);
+        let digests = alternative.digests();
+        let registers = digests.registers();
+        let reference = alternative.reference(&digests, &registers);
+        assert_eq!(reference.integrity_registers, Some(&[][..]));
         assert_eq!((reference.vendor, reference.model), (Some("ACME"), Some("Widget")));
         assert_eq!((reference.layer, reference.index, reference.minimum_svn), (Some(1), Some(0), Some(7)));
         assert_eq!(reference.fwids, [firmware.as_fwid()]);
         assert_eq!(reference.admitted_flags, OperationalFlags::NOT_CONFIGURED);
+    }
+
+    #[test]
+    fn registers_have_a_name_or_a_number() {
+        let digest = format!("sha-256;{}", "0f".repeat(32));
+        let json =
+            with_value(&format!(r#"{{"integrity-registers":{{"7":["{digest}"],"boot":["{digest}"]}}}}"#));
+        let [alternative] = &parse(&json).unwrap()[..] else { panic!("one") };
+        let digests = alternative.digests();
+        let registers = digests.registers();
+        let keys: Vec<_> = registers.iter().map(|register| (register.name, register.number)).collect();
+        assert_eq!(keys, [(None, Some(7)), (Some("boot"), None)]);
+        assert!(registers.iter().all(|register| register.digests.iter().all(|one| one.digest == [0x0f; 32])));
+        let none = with_value(r#"{"integrity-registers":{"7":[]}}"#);
+        assert!(message(&none).contains("register \"7\" has no digests"));
+        let bad = with_value(r#"{"integrity-registers":{"7":["sha-256;00"]}}"#);
+        assert!(message(&bad).contains("register \"7\": digest"));
     }
 
     #[test]

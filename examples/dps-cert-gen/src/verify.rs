@@ -9,23 +9,24 @@ use clap::{Args, ValueEnum};
 use der::asn1::ObjectIdentifier;
 use dice_core::Error;
 use dice_core::asn1::oid;
-use dice_core::pem::{self, Label};
 use dice_core::tcg::{self, List, TcbInfo};
 use dice_core::verify::{Certificate, Evidence, Policy, Reason, Reference, TrustAnchor, Verifier};
 use dice_core::x509::Time;
 use serde::Serialize;
 
-use super::reference::{self, Alternative};
+use super::reference::{self, Alternative, Digests};
+use super::shown::{self, Shown};
+use super::{certificates, files, text};
 
 /// Checks a DICE certificate chain: signatures and rules of RFC 5280, evidence (TcbInfo) about every layer, and, if given,
 /// reference values of what may run. Names each layer; says which certificate is refused and why.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The chain (PEM), leaf first, as the device presents it and `--make chain` writes it; `-` is standard input
+    /// The chain (PEM or DER), leaf first, as the device presents it and `--make chain` writes it; `-` is standard input
     #[arg(value_name = "CHAIN")]
     pub chain: PathBuf,
 
-    /// What is trusted (PEM): the DeviceID certificate or that of a CA above it
+    /// What is trusted (PEM or DER): the DeviceID certificate or that of a CA above it
     #[arg(long, value_name = "FILE")]
     pub anchor: PathBuf,
 
@@ -45,6 +46,9 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// The largest file that is read as reference values, in bytes.
+const MAX_REFERENCES_LEN: u64 = 16 << 20;
 
 /// What a leaf can be for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -108,7 +112,8 @@ impl std::fmt::Display for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let texts = [("vendor", &self.vendor), ("model", &self.model), ("version", &self.version)];
         let numbers = [("svn", self.svn), ("layer", self.layer)];
-        let texts = texts.iter().filter_map(|(name, value)| Some(format!("{name} {:?}", value.as_ref()?)));
+        let texts =
+            texts.iter().filter_map(|(name, value)| Some(format!("{name} \"{}\"", Shown(value.as_ref()?))));
         let numbers = numbers.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
         let flags = (!self.flags.is_empty()).then(|| format!("flags {}", self.flags.join(" ")));
         let parts: Vec<_> = texts.chain(numbers).chain(self.digests.iter().cloned()).chain(flags).collect();
@@ -133,18 +138,25 @@ struct Verdict {
 /// # Errors
 /// An input cannot be read, or the chain is refused: the message says which certificate and why.
 pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Result<()> {
-    let anchor = single(&args.anchor, stdin)?;
-    let mut chain = certificates(&args.chain, stdin)?;
-    ensure!(!chain.is_empty(), "there is no certificate in {}", args.chain.display());
+    let dash = Path::new("-");
+    ensure!(
+        args.anchor != dash || args.chain != dash,
+        "chain and anchor cannot both come from standard input"
+    );
+    let anchor = read(&args.anchor, "the anchor", stdin)?;
+    let [anchor] = &anchor[..] else {
+        bail!("{}: {} certificates, one is wanted as the anchor", args.anchor.display(), anchor.len());
+    };
+    let mut chain = read(&args.chain, "the chain", stdin)?;
     chain.reverse();
     // A chain may end with the anchor itself.
-    if chain.first() == Some(&anchor) {
+    if chain.len() > 1 && chain.first() == Some(anchor) {
         chain.remove(0);
     }
     let alternatives = match &args.reference_values {
         Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes = files::read(path, "reference values", MAX_REFERENCES_LEN, &mut std::io::empty())?;
+            let text = text::decode(&bytes).with_context(|| format!("{}: not a text", path.display()))?;
             Some(reference::parse(&text).with_context(|| path.display().to_string())?)
         }
         None => None,
@@ -154,12 +166,12 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
         .map_err(|error| anyhow!("--at is not a time a certificate can name: {error}"))?;
 
     let policy = Policy { time: Some(time), purpose: args.purpose.oid(), ..Policy::default() };
-    let verdict = judge(&anchor, &chain, alternatives.as_deref(), policy);
+    let verdict = judge(anchor, &chain, alternatives.as_deref(), policy);
     if args.json {
-        writeln!(stdout, "{}", serde_json::to_string_pretty(&verdict)?)?;
+        writeln!(stdout, "{}", shown::json(&verdict)?)?;
     } else {
         for layer in &verdict.layers {
-            writeln!(stdout, "CN={}", layer.subject)?;
+            writeln!(stdout, "CN={}", Shown(&layer.subject))?;
             for component in &layer.evidence {
                 writeln!(stdout, "  {component}")?;
             }
@@ -175,7 +187,8 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
             Ok(())
         }
         Verdict { certificate, reason, .. } => {
-            let certificate = certificate.map_or_else(String::new, |name| format!("certificate CN={name}: "));
+            let certificate =
+                certificate.map_or_else(String::new, |name| format!("certificate CN={}: ", Shown(&name)));
             bail!("refused: {certificate}{}", reason.unwrap_or_default())
         }
     }
@@ -215,9 +228,15 @@ fn check<'c>(
     layers.extend(names.into_iter().take(above).map(|subject| Layer { subject, evidence: Vec::new() }));
 
     let (cas, device) = chain.split_at(above);
-    let fwids: Vec<_> = references.into_iter().flatten().map(Alternative::fwids).collect();
-    let references: Option<Vec<Reference<'_>>> =
-        references.map(|list| list.iter().zip(&fwids).map(|(one, fwids)| one.reference(fwids)).collect());
+    let digests: Vec<_> = references.into_iter().flatten().map(Alternative::digests).collect();
+    let registers: Vec<_> = digests.iter().map(Digests::registers).collect();
+    let references: Option<Vec<Reference<'_>>> = references
+        .map(|list| {
+            list.iter()
+                .zip(digests.iter().zip(&registers))
+                .map(|(one, known)| one.reference(known.0, known.1))
+        })
+        .map(Iterator::collect);
     let policy = Policy { evidence: Evidence::TcbInfo, references: references.as_deref(), ..policy };
     let device_id = cas.last().map_or(anchor, Vec::as_slice);
     walk(device_id, device, policy, |certificate| {
@@ -268,40 +287,8 @@ fn subject(certificate: &Certificate<'_>) -> String {
     certificate.subject().text().unwrap_or("(no name)").to_owned()
 }
 
-fn read(path: &Path, stdin: &mut dyn Read) -> Result<String> {
-    let mut text = String::new();
-    if path == Path::new("-") {
-        stdin.read_to_string(&mut text).context("reading the chain from standard input")?;
-    } else {
-        text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    }
-    Ok(text)
-}
-
-/// All certificates of a PEM file, in its order.
-fn certificates(path: &Path, stdin: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
-    let text = read(path, stdin)?;
-    let mut out = vec![0; text.len()];
-    let mut rest = text.as_str();
-    let mut found = Vec::new();
-    loop {
-        match pem::decode(Label::Certificate, rest, &mut out) {
-            Ok((der, after)) => {
-                found.push(der.to_vec());
-                rest = after;
-            }
-            Err(Error::PemMissing { .. }) if rest.contains("-----BEGIN CERTIFICATE-----") => {
-                bail!("{}, certificate {}: it has no end", path.display(), found.len() + 1)
-            }
-            Err(Error::PemMissing { .. }) => return Ok(found),
-            Err(error) => bail!("{}, certificate {}: {error}", path.display(), found.len() + 1),
-        }
-    }
-}
-
-/// The one certificate of a PEM file.
-fn single(path: &Path, stdin: &mut dyn Read) -> Result<Vec<u8>> {
-    let mut found = certificates(path, stdin)?;
-    ensure!(found.len() == 1, "{} has {} certificates, one is wanted", path.display(), found.len());
-    Ok(found.swap_remove(0))
+/// All certificates of a file, in its order; at least one.
+fn read(path: &Path, what: &str, stdin: &mut dyn Read) -> Result<Vec<Vec<u8>>> {
+    let bytes = files::read(path, what, certificates::MAX_LEN, stdin)?;
+    certificates::read(&bytes).with_context(|| path.display().to_string())
 }

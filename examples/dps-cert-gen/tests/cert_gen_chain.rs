@@ -6,7 +6,6 @@ use std::path::Path;
 use dice_core::standard::{FirmwareInfo, Identity};
 use dice_core::x509::Validity;
 use dice_core::{FirmwareDigest, RegistrationId, Uds, pem};
-use dps_cert_gen;
 use serde_json::Value;
 use tempfile::TempDir;
 use x509_cert::Certificate;
@@ -14,7 +13,8 @@ use x509_cert::der::Decode;
 use x509_cert::request::CertReq;
 
 const UDS: &str = "19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae";
-const IMAGE: &[u8] = b"the whole firmware image";
+/// Vector table, then code.
+const IMAGE: &[u8] = b"\0\0\x04\x20\x01\xc4\0\x08\x03\xc4\0\x08\x05\xc4\0\x08the whole firmware image";
 
 /// Runs the program in a folder: (what it prints, or what is wrong).
 fn run(folder: &TempDir, words: &[&str]) -> Result<String, String> {
@@ -189,7 +189,7 @@ fn every_refusal_says_which_certificate_and_why() {
     write("references", &references);
 
     // Another firmware.
-    std::fs::write(folder.path().join("image"), b"another firmware").unwrap();
+    std::fs::write(folder.path().join("image"), [IMAGE, b"another firmware"].concat()).unwrap();
     device(&folder, &["--force", "--make", "chain", "-o", "@chain"]).unwrap();
     let message = verify(&folder, REFERENCES).unwrap_err();
     assert!(
@@ -221,11 +221,15 @@ fn every_refusal_says_which_certificate_and_why() {
     // Damage.
     let chain = read(&folder, "chain");
     write("chain", &chain[..chain.len() - 30]);
-    assert!(verify(&folder, &[]).unwrap_err().contains("certificate 2: it has no end"));
+    let message = verify(&folder, &[]).unwrap_err();
+    assert!(
+        message.contains("chain: line ") && message.contains("the block CERTIFICATE has no end"),
+        "{message}"
+    );
     write("chain", "nothing");
-    assert!(verify(&folder, &[]).unwrap_err().contains("no certificate in"));
+    assert!(verify(&folder, &[]).unwrap_err().contains("there is no certificate in it"));
     write("anchor", &chain);
-    assert!(verify(&folder, &[]).unwrap_err().contains("2 certificates, one is wanted"));
+    assert!(verify(&folder, &[]).unwrap_err().contains("2 certificates, one is wanted as the anchor"));
 }
 
 /// A CA above the device says nothing about firmware; the device's own layers have to.
@@ -287,4 +291,212 @@ fn names_of_files_say_what_they_are() {
     let told = tool(&["-u", UDS, "--make", "device-id"], folder.path());
     assert!(told.starts_with("DeviceID-") && told.ends_with("-device-id.pem written\n"), "{told}");
     assert_eq!(std::env::current_dir().unwrap(), before);
+}
+
+#[test]
+fn what_is_no_image_is_not_measured() {
+    let folder = project();
+    let write = |bytes: &[u8]| std::fs::write(folder.path().join("image"), bytes).unwrap();
+    for (bytes, words) in [
+        (&b"\x7fELF\x01\x01\x01\0"[..], "is an ELF file"),
+        (b":10C000000000042001C4000803C4000805C4000842", "is Intel HEX"),
+        (b"S31508000000", "is Motorola SREC"),
+        (b"the whole firmware image", "is a text"),
+        (&[0; 1024], "every byte is 0x00"),
+        (&[7, 8, 9, 10].repeat(100), "vector table"),
+    ] {
+        write(bytes);
+        for what in ["certificate", "chain", "request", "reference-values"] {
+            let message = device(&folder, &["--make", what, "-o", "-"]).unwrap_err();
+            assert!(message.contains(words) && message.contains("--force-image"), "{message}");
+        }
+        assert!(device(&folder, &["--force-image", "-o", "-"]).is_ok());
+        assert!(device(&folder, &["--make", "device-id", "-o", "-"]).is_ok(), "measures nothing");
+    }
+    write(b"");
+    assert!(device(&folder, &["--force-image", "-o", "-"]).unwrap_err().contains("no firmware"));
+}
+
+/// The files that OpenSSL, GnuTLS and Java make of a chain; each tool is used where it is installed.
+#[test]
+fn what_real_tools_write_is_verified() {
+    let folder = enrolled();
+    let path = |file: &str| folder.path().join(file).into_os_string().into_string().unwrap();
+    let blocks: Vec<_> =
+        read(&folder, "chain").split_inclusive("-----END CERTIFICATE-----\n").map(str::to_owned).collect();
+    let [leaf, root] = &blocks[..] else { panic!("a leaf and its CA") };
+    for (file, text) in [("leaf.pem", leaf), ("root.pem", root)] {
+        std::fs::write(path(file), text).unwrap();
+    }
+    let tool = |words: &str, input: &str| {
+        let words: Vec<_> =
+            words.split(' ').map(|word| word.strip_prefix('@').map_or(word.to_owned(), path)).collect();
+        let stdin = std::fs::File::open(path(input)).unwrap();
+        match std::process::Command::new(&words[0]).args(&words[1..]).stdin(stdin).output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+                Some(output.stdout)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => panic!("{words:?}: {error}"),
+        }
+    };
+    let check = |chain: &[u8]| {
+        std::fs::write(path("chain"), chain).unwrap();
+        verify(&folder, REFERENCES)
+    };
+    let mut used = 0;
+    for command in [
+        "openssl x509",
+        "openssl x509 -text",
+        "openssl x509 -outform DER",
+        "openssl x509 -subject -issuer -dates -fingerprint",
+        "certtool --certificate-info",
+        "certtool --certificate-info --outder",
+        "keytool -printcert -rfc",
+    ] {
+        if let (Some(leaf), Some(root)) = (tool(command, "leaf.pem"), tool(command, "root.pem")) {
+            used += 1;
+            // The leaf alone, which has to be found, and the whole chain.
+            for chain in [leaf.clone(), [leaf, root].concat()] {
+                let told = check(&chain).unwrap_or_else(|error| panic!("{command}: {error}"));
+                assert!(told.contains("CN=my-device"), "{command}: {told}");
+            }
+        }
+    }
+    for (command, words) in [
+        ("openssl x509 -trustout", "TRUSTED CERTIFICATE"),
+        ("openssl crl2pkcs7 -nocrl -certfile @leaf.pem", "openssl pkcs7"),
+        ("openssl crl2pkcs7 -nocrl -certfile @leaf.pem -outform DER", "openssl pkcs7"),
+        ("openssl x509 -noout -text", "there is no certificate in it"),
+        ("openssl pkcs12 -export -nokeys -passout pass:x -in @leaf.pem", "PKCS#12"),
+    ] {
+        if let Some(written) = tool(command, "leaf.pem") {
+            used += 1;
+            let message = check(&written).unwrap_err();
+            assert!(message.contains(words), "{command}: {words} in {message}");
+        }
+    }
+    eprintln!("{used} outputs of real tools");
+
+    // As Windows' certutil and PowerShell write them.
+    let base64 =
+        |pem: &str| pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().join("\r\n");
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let both = format!("{leaf}{root}");
+    for chain in [
+        both.replace('\n', "\r\n").into_bytes(),
+        [b"\xef\xbb\xbf", both.as_bytes()].concat(),
+        format!("\u{feff}{leaf}\u{feff}{root}").into_bytes(),
+        [&b"\xff\xfe"[..], &utf16(&both.replace('\n', "\r\n"))].concat(),
+        utf16(leaf),
+        base64(leaf).into_bytes(),
+        [b"================ Zertifikat 0 ================\r\nG\xfcltig\r\n", leaf.as_bytes()].concat(),
+    ] {
+        assert!(check(&chain).unwrap().contains("CN=my-device"));
+    }
+    let message = check(&[leaf.as_bytes(), &utf16(root)].concat()).unwrap_err();
+    assert!(message.contains("different encodings"), "{message}");
+    let message =
+        check(format!("{}{root}", leaf.replacen("-----BEGIN", "\u{2014}\u{2014}BEGIN", 1)).as_bytes())
+            .unwrap_err();
+    assert!(message.contains("line 1: this is not a boundary"), "{message}");
+}
+
+/// Names and texts of a certificate are of whoever made it.
+#[test]
+fn what_a_certificate_says_is_shown_escaped() {
+    use dice_core::asn1::{DerWriter, oid};
+    use dice_core::key::SecretKey;
+    use dice_core::standard::DeviceIdCertificate;
+    let folder = enrolled();
+    let key: SecretKey = SecretKey::from_scalar(dice_core::Secret::new([7; 32])).unwrap();
+    let mut out = [0; 2048];
+    let root = DeviceIdCertificate { key: key.public_key(), path_len: None, validity: Validity::NO_EXPIRY };
+    let root = root.to_be_signed(&mut out).unwrap().sign(&key).unwrap().to_vec();
+    let issuer =
+        x509_cert::der::Encode::to_der(Certificate::from_der(&root).unwrap().tbs_certificate().subject())
+            .unwrap();
+    let name = "dev\x1b[31m\nCN=other\u{202e}";
+    let build = |write: &dyn Fn(&mut DerWriter<'_>)| {
+        let mut buffer = [0; 2048];
+        let mut writer = DerWriter::new(&mut buffer);
+        write(&mut writer);
+        writer.finish().unwrap().to_vec()
+    };
+    let algorithm = build(&|writer| writer.sequence(|writer| writer.oid(&oid::ECDSA_WITH_SHA256)));
+    let digest = [1; 32];
+    let fwid =
+        dice_core::tcg::Fwid { algorithm: dice_core::hash::HashAlgorithm::Sha256.oid(), digest: &digest };
+    let info = dice_core::tcg::TcbInfo {
+        vendor: Some("\x1b]0;title\x07MXCHIP\nverdict: accepted"),
+        fwids: Some(dice_core::tcg::List::of(std::slice::from_ref(&fwid))),
+        ..dice_core::tcg::TcbInfo::default()
+    };
+    let identifier = key.public_key().identifier();
+    let tbs = build(&|writer| {
+        writer.sequence(|writer| {
+            writer.explicit(0, |writer| writer.unsigned_integer(&[2]));
+            writer.unsigned_integer(&[1]);
+            writer.raw(&algorithm);
+            writer.raw(&issuer);
+            writer.sequence(|writer| {
+                writer.tlv(der::Tag::UtcTime, b"250101000000Z");
+                writer.tlv(der::Tag::UtcTime, b"490101000000Z");
+            });
+            writer.sequence(|writer| {
+                writer.set(|writer| {
+                    writer.sequence(|writer| {
+                        writer.oid(&oid::COMMON_NAME);
+                        writer.utf8(name);
+                    });
+                });
+            });
+            writer.raw(&key.public_key().to_spki());
+            writer.explicit(3, |writer| {
+                writer.sequence(|writer| {
+                    for extension in [true, false] {
+                        writer.sequence(|writer| {
+                            writer.oid(if extension {
+                                &oid::AUTHORITY_KEY_IDENTIFIER
+                            } else {
+                                &dice_core::tcg::oid::TCB_INFO
+                            });
+                            writer.octet_string_of(|writer| {
+                                if extension {
+                                    writer.sequence(|writer| writer.implicit(0, &identifier));
+                                } else {
+                                    info.write_der(writer);
+                                }
+                            });
+                        });
+                    }
+                });
+            });
+        });
+    });
+    let mut signature = [0; 72];
+    let signature = key.sign(&tbs).to_der(&mut signature).unwrap().to_vec();
+    let leaf = build(&|writer| {
+        writer.sequence(|writer| {
+            writer.raw(&tbs);
+            writer.raw(&algorithm);
+            writer.bit_string(&signature);
+        });
+    });
+    std::fs::write(folder.path().join("chain"), leaf).unwrap();
+    std::fs::write(folder.path().join("anchor"), root).unwrap();
+    let any = ["--purpose", "any"];
+    let told = verify(&folder, &any).unwrap();
+    assert!(told.contains("CN=dev\\u{1b}[31m\\nCN=other\\u{202e}\n"), "{told}");
+    assert!(told.contains("vendor \"\\u{1b}]0;title\\u{7}MXCHIP\\nverdict: accepted\""), "{told}");
+    let refused = verify(&folder, &[&any[..], REFERENCES].concat()).unwrap_err();
+    let json = verify(&folder, &[&any[..], &["--json"]].concat()).unwrap();
+    let error = verify(&folder, &["--purpose", "attest"]).unwrap_err();
+    for text in [told, refused, json.clone(), error] {
+        assert!(text.bytes().all(|byte| byte == b'\n' || matches!(byte, b' '..=b'~')), "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("verdict") || line == "CN=other"), "{text}");
+    }
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["layers"][0]["subject"], name, "JSON keeps what it escapes");
 }

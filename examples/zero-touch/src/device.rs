@@ -20,6 +20,8 @@ const BANNER: &[u8] = b"Microsoft Azure IoT Developer Kit";
 const RIOT_CORE: std::ops::Range<usize> = 0x400..0xa2c;
 const RIOT_FIRMWARE: std::ops::Range<usize> = 0xa2c..0xc1c;
 const FLASH: usize = 0x0800_c000;
+/// The first words of the image: initial stack, reset, NMI and hard fault handler.
+const VECTOR_TABLE: [u32; 4] = [0x2004_0000, 0x0800_d001, 0x0800_d101, 0x0800_d201];
 
 /// What a device is made of at the factory.
 #[derive(Debug)]
@@ -87,6 +89,10 @@ fn make(folder: &Path) -> Result<()> {
     fs::write(folder.join("mac"), hex::encode(mac))?;
     let mut image: Vec<u8> = (0..IMAGE_LEN).map(|_| rand::random()).collect();
     image[RIOT_FIRMWARE][..BANNER.len()].copy_from_slice(BANNER);
+    // A vector table, as every image has: stack, reset, NMI, hard fault.
+    for (place, word) in image.chunks_exact_mut(4).zip(VECTOR_TABLE) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
     fs::write(folder.join("firmware.bin"), image)?;
     fs::write(folder.join("firmware.map"), map())?;
     Ok(())

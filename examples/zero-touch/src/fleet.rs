@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use devkit_app::{Event, Identity, Options};
-use dice_core::{MacAddress, RegistrationId, Uds};
+use dice_core::Uds;
+use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::sim::{self, VirtualChip};
 use stsafe_a100::vault::{Layout, Setting};
@@ -92,8 +93,8 @@ fn make(number: u16, image: &[u8], options: &Options, cloud: &local_cloud::Handl
     let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166)?;
     vault.set(Setting::Uds, &uds)?;
     vault.set(Setting::DpsIdScope, cloud.config().id_scope.as_bytes())?;
-    let mut id = [0; RegistrationId::DEFAULT_MAX_LEN];
-    let id = RegistrationId::default_for(MacAddress(mac), FIRMWARE_VERSION, &mut id)?;
+    let mut id = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
+    let id = default_registration_id(MacAddress(mac), FIRMWARE_VERSION, &mut id)?;
     let identity = Identity::derive(&options.profile, &Uds::from_bytes(uds)?, image, FIRMWARE_VERSION, id)?;
     let attestation = Attestation::certificate(identity.certificate());
     cloud.enrollments().put_individual(Enrollment::new(id.as_str(), attestation));

@@ -3,7 +3,8 @@
 
 use core::pin::{Pin, pin};
 
-use dice_core::{MacAddress, RegistrationId, Uds};
+use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress};
+use dice_core::{RegistrationId, Uds};
 use dps_client::{Backoff, Config, Timing};
 use embassy_futures::join::join;
 use embassy_time::{Duration, Timer, with_timeout};
@@ -211,7 +212,7 @@ impl<B: Board> Main<'_, '_, '_, B> {
             phase.await?
         };
         let mac = MacAddress(shared.system.borrow().mac());
-        let mut id_text = [0; RegistrationId::DEFAULT_MAX_LEN];
+        let mut id_text = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
         let id = settings.registration_id(mac, &version, &mut id_text);
         let id = id.map_err(|error| Failure::Identity(error.into()))?;
         let identity = self.derive(uds, &version, id, &mut identity)?;

@@ -3,7 +3,8 @@
 use core::fmt::{self, Formatter};
 use core::pin::pin;
 
-use dice_core::{MacAddress, RegistrationId};
+use dice_core::RegistrationId;
+use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
 use dps_client::GLOBAL_ENDPOINT;
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
@@ -96,10 +97,10 @@ impl Settings {
         &'a self,
         mac: MacAddress,
         version: &str,
-        buffer: &'a mut [u8; RegistrationId::DEFAULT_MAX_LEN],
+        buffer: &'a mut [u8; DEFAULT_REGISTRATION_ID_MAX_LEN],
     ) -> Result<RegistrationId<'a>, dice_core::Error> {
         if self.registration_id.is_empty() {
-            RegistrationId::default_for(mac, version, buffer)
+            default_registration_id(mac, version, buffer)
         } else {
             RegistrationId::new(&self.registration_id)
         }

@@ -19,6 +19,7 @@ fn generate(make: &str, image: &Path, out: &Path) {
     let (image, out) = (image.to_str().unwrap(), out.to_str().unwrap());
     let words = [
         "dps-cert-gen",
+        "--force-image",
         "-b",
         image,
         "--firmware-version",

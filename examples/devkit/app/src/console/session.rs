@@ -3,8 +3,9 @@
 
 use core::pin::{Pin, pin};
 
+use dice_core::Uds;
 use dice_core::pem::{self, Label, Lines};
-use dice_core::{MacAddress, RegistrationId, Uds};
+use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress};
 use embassy_time::{Duration, Timer, with_timeout};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
@@ -178,7 +179,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
         out: &mut [u8; OUT],
     ) -> Result<usize, &'static str> {
         let system = self.shared.system.borrow();
-        let mut id = [0; RegistrationId::DEFAULT_MAX_LEN];
+        let mut id = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
         let id = settings
             .registration_id(MacAddress(system.mac()), system.firmware_version(), &mut id)
             .map_err(|_| "the registration ID cannot stand in a certificate")?;
