@@ -9,12 +9,13 @@ use tokio::time::timeout;
 
 use super::dps::tracking_id;
 use super::hub::c2d::MAX_SIZE;
+use super::hub::session::MAX_TELEMETRY;
 use super::hub::topic::{Subscription, module_input};
-use super::hub::twin::with_version;
 use super::hub::{Device, MethodResponse, PendingMethod, ToSession};
 use super::percent;
 use super::properties::Properties;
 use super::shared::Shared;
+use super::{clock, rules};
 
 /// Why a command to a device failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,14 @@ impl Shared {
         self.hub().device(id).map(f).ok_or(CommandError::UnknownDevice)
     }
 
+    fn needs_cloud_to_device(&self) -> Result<(), CommandError> {
+        if self.config.tier.has_cloud_to_device() {
+            Ok(())
+        } else {
+            Err(CommandError::Refused("the basic tier sends nothing to devices"))
+        }
+    }
+
     /// Queues a cloud-to-device message and returns its message id.
     pub(super) fn send_c2d(
         &self,
@@ -69,8 +78,19 @@ impl Shared {
         if device.contains('/') {
             return Err(CommandError::UnknownDevice);
         }
+        self.needs_cloud_to_device()?;
         if body.len() + properties.billed_size() > MAX_SIZE {
             return Err(CommandError::TooLarge);
+        }
+        rules::c2d_properties(properties).map_err(CommandError::Refused)?;
+        let now = clock::unix_millis();
+        let expires_at = match properties.get("$.exp") {
+            // Checked above.
+            Some(text) => clock::parse(text).unwrap_or(now),
+            None => now.saturating_add(self.config.c2d_ttl.as_millis().try_into().unwrap_or(u64::MAX)),
+        };
+        if expires_at <= now {
+            return Err(CommandError::Refused("the message has expired already ($.exp)"));
         }
         let id = properties.get("$.mid").map_or_else(tracking_id, str::to_owned);
         let mut stamped = Properties::new();
@@ -84,7 +104,7 @@ impl Shared {
             stamped.push(name, value.map(str::to_owned));
         }
         let queued = self.with_device(device, |device| {
-            let queued = device.c2d.push(id.clone(), body, stamped);
+            let queued = device.c2d.push(id.clone(), body, stamped, expires_at);
             device.tell(ToSession::Wake);
             queued
         })?;
@@ -99,6 +119,14 @@ impl Shared {
         body: Vec<u8>,
         properties: &Properties,
     ) -> Result<(), CommandError> {
+        self.needs_cloud_to_device()?;
+        if body.len() + properties.billed_size() > MAX_TELEMETRY {
+            return Err(CommandError::TooLarge);
+        }
+        rules::properties(properties).map_err(CommandError::Refused)?;
+        if input.is_empty() || input.chars().any(char::is_control) {
+            return Err(CommandError::Refused("an input's name is empty or has a control character"));
+        }
         let topic = module_input(module, &percent::encode(input), properties);
         self.publish(module, Subscription::ModuleInputs, topic, body)
     }
@@ -128,14 +156,16 @@ impl Shared {
         payload: Vec<u8>,
         response_timeout: Duration,
     ) -> Result<MethodResponse, CommandError> {
+        self.needs_cloud_to_device()?;
         if payload.len() > 131_072 {
             return Err(CommandError::TooLarge);
         }
+        rules::method(name, &payload).map_err(CommandError::Refused)?;
         let rid = hex::encode(rand::random::<[u8; 4]>());
         let (answer, response) = oneshot::channel();
         let pending = PendingMethod { name: name.to_owned(), answer };
         self.with_device(id, |device| device.methods.insert(rid.clone(), pending))?;
-        let topic = format!("$iothub/methods/POST/{}/?$rid={rid}", percent_method(name));
+        let topic = format!("$iothub/methods/POST/{name}/?$rid={rid}");
         let sent = self.publish(id, Subscription::Methods, topic, payload);
         let result = match sent {
             Ok(()) => match timeout(response_timeout, response).await {
@@ -152,28 +182,6 @@ impl Shared {
 
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
     pub(super) fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
-        self.with_device(id, |device| {
-            let version = device.twin.desired.patch(patch).map_err(CommandError::Refused)?;
-            if device.listens(Subscription::DesiredProperties) {
-                device.tell(ToSession::Publish {
-                    topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
-                    payload: with_version(patch, version).to_string().into_bytes(),
-                });
-            }
-            Ok(version)
-        })?
+        self.with_device(id, |device| device.patch_desired(patch).map_err(CommandError::Refused))?
     }
-}
-
-/// A method's name stands in the topic as it is, except for what a topic or its query cannot carry.
-fn percent_method(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if "%/?&#+ ".contains(c) || c.is_control() {
-                percent::encode(&c.to_string())
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
 }

@@ -22,9 +22,33 @@ pub(super) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
+/// Milliseconds since 1970 UTC.
+pub(super) fn unix_millis() -> u64 {
+    u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since 1970 UTC of a time as ISO 8601 writes it, with seconds and, if it has no offset, in UTC.
+pub(super) fn parse(text: &str) -> Option<u64> {
+    use time::format_description::well_known::Rfc3339;
+    let has_offset = text.ends_with(['Z', 'z']) || text.get(10..).is_some_and(|t| t.contains(['+', '-']));
+    let text = if has_offset { text.to_owned() } else { format!("{text}Z") };
+    let time = time::OffsetDateTime::parse(&text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_others() {
+        for text in ["2030-01-02T03:04:05Z", "2030-01-02T03:04:05", "2030-01-02T04:04:05.000+01:00"] {
+            assert_eq!(parse(text), Some(1_893_553_445_000), "{text}");
+        }
+        for bad in ["", "tomorrow", "2030-01-02", "1930-01-02T03:04:05Z", "2030-13-02T03:04:05Z"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn seven_decimals() {

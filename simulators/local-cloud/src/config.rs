@@ -17,7 +17,8 @@ pub struct Config {
     /// TCP port of the hub over MQTT; 0: chosen by the system. If it is that of DPS, the name that a client asks for in
     /// its TLS handshake (SNI) says which of the two it wants.
     pub hub_port: u16,
-    /// TCP port of DPS over HTTPS; 0: chosen by the system.
+    /// TCP port of everything over HTTPS (DPS, the hub's device side, file upload) and of MQTT over WebSockets; 0: chosen by
+    /// the system.
     pub https_port: u16,
     /// The provisioning service's host name.
     pub dps_name: String,
@@ -25,11 +26,27 @@ pub struct Config {
     pub id_scope: String,
     /// The hub's host name: what DPS assigns, and what user names and tokens must name.
     pub hub_name: String,
+    /// Host names of further hubs, for allocation policies and moves between hubs.
+    pub more_hubs: Vec<String>,
     /// Further names and IP addresses for the server certificate, which has `dps_name`, `hub_name`, `address`, `localhost`
     /// and `127.0.0.1` anyway.
     pub names: Vec<String>,
     /// Folder with enrolments (see [`Enrollments`](super::Enrollments)), read anew at every registration.
     pub enrollments: Option<PathBuf>,
+    /// Folder for what is to be there again after a restart: authority, enrolments made by the program, registrations,
+    /// devices with twins and waiting messages. `None`: nothing is kept.
+    pub state: Option<PathBuf>,
+    /// Forget what is in `state`, and begin anew.
+    pub fresh: bool,
+    /// Connections open at once; `None`: as many as the machine allows. What is beyond waits until one is closed.
+    pub max_connections: Option<usize>,
+    /// How long a client may take for the TLS handshake, for its CONNECT, and for the body of an HTTPS request.
+    pub patience: Duration,
+    /// What the hub's tier allows.
+    pub tier: Tier,
+    /// Take certificate signing requests with any key that the cloud can sign for, not only P-384 as the service's documentation
+    /// says.
+    pub any_csr_key: bool,
     /// How often a registration is answered with `assigning` before it is `assigned`.
     pub assigning_polls: u32,
     /// Seconds in `retry-after` of an `assigning` answer; `None`: no such field.
@@ -46,12 +63,62 @@ pub struct Config {
     pub c2d_lock: Duration,
     /// Deliveries of a cloud-to-device message before it is given up.
     pub c2d_max_deliveries: u32,
+    /// How long a cloud-to-device message without an expiry of its own is kept.
+    pub c2d_ttl: Duration,
+}
+
+/// A hub's tier: what it can do, and how many messages a day it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tier {
+    /// No quota: for tests.
+    #[default]
+    Unlimited,
+    /// F1: all there is, 8,000 messages a day of 0.5 KB each.
+    Free,
+    /// B1: telemetry and file upload; no cloud-to-device messages, twins, methods or modules. 400,000 messages of 4 KB.
+    Basic,
+    /// S1: all there is, 400,000 messages of 4 KB.
+    Standard,
+}
+
+impl Tier {
+    /// Whether the hub sends anything to devices: messages, methods, twins.
+    #[must_use]
+    pub fn has_cloud_to_device(self) -> bool {
+        self != Self::Basic
+    }
+
+    /// Messages a day, and the bytes that one of them may have before it counts as two.
+    pub(super) fn quota(self) -> Option<(u64, usize)> {
+        match self {
+            Self::Unlimited => None,
+            Self::Free => Some((8_000, 512)),
+            Self::Basic | Self::Standard => Some((400_000, 4096)),
+        }
+    }
 }
 
 impl Config {
+    /// The host names of all hubs, `hub_name` first.
+    pub(super) fn hub_names(&self) -> Vec<String> {
+        std::iter::once(&self.hub_name).chain(&self.more_hubs).cloned().collect()
+    }
+
+    /// Whether DPS and the hub share a port, and are told apart by name.
+    pub(super) fn has_one_port(&self) -> bool {
+        self.dps_port != 0 && self.dps_port == self.hub_port
+    }
+
+    /// Whether this is a name of this machine: in the certificate, but of no service.
+    pub(super) fn is_own_name(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("localhost") || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
     /// All names and addresses in the server certificate, the first one in its common name.
     pub(super) fn certificate_names(&self) -> Vec<String> {
-        let mut names = vec![self.dps_name.clone(), self.hub_name.clone()];
+        let mut names = vec![self.dps_name.clone()];
+        names.extend(self.hub_names());
         if !self.address.is_unspecified() {
             names.push(self.address.to_string());
         }
@@ -73,8 +140,15 @@ impl Default for Config {
             dps_name: DPS_HOST.to_owned(),
             id_scope: "0ne00000000".to_owned(),
             hub_name: "local-hub.azure-devices.net".to_owned(),
+            more_hubs: Vec::new(),
             names: Vec::new(),
             enrollments: None,
+            state: None,
+            fresh: false,
+            max_connections: None,
+            patience: Duration::from_mins(1),
+            tier: Tier::default(),
+            any_csr_key: false,
             assigning_polls: 1,
             retry_after: Some(3),
             https_chunked: true,
@@ -83,6 +157,7 @@ impl Default for Config {
             authority: None,
             c2d_lock: Duration::from_mins(1),
             c2d_max_deliveries: 10,
+            c2d_ttl: Duration::from_hours(1),
         }
     }
 }

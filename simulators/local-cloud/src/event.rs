@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::clock;
 use super::fault::Endpoint;
 use super::properties::Properties;
+use super::shown::{self, Shown};
 use super::tls::TlsVersion;
 
 /// A message from a device.
@@ -52,6 +53,12 @@ pub enum Event {
         /// Why, in words.
         reason: String,
     },
+    /// Something that the user of this cloud should know about it: a file that is not taken, a limit that is reached, a
+    /// state that cannot be written.
+    Notice {
+        /// In words.
+        text: String,
+    },
     /// A device's MQTT session with the hub began.
     Connected {
         /// `deviceId` or `deviceId/moduleId`.
@@ -74,6 +81,31 @@ pub enum Event {
         device: String,
         /// As [`Handle::send_c2d`](super::Handle::send_c2d) returned it.
         message_id: String,
+    },
+    /// A cloud-to-device message was not delivered before its time was over.
+    C2dExpired {
+        /// `deviceId`.
+        device: String,
+        /// As [`Handle::send_c2d`](super::Handle::send_c2d) returned it.
+        message_id: String,
+    },
+    /// A device that fetches over HTTPS, or the hub by a limit, rejected a cloud-to-device message.
+    C2dRejected {
+        /// `deviceId`.
+        device: String,
+        /// As [`Handle::send_c2d`](super::Handle::send_c2d) returned it.
+        message_id: String,
+    },
+    /// A device reported how an upload to the blob container went.
+    FileUploaded {
+        /// `deviceId` or `deviceId/moduleId`.
+        device: String,
+        /// `deviceId/name`.
+        blob: String,
+        /// What the device says.
+        success: bool,
+        /// The bytes that arrived.
+        size: usize,
     },
     /// A cloud-to-device message was delivered too often without an acknowledgement and is given up.
     C2dDeadLettered {
@@ -110,13 +142,16 @@ impl Event {
     #[must_use]
     pub fn device(&self) -> Option<&str> {
         match self {
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::Notice { .. } => None,
             Self::Telemetry(telemetry) => Some(&telemetry.device),
             Self::Registered { device, .. }
             | Self::Connected { device, .. }
             | Self::Disconnected { device, .. }
             | Self::C2dCompleted { device, .. }
             | Self::C2dDeadLettered { device, .. }
+            | Self::C2dExpired { device, .. }
+            | Self::C2dRejected { device, .. }
+            | Self::FileUploaded { device, .. }
             | Self::MethodAnswered { device, .. }
             | Self::TwinReported { device, .. } => Some(device),
         }
@@ -144,46 +179,58 @@ impl Event {
     }
 }
 
-/// Text if it is printable UTF-8, else hexadecimal.
-fn body_text(body: &[u8]) -> String {
-    match std::str::from_utf8(body) {
-        Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.to_owned(),
-        _ => format!("0x{}", hex::encode(body)),
-    }
-}
-
-/// One line as the Device Explorer would show it.
+/// One line as the Device Explorer would show it. Whatever a device or a client sent is shown as [`Shown`] shows it.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registered { registration_id, device, hub, tls } => {
+                let (registration_id, device) = (Shown(registration_id), Shown(device));
                 write!(f, "DPS: {registration_id} assigned to {hub} as device [{device}] ({tls})")
             }
-            Self::Refused { endpoint, id, reason } => write!(f, "{endpoint}: {id} refused: {reason}"),
-            Self::Connected { device, tls } => write!(f, "Device [{device}] connected ({tls})"),
-            Self::Disconnected { device, reason } => write!(f, "Device [{device}] disconnected: {reason}"),
+            Self::Refused { endpoint, id, reason } => {
+                write!(f, "{endpoint}: {} refused: {}", Shown(id), Shown(reason))
+            }
+            Self::Notice { text } => write!(f, "Note: {}", Shown(text)),
+            Self::Connected { device, tls } => write!(f, "Device [{}] connected ({tls})", Shown(device)),
+            Self::Disconnected { device, reason } => {
+                write!(f, "Device [{}] disconnected: {}", Shown(device), Shown(reason))
+            }
             Self::Telemetry(t) => {
                 let now = clock::now();
-                write!(f, "{now}> Device: [{}], Data:[{}]", t.device, body_text(&t.body))?;
+                write!(f, "{now}> Device: [{}], Data:[{}]", Shown(&t.device), shown::body(&t.body))?;
                 if !t.properties.is_empty() {
                     f.write_str(", Properties:")?;
                     for (name, value) in t.properties.iter() {
-                        write!(f, " '{name}': '{}'", value.unwrap_or_default())?;
+                        write!(f, " '{}': '{}'", Shown(name), Shown(value.unwrap_or_default()))?;
                     }
                 }
                 Ok(())
             }
             Self::C2dCompleted { device, message_id } => {
-                write!(f, "Device [{device}] completed message {message_id}")
+                write!(f, "Device [{}] completed message {}", Shown(device), Shown(message_id))
             }
             Self::C2dDeadLettered { device, message_id } => {
-                write!(f, "Device [{device}] never completed message {message_id}: dead-lettered")
+                let (device, id) = (Shown(device), Shown(message_id));
+                write!(f, "Device [{device}] never completed message {id}: dead-lettered")
+            }
+            Self::C2dExpired { device, message_id } => {
+                let (device, id) = (Shown(device), Shown(message_id));
+                write!(f, "Message {id} for device [{device}] has expired and is not delivered")
+            }
+            Self::C2dRejected { device, message_id } => {
+                write!(f, "Device [{}] rejected message {}", Shown(device), Shown(message_id))
+            }
+            Self::FileUploaded { device, blob, success, size } => {
+                let what = if *success { "uploaded" } else { "could not upload" };
+                write!(f, "Device [{}] {what} {} ({size} bytes)", Shown(device), Shown(blob))
             }
             Self::MethodAnswered { device, method, status, body } => {
-                write!(f, "Device [{device}] answered method {method} with {status}: {}", body_text(body))
+                let (device, method) = (Shown(device), Shown(method));
+                write!(f, "Device [{device}] answered method {method} with {status}: {}", shown::body(body))
             }
             Self::TwinReported { device, patch, version } => {
-                write!(f, "Device [{device}] reported (version {version}): {patch}")
+                let patch = shown::json_text(patch, false);
+                write!(f, "Device [{}] reported (version {version}): {patch}", Shown(device))
             }
         }
     }

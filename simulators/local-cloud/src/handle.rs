@@ -9,19 +9,18 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
+use super::allocation::{Allocation, AllocationRequest};
 use super::backend::CommandError;
 use super::config::Config;
 use super::enrollment::Enrollments;
 use super::event::Events;
 use super::fault::{Endpoint, Faults};
 use super::hub::{Credential, MethodResponse, ToSession};
-use super::pki::Authority;
+use super::pki::{Authority, ServerCertificate};
 use super::properties::Properties;
 use super::server::{self, Service};
 use super::shared::Shared;
-use super::tls;
 
 /// Where a local cloud begins.
 #[derive(Debug)]
@@ -31,16 +30,12 @@ impl LocalCloud {
     /// Starts both services, within the present tokio runtime.
     ///
     /// # Errors
-    /// A port that cannot be listened on, or no randomness for keys.
+    /// A port that cannot be listened on, a state folder that cannot be used, or no randomness for keys.
     pub async fn start(config: Config) -> io::Result<Handle> {
-        let authority = match &config.authority {
-            Some(authority) => authority.clone(),
-            None => Authority::generate().map_err(io::Error::other)?,
-        };
         let at = |port| SocketAddr::from((config.address, port));
         let addresses =
             Addresses { dps: at(config.dps_port), https: at(config.https_port), hub: at(config.hub_port) };
-        start_on(Arc::new(Shared::new(config, authority)), addresses).await
+        start_on(Arc::new(Shared::new(config)?), addresses).await
     }
 }
 
@@ -75,10 +70,6 @@ struct Addresses {
 }
 
 async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> {
-    let names = shared.config.certificate_names();
-    let identity = shared.authority.server(&names, shared.config.certificate).map_err(io::Error::other)?;
-    let config = tls::server_config(identity, shared.config.tls).map_err(io::Error::other)?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
     let (drops, _) = watch::channel(0);
     let dps = TcpListener::bind(wanted.dps).await?;
     let https = TcpListener::bind(wanted.https).await?;
@@ -87,21 +78,21 @@ async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> 
     let dps_address = dps.local_addr()?;
     let hub_address = hub.as_ref().map_or(Ok(dps_address), TcpListener::local_addr)?;
     let addresses = Addresses { dps: dps_address, https: https.local_addr()?, hub: hub_address };
-    let mut listeners = vec![(Service::Only(Endpoint::DpsHttps), https)];
+    let mut listeners = vec![(Service::Https, https)];
     match hub {
         Some(hub) => {
-            listeners.extend([(Service::Only(Endpoint::Dps), dps), (Service::Only(Endpoint::Hub), hub)]);
+            listeners.extend([(Service::Mqtt(Endpoint::Dps), dps), (Service::Mqtt(Endpoint::Hub), hub)]);
         }
-        None => listeners.push((Service::Named, dps)),
+        None => listeners.push((Service::NamedMqtt, dps)),
     }
     let tasks = listeners
         .into_iter()
         .map(|(service, listener)| {
             let drops = drops.subscribe();
-            tokio::spawn(server::accept(shared.clone(), service, listener, acceptor.clone(), drops))
+            tokio::spawn(server::accept(shared.clone(), service, listener, drops))
         })
         .collect();
-    Ok(Handle { shared, addresses, tasks, drops })
+    Ok(Handle { shared, addresses, tasks, drops, paused: false })
 }
 
 /// A running local cloud. Dropping it closes all connections and ports.
@@ -110,6 +101,8 @@ pub struct Handle {
     addresses: Addresses,
     tasks: Vec<JoinHandle<()>>,
     drops: watch::Sender<u64>,
+    /// It goes on as a [`Paused`].
+    paused: bool,
 }
 
 impl std::fmt::Debug for Handle {
@@ -122,6 +115,11 @@ impl Drop for Handle {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
+        }
+        if self.paused {
+            self.shared.flush();
+        } else {
+            self.shared.close();
         }
     }
 }
@@ -200,12 +198,83 @@ impl Handle {
             // Cancelled, as it should be.
             let _ = task.await;
         }
+        self.paused = true;
         Paused { shared: self.shared.clone(), addresses: self.addresses }
+    }
+
+    /// Waits until everything that is to survive a restart is on the disk.
+    pub fn flush(&self) {
+        self.shared.flush();
+    }
+
+    /// Presents this certificate from the next connection on.
+    ///
+    /// # Errors
+    /// No randomness for a key.
+    pub fn set_certificate(&self, certificate: ServerCertificate) -> io::Result<()> {
+        self.shared.set_certificate(certificate)
+    }
+
+    /// Has enrolments with [`AllocationPolicy::Custom`](super::AllocationPolicy::Custom) ask this function.
+    pub fn set_allocation(
+        &self,
+        allocator: impl Fn(&AllocationRequest) -> Option<Allocation> + Send + Sync + 'static,
+    ) {
+        self.shared.set_allocator(Some(Arc::new(allocator)));
+    }
+
+    /// Moves a device to another hub: the one that it is at closes the connection and does not let it in any more, and its
+    /// next registration leads to the other one, with twin and messages by its enrolment's reprovisioning policy.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`], or `Refused` if there is no such hub.
+    pub fn move_device(&self, id: &str, hub: &str) -> Result<(), CommandError> {
+        if self.shared.hub_index(hub).is_none() {
+            return Err(CommandError::Refused("there is no such hub"));
+        }
+        let of_device = |state: &Value| state.get("deviceId").and_then(Value::as_str) == Some(id);
+        let registrations = self.shared.all_registrations();
+        let registration = registrations.iter().find(|state| of_device(state));
+        let name = registration.and_then(|state| state.get("registrationId")?.as_str()).unwrap_or(id);
+        self.shared.with_device(id, |device| {
+            self.shared.faults.set_move(name, id, hub);
+            device.tell(ToSession::Close("assigned to another hub".to_owned()));
+        })
+    }
+
+    /// What the service keeps of a registration (`registrationState`).
+    #[must_use]
+    pub fn registration(&self, registration_id: &str) -> Option<Value> {
+        self.shared.registration(registration_id)
+    }
+
+    /// What the service keeps of all registrations, by registration id.
+    #[must_use]
+    pub fn registrations(&self) -> Vec<Value> {
+        self.shared.all_registrations()
+    }
+
+    /// Forgets a registration; the device at the hub stays.
+    pub fn remove_registration(&self, registration_id: &str) -> bool {
+        self.shared.remove_registration(registration_id)
+    }
+
+    /// What a device has uploaded under `deviceId/name`.
+    #[must_use]
+    pub fn blob(&self, name: &str) -> Option<Vec<u8>> {
+        self.shared.blobs().get(name).cloned()
+    }
+
+    /// The host name of the hub that has this device or module.
+    #[must_use]
+    pub fn hub_of(&self, id: &str) -> Option<String> {
+        let index = self.shared.hub().hub_of(id)?;
+        self.shared.config.hub_names().get(index).cloned()
     }
 
     /// Creates a device (`deviceId`) or module (`deviceId/moduleId`) at the hub without DPS, or gives it a new credential.
     pub fn add_device(&self, id: &str, credential: Credential) {
-        self.shared.hub().provision(id, credential);
+        self.shared.hub().put(id, credential);
     }
 
     /// Deletes a device and ends its session.
@@ -233,12 +302,7 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`].
     pub fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), CommandError> {
-        self.shared.with_device(id, |device| {
-            device.enabled = enabled;
-            if !enabled {
-                device.tell(ToSession::Close("device disabled".to_owned()));
-            }
-        })
+        self.shared.with_device(id, |device| device.set_enabled(enabled))
     }
 
     /// Queues a cloud-to-device message and returns its message id: `$.mid` of `properties`, or a new one.

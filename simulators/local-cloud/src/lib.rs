@@ -25,7 +25,9 @@
 //! # }
 //! ```
 
+mod allocation;
 mod backend;
+mod base64_text;
 mod cert;
 mod clock;
 mod config;
@@ -34,25 +36,37 @@ mod enrollment;
 mod event;
 mod fault;
 mod handle;
+mod http;
 mod hub;
+mod limits;
 mod mqtt;
 mod percent;
 mod pki;
 pub mod program;
 mod properties;
+mod quota;
+mod rules;
 mod sas;
 mod server;
 mod shared;
+mod shown;
+mod store;
 mod tls;
 
+pub use allocation::{Allocation, AllocationRequest};
 pub use backend::CommandError;
 pub use cert::{CertificateError, ClientCertificate};
-pub use config::Config;
-pub use enrollment::{Attestation, Enrollment, Enrollments};
+pub use config::{Config, Tier};
+pub use enrollment::{
+    AllocationPolicy, Attestation, Enrollment, Enrollments, InitialTwin, ReprovisionPolicy,
+};
 pub use event::{Event, Events, Telemetry};
-pub use fault::{Direction, DpsFault, Endpoint, FaultAction, Faults, PacketInfo, PacketKind};
+pub use fault::{
+    Direction, DpsFault, Endpoint, Fault, FaultAction, Faults, HubFault, PacketInfo, PacketKind,
+};
 pub use handle::{Handle, LocalCloud, Paused};
 pub use hub::{Credential, MethodResponse};
 pub use pki::{Authority, DPS_HOST, ServerCertificate};
 pub use properties::Properties;
+pub use shown::{Shown, json_text};
 pub use tls::{TlsVersion, TlsVersions};

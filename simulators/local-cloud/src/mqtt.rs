@@ -108,6 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
+    /// From here on it is known whose link it is.
+    pub(super) fn set_endpoint(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
+    }
+
     fn judge(&mut self, direction: Direction, kind: PacketKind, topic: Option<&str>) -> FaultAction {
         let info = PacketInfo { endpoint: self.endpoint, direction, kind, topic, index: self.index };
         self.index += 1;
@@ -245,12 +250,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.send(PacketKind::Puback, None, packet.to_continuous_buffer()).await
     }
 
-    pub(super) async fn suback(&mut self, id: u16, granted: &[Qos]) -> Result<(), LinkError> {
+    /// `None`: this one is refused.
+    pub(super) async fn suback(&mut self, id: u16, granted: &[Option<Qos>]) -> Result<(), LinkError> {
         let codes = granted
             .iter()
             .map(|qos| match qos {
-                Qos::AtMostOnce => SubackReturnCode::SuccessMaximumQos0,
-                _ => SubackReturnCode::SuccessMaximumQos1,
+                None => SubackReturnCode::Failure,
+                Some(Qos::AtMostOnce) => SubackReturnCode::SuccessMaximumQos0,
+                Some(_) => SubackReturnCode::SuccessMaximumQos1,
             })
             .collect();
         let packet = v3::Suback::builder().packet_id(id).return_codes(codes).build().map_err(encoding)?;

@@ -4,11 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use der::pem::LineEnding;
+use der::{Decode, EncodePem};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+use x509_cert::Certificate;
+
+use super::base64_text;
 
 /// The name of the public provisioning endpoint, in every server certificate of the local cloud.
 pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
@@ -24,8 +30,19 @@ pub struct Authority {
 }
 
 struct Inner {
-    root: CertifiedIssuer<'static, KeyPair>,
-    issuing: CertifiedIssuer<'static, KeyPair>,
+    root: CertificateDer<'static>,
+    root_key: KeyPair,
+    issuing: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// An authority as it is stored: DER, keys in PKCS#8.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Stored {
+    #[serde(with = "base64_text")]
+    root: Vec<u8>,
+    #[serde(with = "base64_text")]
+    root_key: Vec<u8>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -35,7 +52,8 @@ impl std::fmt::Debug for Authority {
 }
 
 /// Which certificate the servers present: the good one, or one that a client must refuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ServerCertificate {
     /// Chain of leaf and issuing authority below [`Authority::root_der`], for all names of the cloud.
@@ -79,42 +97,58 @@ impl Authority {
     /// # Errors
     /// Only if the system's random source fails.
     pub fn generate() -> Result<Self, rcgen::Error> {
-        let root = CertifiedIssuer::self_signed(
-            authority_params("Local Cloud Root", 1, 3650),
-            KeyPair::generate()?,
-        )?;
-        let issuing = CertifiedIssuer::signed_by(
-            authority_params("Local Cloud Issuing 01", 0, 365),
-            KeyPair::generate()?,
-            &root,
-        )?;
-        Ok(Self { inner: Arc::new(Inner { root, issuing }) })
+        let root_key = KeyPair::generate()?;
+        let root = authority_params("Local Cloud Root", 1, 3650).self_signed(&root_key)?;
+        Self::below(root.der().clone(), root_key)
+    }
+
+    /// Makes a new issuing authority below this root.
+    fn below(root: CertificateDer<'static>, root_key: KeyPair) -> Result<Self, rcgen::Error> {
+        let signer = Issuer::from_ca_cert_der(&root, &root_key)?;
+        let key = KeyPair::generate()?;
+        let params = authority_params("Local Cloud Issuing 01", 0, 365);
+        let issuing = params.signed_by(&key, &signer)?.der().clone();
+        let issuer = Issuer::new(params, key);
+        Ok(Self { inner: Arc::new(Inner { root, root_key, issuing, issuer }) })
+    }
+
+    pub(super) fn to_stored(&self) -> Stored {
+        Stored { root: self.inner.root.to_vec(), root_key: self.inner.root_key.serialize_der() }
+    }
+
+    pub(super) fn from_stored(stored: Stored) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::try_from(stored.root_key)?;
+        Self::below(stored.root.into(), key)
     }
 
     /// The root certificate in DER: what a device has to trust.
     #[must_use]
     pub fn root_der(&self) -> &[u8] {
-        self.inner.root.der()
+        &self.inner.root
     }
 
     /// The root certificate in PEM.
     #[must_use]
     pub fn root_pem(&self) -> String {
-        self.inner.root.pem()
+        // The label is right, and the bytes are a certificate: this cannot fail.
+        Certificate::from_der(&self.inner.root)
+            .and_then(|root| root.to_pem(LineEnding::LF))
+            .unwrap_or_default()
     }
 
     /// Signs a certificate for the key in a certificate signing request (PKCS#10, DER) and gives the chain, leaf first.
     ///
-    /// As the service: the key must be on P-384, and the subject's CN be `common_name`. The certificate is valid for 30 days.
+    /// As the service: the key must be on P-384 (or is `any_key` that can be read), and the subject's CN be `common_name`. The certificate is valid for 30 days.
     /// Extensions asked for are not taken over.
     pub(super) fn issue_client(
         &self,
         csr: &[u8],
         common_name: &str,
+        any_key: bool,
     ) -> Result<Vec<CertificateDer<'static>>, &'static str> {
         let request = CertificateSigningRequestParams::from_der(&csr.into())
             .map_err(|_| "The certificate signing request cannot be read, or its signature is wrong.")?;
-        if *request.public_key.algorithm() != rcgen::PKCS_ECDSA_P384_SHA384 {
+        if !any_key && *request.public_key.algorithm() != rcgen::PKCS_ECDSA_P384_SHA384 {
             return Err("The key of the certificate signing request is not on P-384.");
         }
         match request.params.distinguished_name.get(&DnType::CommonName) {
@@ -132,9 +166,9 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params
-            .signed_by(&request.public_key, &self.inner.issuing)
+            .signed_by(&request.public_key, &self.inner.issuer)
             .map_err(|_| "The certificate cannot be issued.")?;
-        Ok(vec![leaf.der().clone(), self.inner.issuing.der().clone()])
+        Ok(vec![leaf.der().clone(), self.inner.issuing.clone()])
     }
 
     /// A server certificate for `names` (DNS names or IP addresses).
@@ -173,10 +207,10 @@ impl Authority {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        let leaf = params.signed_by(&key, &authority.inner.issuing)?;
+        let leaf = params.signed_by(&key, &authority.inner.issuer)?;
         let mut chain = vec![leaf.der().clone()];
         if kind != ServerCertificate::MissingIssuer {
-            chain.push(authority.inner.issuing.der().clone());
+            chain.push(authority.inner.issuing.clone());
         }
         Ok(ServerIdentity { chain, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) })
     }

@@ -61,8 +61,9 @@ impl Token {
         self.resource.to_lowercase() == resource.to_lowercase()
     }
 
-    pub(super) fn is_expired(&self) -> bool {
-        self.expiry <= super::clock::unix_time().as_secs()
+    /// Whether its time is over at `now` (seconds since 1970 UTC).
+    pub(super) fn is_expired(&self, now: u64) -> bool {
+        self.expiry <= now
     }
 
     /// Whether the signature was made with `key`.

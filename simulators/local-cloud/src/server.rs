@@ -5,59 +5,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::cert::ClientCertificate;
 use super::fault::Endpoint;
 use super::mqtt::{Link, LinkError, Packet};
 use super::shared::Shared;
 use super::tls::TlsVersion;
-use super::{dps, hub};
+use super::{dps, http, hub};
 
-pub(super) type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+/// What MQTT runs over: TLS, or a WebSocket in it.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+pub(super) type Stream = Box<dyn Io>;
 
 /// What is served behind a port.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Service {
-    /// This one, by whatever name it is called.
-    Only(Endpoint),
-    /// DPS or the hub over MQTT, whichever the client names in its TLS handshake.
-    Named,
+    /// This one over MQTT, by whatever name it is called.
+    Mqtt(Endpoint),
+    /// DPS or the hub over MQTT, whichever the client names in its TLS handshake or, if it calls this machine by another name
+    /// of the certificate, in its CONNECT.
+    NamedMqtt,
+    /// Everything that is HTTPS, and WebSockets.
+    Https,
 }
 
 impl Service {
-    /// The endpoint for a client that asked for this name.
-    fn endpoint(self, shared: &Shared, name: Option<&str>) -> Result<Endpoint, String> {
-        match (self, name) {
-            (Self::Only(endpoint), _) => Ok(endpoint),
-            (Self::Named, Some(name)) if name.eq_ignore_ascii_case(&shared.config.dps_name) => {
-                Ok(Endpoint::Dps)
-            }
-            (Self::Named, Some(name)) if name.eq_ignore_ascii_case(&shared.config.hub_name) => {
-                Ok(Endpoint::Hub)
-            }
-            (Self::Named, Some(name)) => Err(format!("TLS: no service is called {name}")),
-            (Self::Named, None) => {
-                Err("TLS: the client does not say which service it wants (SNI)".to_owned())
-            }
-        }
-    }
-
     /// The endpoint to name while it is not known.
     fn presumed(self) -> Endpoint {
         match self {
-            Self::Only(endpoint) => endpoint,
-            Self::Named => Endpoint::Dps,
+            Self::Mqtt(endpoint) => endpoint,
+            Self::NamedMqtt => Endpoint::Dps,
+            Self::Https => Endpoint::DpsHttps,
         }
     }
 }
 
-/// How long a client may take for the TLS handshake, and then for its CONNECT.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// The longest silence the service bears, whatever keep-alive a client asks for.
 const MAX_SILENCE: Duration = Duration::from_secs(1767);
 
@@ -66,71 +56,136 @@ pub(super) async fn accept(
     shared: Arc<Shared>,
     service: Service,
     listener: TcpListener,
-    tls: TlsAcceptor,
     drops: watch::Receiver<u64>,
 ) {
     // Dropping the set with this future ends all connections.
     let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    let (shared, tls, mut drops) = (shared.clone(), tls.clone(), drops.clone());
-                    drops.mark_unchanged();
-                    let address = address.to_string();
-                    connections.spawn(async move {
-                        tokio::select! {
-                            () = serve(&shared, service, stream, &address, tls) => {}
-                            _ = drops.changed() => {}
-                        }
-                    });
-                }
-                // Out of file descriptors, or a connection that was gone before it was taken.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            },
-            Some(_) = connections.join_next() => {}
+        // Whoever comes when the machine has no more connections to give waits in the listener's queue.
+        let permit = loop {
+            tokio::select! {
+                permit = shared.connections.clone().acquire_owned() => break permit.ok(),
+                Some(_) = connections.join_next() => {}
+            }
+        };
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        let (shared, mut drops) = (shared.clone(), drops.clone());
+                        drops.mark_unchanged();
+                        let address = address.to_string();
+                        connections.spawn(async move {
+                            let _permit = permit;
+                            tokio::select! {
+                                () = serve(&shared, service, stream, &address) => {}
+                                _ = drops.changed() => {}
+                            }
+                        });
+                        break;
+                    }
+                    // Out of file descriptors after all, or a connection that was gone before it was taken.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                },
+                Some(_) = connections.join_next() => {}
+            }
         }
     }
 }
 
-async fn serve(shared: &Arc<Shared>, service: Service, stream: TcpStream, address: &str, tls: TlsAcceptor) {
+async fn serve(shared: &Arc<Shared>, service: Service, stream: TcpStream, address: &str) {
     if let Some(delay) = shared.faults.connect_delay() {
         tokio::time::sleep(delay).await;
+    }
+    if shared.faults.is_silent() {
+        // The connection stays open, and nothing ever comes.
+        return std::future::pending().await;
     }
     // Small packets must not wait for each other; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
     let refused = |reason| shared.refused(service.presumed(), address, reason);
-    let stream = match timeout(PATIENCE, tls.accept(stream)).await {
+    let stream = match timeout(shared.config.patience, shared.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(e)) => return refused(format!("TLS: {e}")),
         Err(_) => return refused("TLS: handshake took too long".to_owned()),
-    };
-    let endpoint = match service.endpoint(shared, stream.get_ref().1.server_name()) {
-        Ok(endpoint) => endpoint,
-        Err(reason) => return refused(reason),
     };
     let caller = match Caller::of(&stream, address) {
         Ok(caller) => caller,
         Err(e) => return refused(format!("TLS: {e}")),
     };
-    let link = |stream| Link::new(stream, endpoint, shared.faults.clone());
+    let endpoint = match service {
+        Service::Mqtt(endpoint) => Some(endpoint),
+        Service::Https => return http::serve(shared, stream, caller).await,
+        Service::NamedMqtt => match by_name(shared, &caller) {
+            Ok(endpoint) => endpoint,
+            Err(reason) => return refused(reason),
+        },
+    };
+    serve_mqtt(shared, Box::new(stream), endpoint, caller).await;
+}
+
+/// Which service a client calls by the name in its TLS handshake; `None`: by a name of this machine, which both have.
+///
+/// # Errors
+/// It calls none, or none of these.
+pub(super) fn by_name(shared: &Shared, caller: &Caller) -> Result<Option<Endpoint>, String> {
+    let Some(name) = caller.name.as_deref() else {
+        return Err("TLS: the client does not say which service it wants (SNI)".to_owned());
+    };
+    let is_dps = name.eq_ignore_ascii_case(&shared.config.dps_name);
+    match (is_dps, shared.hub_index(name)) {
+        (true, Some(_)) => Ok(None),
+        (true, None) => Ok(Some(Endpoint::Dps)),
+        (false, Some(_)) => Ok(Some(Endpoint::Hub)),
+        (false, None) if shared.config.is_own_name(name) => Ok(None),
+        (false, None) => Err(format!("TLS: no service is called {name}")),
+    }
+}
+
+/// One MQTT connection, over whatever it comes.
+pub(super) async fn serve_mqtt(
+    shared: &Arc<Shared>,
+    stream: Stream,
+    endpoint: Option<Endpoint>,
+    mut caller: Caller,
+) {
+    let presumed = endpoint.unwrap_or(Endpoint::Dps);
+    let mut link = Link::new(stream, presumed, shared.faults.clone());
+    let connect = match first_packet(&mut link, shared.config.patience).await {
+        Ok(connect) => connect,
+        Err(e) => {
+            shared.refused(presumed, &caller.address, e.to_string());
+            return link.close().await;
+        }
+    };
+    let endpoint = endpoint.unwrap_or_else(|| {
+        // Here the machine's own name stands for both services.
+        caller.by_own_name = true;
+        let user_name = connect.user_name().unwrap_or_default();
+        if user_name.split('/').nth(1) == Some("registrations") { Endpoint::Dps } else { Endpoint::Hub }
+    });
+    link.set_endpoint(endpoint);
     match endpoint {
-        Endpoint::Dps => dps::mqtt::serve(shared, link(stream), caller).await,
-        Endpoint::DpsHttps => dps::https::serve(shared, stream, caller).await,
-        Endpoint::Hub => hub::session::serve(shared, link(stream), &caller).await,
+        Endpoint::Hub => hub::session::serve(shared, link, &caller, &connect).await,
+        _ => dps::mqtt::serve(shared, link, caller, &connect).await,
     }
 }
 
 /// Who is at the other end of a connection, as far as TLS tells.
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) address: String,
     /// Its certificates, leaf first; empty if it sent none.
     pub(super) chain: Vec<ClientCertificate>,
     pub(super) tls: TlsVersion,
+    /// What it calls this machine (SNI).
+    pub(super) name: Option<String>,
+    /// That is neither the name of DPS nor that of a hub, and stands for both.
+    pub(super) by_own_name: bool,
 }
 
 impl Caller {
-    fn of(stream: &Stream, address: &str) -> io::Result<Self> {
+    fn of(stream: &tokio_rustls::server::TlsStream<TcpStream>, address: &str) -> io::Result<Self> {
         let connection = stream.get_ref().1;
         let certificates = connection.peer_certificates().unwrap_or_default();
         let chain = certificates.iter().map(|der| ClientCertificate::from_der(der).map_err(io::Error::other));
@@ -138,13 +193,28 @@ impl Caller {
             address: address.to_owned(),
             chain: chain.collect::<io::Result<_>>()?,
             tls: TlsVersion::of(connection).ok_or_else(|| io::Error::other("no version agreed on"))?,
+            name: connection.server_name().map(str::to_owned),
+            by_own_name: false,
         })
+    }
+
+    /// The host name by which this client is to call a hub: this machine's, if it knows the hub by that.
+    pub(super) fn hub_name<'a>(&'a self, hub: &'a str) -> &'a str {
+        match &self.name {
+            Some(name) if self.by_own_name => name,
+            _ => hub,
+        }
+    }
+
+    /// Whether `host` is what this client may call the hub of index 0, or any.
+    pub(super) fn may_call_hub(&self, host: &str) -> bool {
+        self.by_own_name && self.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))
     }
 }
 
 /// Waits for CONNECT. A wrong protocol level is answered as the standard wants.
-pub(super) async fn first_packet(link: &mut Link<Stream>) -> Result<Connect, LinkError> {
-    match timeout(PATIENCE, link.recv()).await {
+async fn first_packet(link: &mut Link<Stream>, patience: Duration) -> Result<Connect, LinkError> {
+    match timeout(patience, link.recv()).await {
         Ok(Ok(Packet::Connect(connect))) => Ok(connect),
         Ok(Ok(_)) => Err(LinkError::Malformed("the first packet is not CONNECT".to_owned())),
         Ok(Err(LinkError::ProtocolLevel)) => {

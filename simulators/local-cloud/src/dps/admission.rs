@@ -20,7 +20,7 @@ pub(super) type Refusal = (u32, &'static str);
 /// An enrolment that a device has proven to be its own.
 pub(super) struct Admission {
     pub(super) device_id: String,
-    pub(super) enabled: bool,
+    pub(super) enrollment: Enrollment,
     /// The member of `registrationState` that tells the kind of attestation.
     pub(super) attestation: (&'static str, Value),
     pub(super) credential: Credential,
@@ -28,9 +28,13 @@ pub(super) struct Admission {
 
 impl Admission {
     fn individual(e: Enrollment, attestation: (&'static str, Value), credential: Credential) -> Self {
-        Self { device_id: e.device_id.unwrap_or(e.id), enabled: e.enabled, attestation, credential }
+        let device_id = e.device_id.clone().unwrap_or_else(|| e.id.clone());
+        Self { device_id, enrollment: e, attestation, credential }
     }
 }
+
+/// This machine cannot read its enrolments now: that is said, and not that there are none.
+const UNAVAILABLE: Refusal = (503_001, "The enrolments cannot be read now.");
 
 fn valid_registration_id(id: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
@@ -45,12 +49,20 @@ impl Shared {
         if !valid_registration_id(&peer.registration_id) {
             return Err((400_004, "Invalid registration id."));
         }
-        match (peer.chain.first(), &peer.token) {
+        match (peer.caller.chain.first(), &peer.token) {
             // As the service: a certificate goes before a token.
             (Some(leaf), _) => self.admit_certificate(peer, leaf),
             (None, Some(token)) => self.admit_token(peer, token),
             (None, None) => Err((401_000, "Unauthorized")),
         }
+    }
+
+    fn individual(&self, registration_id: &str) -> Result<Option<Enrollment>, Refusal> {
+        self.enrollments.individual(registration_id).map_err(|_| UNAVAILABLE)
+    }
+
+    fn groups(&self) -> Result<Vec<Enrollment>, Refusal> {
+        self.enrollments.groups().map_err(|_| UNAVAILABLE)
     }
 
     fn admit_certificate(&self, peer: &Peer, leaf: &ClientCertificate) -> Result<Admission, Refusal> {
@@ -62,7 +74,7 @@ impl Shared {
         leaf.check_validity(now).map_err(|_| (401_002, "The certificate is not valid at this time."))?;
         let credential = Credential::Thumbprints(vec![leaf.thumbprints().1]);
         let info = json!({ "certificateInfo": leaf.describe() });
-        if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
+        if let Some(enrollment) = self.individual(&peer.registration_id)? {
             let Attestation::X509 { primary, secondary } = &enrollment.attestation else {
                 return Err((401_000, "Unauthorized"));
             };
@@ -72,8 +84,7 @@ impl Shared {
             return Ok(Admission::individual(enrollment, ("x509", info), credential));
         }
         let (groups, anchors): (Vec<Enrollment>, Vec<ClientCertificate>) = self
-            .enrollments
-            .groups()
+            .groups()?
             .into_iter()
             .filter_map(|group| match &group.attestation {
                 Attestation::X509 { primary, .. } => {
@@ -83,31 +94,31 @@ impl Shared {
                 Attestation::SymmetricKey { .. } | Attestation::Tpm { .. } => None,
             })
             .unzip();
-        let anchor = find_anchor(&peer.chain, &anchors, now, &algorithms()).map_err(|_| INVALID)?;
+        let anchor = find_anchor(&peer.caller.chain, &anchors, now, &algorithms()).map_err(|_| INVALID)?;
         let group = anchor
-            .and_then(|index| groups.get(index))
+            .and_then(|index| groups.into_iter().nth(index))
             .filter(|_| !leaf.is_authority())
             .ok_or((401_002, "CA certificate not found."))?;
         let mut info = info;
         info["enrollmentGroupId"] = json!(group.id);
         Ok(Admission {
             device_id: leaf.common_name().unwrap_or_default().to_owned(),
-            enabled: group.enabled,
+            enrollment: group,
             attestation: ("x509", info),
             credential,
         })
     }
 
     fn admit_token(&self, peer: &Peer, token: &Token) -> Result<Admission, Refusal> {
-        const UNAUTHORIZED: Refusal = (401_000, "Unauthorized");
+        const UNAUTHORIZED: Refusal = (401_002, "Unauthorized");
         let resource = format!("{}/registrations/{}", self.config.id_scope, peer.registration_id);
-        if token.is_expired() || !token.is_for(&resource) {
+        if token.is_expired(self.faults.now()) || !token.is_for(&resource) {
             return Err(UNAUTHORIZED);
         }
         if token.policy.as_deref().is_some_and(|policy| policy != "registration") {
             return Err(UNAUTHORIZED);
         }
-        if let Some(enrollment) = self.enrollments.individual(&peer.registration_id) {
+        if let Some(enrollment) = self.individual(&peer.registration_id)? {
             let attestation = enrollment.attestation.clone();
             let keys: Vec<_> = match attestation {
                 Attestation::SymmetricKey { primary, secondary } => {
@@ -139,20 +150,20 @@ impl Shared {
             ));
         }
         let mut any_group = false;
-        for group in self.enrollments.groups() {
-            let Attestation::SymmetricKey { primary, secondary } = group.attestation else {
+        for group in self.groups()? {
+            let Attestation::SymmetricKey { primary, secondary } = &group.attestation else {
                 continue;
             };
             any_group = true;
             let keys: Vec<_> = std::iter::once(primary)
                 .chain(secondary)
-                .map(|key| derive_key(&key, &peer.registration_id))
+                .map(|key| derive_key(key, &peer.registration_id))
                 .collect();
             if keys.iter().any(|key| token.is_signed_with(key)) {
                 return Ok(Admission {
                     device_id: peer.registration_id.clone(),
-                    enabled: group.enabled,
                     attestation: ("symmetricKey", json!({ "enrollmentGroupId": group.id })),
+                    enrollment: group,
                     credential: Credential::Keys(keys),
                 });
             }
@@ -162,10 +173,13 @@ impl Shared {
 
     /// The first half of TPM attestation: a key that only the enrolled TPM could read, were it encrypted.
     pub(super) fn tpm_challenge(&self, peer: &Peer, body: &RegisterBody) -> Option<Answer> {
-        if !peer.chain.is_empty() || peer.token.is_some() {
+        if !peer.caller.chain.is_empty() || peer.token.is_some() {
             return None;
         }
-        let enrollment = self.enrollments.individual(&peer.registration_id)?;
+        let enrollment = match self.individual(&peer.registration_id) {
+            Ok(found) => found?,
+            Err(refusal) => return Some(self.refuse(peer, refusal)),
+        };
         let Attestation::Tpm { endorsement_key } = enrollment.attestation else {
             return None;
         };

@@ -1,113 +1,91 @@
 //! The provisioning service over HTTPS (HTTP/1.1).
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{Answer, Peer, tracking_id, valid_api_version};
 use crate::fault::Endpoint;
+use crate::http::{Call, Reply, reply, set};
 use crate::percent;
 use crate::sas::Token;
-use crate::server::{Caller, Stream};
 use crate::shared::Shared;
 
 /// The largest request body taken.
 const MAX_BODY: usize = 64 * 1024;
 
-pub(crate) async fn serve(shared: &Arc<Shared>, stream: Stream, caller: Caller) {
-    let service = service_fn(async |request| Ok::<_, Infallible>(answer(shared, &caller, request).await));
-    // A connection that breaks off is the client's affair.
-    let _ =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
-}
-
-async fn answer(shared: &Shared, caller: &Caller, request: Request<Incoming>) -> Response<Text> {
-    let (answer, location) = match handle(shared, caller, request).await {
+pub(crate) async fn answer(shared: &Arc<Shared>, mut call: Call) -> Reply {
+    let (answer, location) = match handle(shared, &mut call).await {
         Ok(done) => done,
-        Err(refused) => (refused, None),
-    };
-    let mut response = Response::new(Text::new(&answer.body, shared.config.https_chunked));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    let mut set = |name: hyper::header::HeaderName, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
+        Err(refused) => {
+            let id = call.path.get(2).filter(|_| call.path.get(1).is_some_and(|p| p == "registrations"));
+            let code = refused.body.get("errorCode").cloned().unwrap_or_default();
+            let message = refused.body.get("message").and_then(Value::as_str).unwrap_or_default();
+            let id = id.unwrap_or(&call.caller.address);
+            shared.refused(Endpoint::DpsHttps, id, format!("{code} {message}"));
+            (refused, None)
         }
     };
-    set(hyper::header::HeaderName::from_static("x-ms-request-id"), tracking_id());
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = reply(shared, status, &answer.body);
+    set(&mut response, HeaderName::from_static("x-ms-request-id"), &tracking_id());
     if let Some(code) = answer.body.get("errorCode").and_then(Value::as_u64) {
-        set(hyper::header::HeaderName::from_static("x-ms-error-code"), code.to_string());
+        set(&mut response, HeaderName::from_static("x-ms-error-code"), &code.to_string());
     }
     if let Some(seconds) = answer.retry_after {
-        set(RETRY_AFTER, seconds.to_string());
+        set(&mut response, RETRY_AFTER, &seconds.to_string());
     }
     if let Some(location) = location {
-        set(LOCATION, location);
+        set(&mut response, LOCATION, &location);
     }
     response
 }
 
-/// The answer, and where an operation is to be asked after.
-async fn handle(
-    shared: &Shared,
-    caller: &Caller,
-    request: Request<Incoming>,
-) -> Result<(Answer, Option<String>), Answer> {
-    let (head, body) = request.into_parts();
-    let segments: Option<Vec<String>> = head.uri.path().split('/').skip(1).map(percent::decode).collect();
-    let segments = segments.ok_or_else(|| Answer::error(400_004, "The path is not percent-encoded text."))?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let api_version = percent::pairs(head.uri.query().unwrap_or_default())
+/// The answer, and where an operation is to be asked after. What is refused before the device's registration is looked at
+/// is the error, and is told here; the rest tells of itself.
+async fn handle(shared: &Arc<Shared>, call: &mut Call) -> Result<(Answer, Option<String>), Answer> {
+    let api_version = percent::pairs(call.request.uri().query().unwrap_or_default())
         .find(|(name, _)| *name == "api-version")
         .and_then(|(_, value)| value)
         .filter(|version| valid_api_version(version))
-        .ok_or_else(|| Answer::error(400_004, "There is no api-version that is a date."))?;
-    let &[scope, "registrations", registration_id, ref operation @ ..] = segments.as_slice() else {
+        .ok_or_else(|| Answer::error(400_004, "There is no api-version that is a date."))?
+        .to_owned();
+    let path = call.path.clone();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let &[scope, "registrations", registration_id, ref operation @ ..] = path.as_slice() else {
         return Err(Answer::error(404_000, "No such resource."));
     };
     if scope != shared.config.id_scope {
         return Err(Answer::error(404_201, "No such provisioning service."));
     }
-    let token = match head.headers.get(AUTHORIZATION) {
+    let token = match call.request.headers().get(AUTHORIZATION) {
         None => None,
         Some(value) => {
-            let text = value.to_str().map_err(|_| Answer::error(401_000, "Unauthorized"))?;
-            Some(Token::parse(text).map_err(|reason| Answer::error(401_000, reason))?)
+            let text = value.to_str().map_err(|_| Answer::error(401_002, "Unauthorized"))?;
+            Some(Token::parse(text).map_err(|reason| Answer::error(401_002, reason))?)
         }
     };
     let peer = Peer {
         endpoint: Endpoint::DpsHttps,
         registration_id: registration_id.to_owned(),
-        api_version: api_version.to_owned(),
-        chain: caller.chain.clone(),
-        tls: caller.tls,
+        api_version: api_version.clone(),
+        caller: call.caller.clone(),
         token,
     };
-    let body = Limited::new(body, MAX_BODY)
-        .collect()
+    let body = call
+        .body(shared, MAX_BODY)
         .await
-        .map_err(|_| Answer::error(413_000, "The body did not arrive or is too large."))?
-        .to_bytes();
-    let is_json = head
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
+        .map_err(|(status, why)| Answer::error(u32::from(status.as_u16()) * 1000, why))?;
+    let is_json = call
+        .header(CONTENT_TYPE)
         .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
-    if head.method != Method::GET && !is_json {
+    let method = call.request.method();
+    if method != Method::GET && !is_json {
         return Err(Answer::error(415_000, "The body is not application/json."));
     }
-    match (&head.method, operation) {
+    match (method, operation) {
         (&Method::PUT, ["register"]) => {
             let answer = shared.register(&peer, &body);
             let location = answer.body.get("operationId").and_then(Value::as_str).map(|id| {
@@ -119,44 +97,5 @@ async fn handle(
         (&Method::POST, []) => Ok((shared.lookup(&peer, &body), None)),
         (_, ["register"] | ["operations", _] | []) => Err(Answer::error(405_000, "Method not allowed.")),
         _ => Err(Answer::error(404_000, "No such resource.")),
-    }
-}
-
-/// A body that is sent whole, or in pieces of uneven length so that a client has to put them together.
-struct Text {
-    rest: Bytes,
-    chunked: bool,
-    next: usize,
-}
-
-impl Text {
-    fn new(body: &Value, chunked: bool) -> Self {
-        Self { rest: body.to_string().into(), chunked, next: 1 }
-    }
-}
-
-impl Body for Text {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let length = if self.chunked { self.next.min(self.rest.len()) } else { self.rest.len() };
-        self.next = self.next * 3 + 1;
-        let piece = self.rest.split_to(length);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        if self.chunked {
-            SizeHint::default()
-        } else {
-            SizeHint::with_exact(u64::try_from(self.rest.len()).unwrap_or(u64::MAX))
-        }
     }
 }

@@ -4,7 +4,7 @@ mod admission;
 pub(super) mod https;
 pub(super) mod mqtt;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,22 +13,22 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use self::admission::{Admission, Refusal};
-use super::cert::ClientCertificate;
 use super::clock;
+use super::enrollment::ReprovisionPolicy;
 use super::event::Event;
 use super::fault::{DpsFault, Endpoint};
 use super::hub::Credential;
 use super::sas::Token;
+use super::server::Caller;
 use super::shared::Shared;
-use super::tls::TlsVersion;
+use super::store::{Change, Table};
 
 /// A device that talks to the service, with what it has shown of itself.
 pub(super) struct Peer {
     pub(super) endpoint: Endpoint,
     pub(super) registration_id: String,
     pub(super) api_version: String,
-    pub(super) chain: Vec<ClientCertificate>,
-    pub(super) tls: TlsVersion,
+    pub(super) caller: Caller,
     pub(super) token: Option<Token>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn error(code: u32, message: &str) -> Self {
+    pub(super) fn error(code: u32, message: &str) -> Self {
         Self {
             status: u16::try_from(code / 1000).unwrap_or(500),
             retry_after: None,
@@ -62,19 +62,40 @@ impl Answer {
 /// A certificate made for a device, leaf first.
 type IssuedChain = Vec<CertificateDer<'static>>;
 
+/// Seconds that a device is to wait when this machine is at its limits.
+const RETRY_AFTER: u32 = 5;
+/// Operations of one registration that can be asked after: the last few, so that what is remembered is bounded by the
+/// registrations.
+const MAX_OPERATIONS: usize = 4;
+
 /// What the service remembers.
 #[derive(Default)]
 pub(super) struct Registrations {
     /// By registration id in lower case.
     states: HashMap<String, Value>,
-    operations: HashMap<String, Operation>,
+    /// By registration id in lower case, the oldest one first.
+    operations: HashMap<String, VecDeque<Operation>>,
     /// Keys that were sent to TPMs, by registration id in lower case.
     challenges: HashMap<String, Vec<u8>>,
 }
 
+impl Registrations {
+    /// With what was kept.
+    pub(super) fn new(states: Vec<(String, Value)>) -> Self {
+        Self { states: states.into_iter().collect(), ..Self::default() }
+    }
+
+    fn begin(&mut self, key: &str, operation: Operation) {
+        let operations = self.operations.entry(key.to_owned()).or_default();
+        operations.push_back(operation);
+        if operations.len() > MAX_OPERATIONS {
+            operations.pop_front();
+        }
+    }
+}
+
 struct Operation {
-    /// In lower case.
-    registration: String,
+    id: String,
     polls_left: u32,
     api_version: String,
     /// Whether the end was made known as an event.
@@ -121,12 +142,12 @@ pub(super) fn valid_api_version(version: &str) -> bool {
 impl Shared {
     /// Register: the answer is an operation to poll, or already the end.
     pub(super) fn register(&self, peer: &Peer, body: &[u8]) -> Answer {
-        if let Some(fault) = self.faults.take_dps_answer() {
-            return Answer::fault(fault);
+        if let Some(answer) = self.answer_by_fault(peer) {
+            return answer;
         }
         let body = match RegisterBody::parse(&peer.registration_id, body) {
             Ok(body) => body,
-            Err(message) => return Answer::error(400_004, message),
+            Err(message) => return self.refuse(peer, (400_004, message)),
         };
         if let Some(challenge) = self.tpm_challenge(peer, &body) {
             return challenge;
@@ -141,26 +162,26 @@ impl Shared {
         };
         let key = peer.registration_id.to_lowercase();
         let operation_id = format!("5.{}.{}", hex::encode(rand::random::<[u8; 8]>()), tracking_id());
-        let enabled = admission.enabled;
-        let state = self.registration_state(peer, admission, issued);
+        let enabled = admission.enrollment.enabled;
+        let state = self.registration_state(peer, admission, body.payload, issued);
+        self.write(vec![Change::put(Table::Registrations, key.clone(), &state)]);
         let mut registrations = self.registrations();
         registrations.states.insert(key.clone(), state);
-        let polls_left = if enabled { self.config.assigning_polls } else { 0 };
         let operation = Operation {
-            registration: key,
-            polls_left,
+            id: operation_id.clone(),
+            polls_left: if enabled { self.config.assigning_polls } else { 0 },
             api_version: peer.api_version.clone(),
             announced: false,
         };
-        registrations.operations.insert(operation_id.clone(), operation);
+        registrations.begin(&key, operation);
         drop(registrations);
         self.answer_operation(&operation_id, peer)
     }
 
     /// Status of an operation.
     pub(super) fn operation_status(&self, peer: &Peer, operation_id: &str) -> Answer {
-        if let Some(fault) = self.faults.take_dps_answer() {
-            return Answer::fault(fault);
+        if let Some(answer) = self.answer_by_fault(peer) {
+            return answer;
         }
         match self.admit(peer) {
             Ok(_) => self.answer_operation(operation_id, peer),
@@ -170,15 +191,15 @@ impl Shared {
 
     /// What is known of this registration, without changing it.
     pub(super) fn lookup(&self, peer: &Peer, body: &[u8]) -> Answer {
-        if let Some(fault) = self.faults.take_dps_answer() {
-            return Answer::fault(fault);
+        if let Some(answer) = self.answer_by_fault(peer) {
+            return answer;
         }
         match RegisterBody::parse(&peer.registration_id, body) {
             Ok(body) if body.csr.is_some() => {
-                return Answer::error(400_004, "A look-up takes no certificate signing request.");
+                return self.refuse(peer, (400_004, "A look-up takes no certificate signing request."));
             }
             Ok(_) => {}
-            Err(message) => return Answer::error(400_004, message),
+            Err(message) => return self.refuse(peer, (400_004, message)),
         }
         if let Err(refusal) = self.admit(peer) {
             return self.refuse(peer, refusal);
@@ -186,20 +207,31 @@ impl Shared {
         let state = self.registrations().states.get(&peer.registration_id.to_lowercase()).cloned();
         match state {
             Some(state) => Answer { status: 200, retry_after: None, body: state },
-            None => Answer::error(404_201, "Registration not found"),
+            None => self.refuse(peer, (404_201, "Registration not found")),
         }
+    }
+
+    /// A fault on request, in the place of the right answer.
+    fn answer_by_fault(&self, peer: &Peer) -> Option<Answer> {
+        let fault = self.faults.take_dps_answer()?;
+        self.refused(peer.endpoint, &peer.registration_id, format!("{} fault on request", fault.error_code));
+        Some(Answer::fault(fault))
     }
 
     fn refuse(&self, peer: &Peer, (code, message): Refusal) -> Answer {
         self.refused(peer.endpoint, &peer.registration_id, format!("{code} {message}"));
-        Answer::error(code, message)
+        let retry_after = (code >= 500_000).then_some(RETRY_AFTER);
+        Answer { retry_after, ..Answer::error(code, message) }
     }
 
     fn answer_operation(&self, operation_id: &str, peer: &Peer) -> Answer {
         let key = peer.registration_id.to_lowercase();
         let mut registrations = self.registrations();
-        let found = registrations.operations.get_mut(operation_id).filter(|o| o.registration == key);
+        let operations = registrations.operations.get_mut(&key);
+        let found = operations.and_then(|all| all.iter_mut().find(|o| o.id == operation_id));
         let Some(operation) = found else {
+            drop(registrations);
+            self.refused(peer.endpoint, &peer.registration_id, format!("404208 no operation {operation_id}"));
             return Answer::error(404_208, "OperationStatusNotFound");
         };
         if operation.polls_left > 0 {
@@ -223,11 +255,12 @@ impl Shared {
             self.events.emit(&Event::Registered {
                 registration_id: peer.registration_id.clone(),
                 device: state.get("deviceId").and_then(Value::as_str).unwrap_or_default().to_owned(),
-                hub: self.config.hub_name.clone(),
-                tls: peer.tls,
+                hub: state.get("assignedHub").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                tls: peer.caller.tls,
             });
         } else {
-            self.refused(peer.endpoint, &peer.registration_id, "enrolment is disabled".to_owned());
+            let reason = state.get("errorMessage").and_then(Value::as_str).unwrap_or_default().to_owned();
+            self.refused(peer.endpoint, &peer.registration_id, reason);
         }
         let body = json!({ "operationId": operation_id, "status": status, "registrationState": state });
         Answer { status: 200, retry_after: None, body }
@@ -239,54 +272,104 @@ impl Shared {
             return Ok(None);
         };
         let csr = BASE64_STANDARD.decode(csr).map_err(|_| (400_040, "The csr is not base64."))?;
-        let chain =
-            self.authority.issue_client(&csr, &peer.registration_id).map_err(|reason| (400_040, reason))?;
+        let chain = self.authority.issue_client(&csr, &peer.registration_id, self.config.any_csr_key);
+        let chain = chain.map_err(|reason| (400_040, reason))?;
         Ok(Some(chain))
     }
 
-    /// Makes the device known to the hub and gives the `registrationState`.
-    fn registration_state(&self, peer: &Peer, admission: Admission, issued: Option<IssuedChain>) -> Value {
+    /// Makes the device known to the hub that it is assigned to, and gives the `registrationState`.
+    fn registration_state(
+        &self,
+        peer: &Peer,
+        admission: Admission,
+        payload: Option<Value>,
+        issued: Option<IssuedChain>,
+    ) -> Value {
         let now = clock::now();
         let key = peer.registration_id.to_lowercase();
-        let created = self
-            .registrations()
-            .states
-            .get(&key)
-            .and_then(|state| state.get("createdDateTimeUtc").cloned())
-            .unwrap_or_else(|| json!(now));
+        let before = self.registrations().states.get(&key).cloned();
+        let created = before.as_ref().and_then(|state| state.get("createdDateTimeUtc").cloned());
         let mut state = Map::new();
         let mut set = |name: &str, value: Value| state.insert(name.to_owned(), value);
         set("registrationId", json!(peer.registration_id));
-        set("createdDateTimeUtc", created);
+        set("createdDateTimeUtc", created.unwrap_or_else(|| json!(now)));
         set("lastUpdatedDateTimeUtc", json!(now));
         set("etag", json!(format!("\"{}\"", tracking_id())));
         set(admission.attestation.0, admission.attestation.1);
-        if admission.enabled {
-            set("status", json!("assigned"));
-            set("substatus", json!("initialAssignment"));
-            set("assignedHub", json!(self.config.hub_name));
-            set("deviceId", json!(admission.device_id));
-            let mut credential = admission.credential;
-            if let Some(chain) = issued {
-                // From now on the device shows this one at the hub.
-                let thumbprint = chain.first().map(|leaf| hex::encode_upper(Sha256::digest(leaf)));
-                credential = Credential::Thumbprints(thumbprint.into_iter().collect());
-                let chain: Vec<String> = chain.iter().map(|der| BASE64_STANDARD.encode(der)).collect();
-                set("issuedCertificateChain", json!(chain));
-            }
-            self.hub().provision(&admission.device_id, credential);
-        } else {
+        if !admission.enrollment.enabled {
             set("status", json!("disabled"));
             set("errorCode", json!(403_001));
             set("errorMessage", json!("Enrollment is disabled."));
+            return Value::Object(state);
+        }
+        match self.allocate(&admission.enrollment, &peer.registration_id, payload) {
+            Err((code, message)) => {
+                set("status", json!("failed"));
+                set("errorCode", json!(code));
+                set("errorMessage", json!(message));
+            }
+            Ok((wanted, returned)) => {
+                let mut credential = admission.credential;
+                if let Some(chain) = issued {
+                    // From now on the device shows this one at the hub.
+                    let thumbprint = chain.first().map(|leaf| hex::encode_upper(Sha256::digest(leaf)));
+                    credential = Credential::Thumbprints(thumbprint.into_iter().collect());
+                    let chain: Vec<String> = chain.iter().map(|der| BASE64_STANDARD.encode(der)).collect();
+                    set("issuedCertificateChain", json!(chain));
+                }
+                let initial = admission.enrollment.initial_twin.as_ref();
+                let policy = match admission.enrollment.reprovision {
+                    ReprovisionPolicy::Never if self.faults.move_of(&peer.registration_id).is_some() => {
+                        ReprovisionPolicy::Migrate
+                    }
+                    policy => policy,
+                };
+                let (hub, substatus) =
+                    self.hub().provision(wanted, &admission.device_id, credential, policy, initial);
+                self.faults.has_arrived(&admission.device_id);
+                let names = self.config.hub_names();
+                let name = names.get(hub).map_or("", String::as_str);
+                set("status", json!("assigned"));
+                set("substatus", json!(substatus));
+                set("assignedHub", json!(peer.caller.hub_name(name)));
+                set("deviceId", json!(admission.device_id));
+                if let Some(returned) = returned {
+                    set("payload", returned);
+                }
+            }
         }
         Value::Object(state)
+    }
+
+    /// What is kept of a registration.
+    pub(super) fn registration(&self, registration_id: &str) -> Option<Value> {
+        self.registrations().states.get(&registration_id.to_lowercase()).cloned()
+    }
+
+    /// What is kept of all registrations, by registration id.
+    pub(super) fn all_registrations(&self) -> Vec<Value> {
+        let registrations = self.registrations();
+        let mut all: Vec<_> = registrations.states.iter().collect();
+        all.sort_by_key(|(key, _)| *key);
+        all.into_iter().map(|(_, state)| state.clone()).collect()
+    }
+
+    /// Forgets a registration; `false` if there is none.
+    pub(super) fn remove_registration(&self, registration_id: &str) -> bool {
+        let key = registration_id.to_lowercase();
+        let mut registrations = self.registrations();
+        registrations.operations.remove(&key);
+        let found = registrations.states.remove(&key).is_some();
+        drop(registrations);
+        self.write(vec![Change::remove(Table::Registrations, key)]);
+        found
     }
 }
 
 /// The members of a register body that decide something.
 struct RegisterBody {
     csr: Option<String>,
+    payload: Option<Value>,
     /// Base64.
     endorsement_key: Option<String>,
 }
@@ -307,6 +390,7 @@ impl RegisterBody {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         Ok(Self {
             csr: text(body.get("csr")),
+            payload: body.get("payload").filter(|payload| !payload.is_null()).cloned(),
             endorsement_key: text(body.get("tpm").and_then(|tpm| tpm.get("endorsementKey"))),
         })
     }

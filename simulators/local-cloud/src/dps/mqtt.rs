@@ -9,7 +9,7 @@ use crate::fault::Endpoint;
 use crate::mqtt::{Link, LinkError, Packet, Publish};
 use crate::percent;
 use crate::sas::Token;
-use crate::server::{Caller, Stream, first_packet, next_packet};
+use crate::server::{Caller, Stream, next_packet};
 use crate::shared::Shared;
 
 const ANSWERS: &str = "$dps/registrations/res/#";
@@ -18,19 +18,14 @@ const STATUS: &str = "$dps/registrations/GET/iotdps-get-operationstatus/?";
 
 /// CONNACK return codes (MQTT 3.1.1, table 3.1).
 const IDENTIFIER_REJECTED: u8 = 2;
+const UNAVAILABLE: u8 = 3;
 const NOT_AUTHORIZED: u8 = 5;
 
-pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: Caller) {
-    let connect = match first_packet(&mut link).await {
-        Ok(connect) => connect,
-        Err(e) => {
-            shared.refused(Endpoint::Dps, &caller.address, e.to_string());
-            return link.close().await;
-        }
-    };
+pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: Caller, connect: &Connect) {
     let verdict = match shared.faults.take_refusal(Endpoint::Dps) {
         Some(code) => Err((code, "fault on request")),
-        None => check_connect(shared, &connect, caller),
+        None if shared.faults.dps_is_out() => Err((UNAVAILABLE, "outage on request")),
+        None => check_connect(shared, connect, caller),
     };
     let result = match verdict {
         Ok(peer) => session(shared, &mut link, &peer, connect.keep_alive()).await,
@@ -72,15 +67,14 @@ fn check_connect(shared: &Shared, connect: &Connect, caller: Caller) -> Result<P
     if caller.chain.is_empty() && token.is_none() {
         return Err(refuse("neither a client certificate nor a token"));
     }
-    if token.as_ref().is_some_and(Token::is_expired) {
+    if token.as_ref().is_some_and(|token| token.is_expired(shared.faults.now())) {
         return Err(refuse("the token has expired"));
     }
     Ok(Peer {
         endpoint: Endpoint::Dps,
         registration_id: id.to_owned(),
         api_version: api_version.to_owned(),
-        chain: caller.chain,
-        tls: caller.tls,
+        caller,
         token,
     })
 }
@@ -101,7 +95,7 @@ async fn session(
                     return Err(LinkError::Malformed(format!("unknown topic filter {other:?}")));
                 }
                 subscribed = true;
-                let granted: Vec<Qos> = filters.iter().map(|(_, qos)| *qos).collect();
+                let granted: Vec<Option<Qos>> = filters.iter().map(|(_, qos)| Some(*qos)).collect();
                 link.suback(id, &granted).await?;
             }
             Packet::Unsubscribe { id, filters } => {

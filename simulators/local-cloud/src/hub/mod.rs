@@ -1,30 +1,46 @@
-//! The hub's device registry and what it keeps for each device: credential, subscriptions, cloud-to-device queue, twin,
-//! and the line to the device's present session.
+//! The hubs: what is kept for each device (credential, subscriptions, cloud-to-device queue, twin), and the line to its
+//! present session.
 
+pub(super) mod auth;
 pub(super) mod c2d;
+// The back end's REST interface uses all of these.
+#[allow(dead_code)]
+pub(super) mod record;
+#[allow(dead_code)]
+pub(super) mod registry;
 pub(super) mod session;
 pub(super) mod topic;
+#[allow(dead_code)]
 pub(super) mod twin;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::{Deref, DerefMut};
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::{base64_text, clock};
 use c2d::Queue;
+use record::Record;
 use topic::Subscription;
-use twin::Twin;
+use twin::{Twin, with_version};
 
 /// What a device has to show at the hub.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Credential {
     /// A certificate with one of these SHA-1 or SHA-256 thumbprints (hexadecimal, either case).
     Thumbprints(Vec<String>),
     /// A certificate chain to this authority (DER), the leaf's CN being the device id.
-    Authority(Vec<u8>),
+    Authority(#[serde(with = "base64_text")] Vec<u8>),
+    /// A certificate chain to any authority that a group enrolment names, the leaf's CN being the device id: the service's
+    /// `certificateAuthority`.
+    AnyAuthority,
     /// A token signed with one of these keys.
-    Keys(Vec<Vec<u8>>),
+    Keys(#[serde(with = "base64_text::list")] Vec<Vec<u8>>),
 }
 
 impl std::fmt::Debug for Credential {
@@ -32,6 +48,7 @@ impl std::fmt::Debug for Credential {
         f.write_str(match self {
             Self::Thumbprints(_) => "Thumbprints",
             Self::Authority(_) => "Authority",
+            Self::AnyAuthority => "AnyAuthority",
             Self::Keys(_) => "Keys",
         })
     }
@@ -57,18 +74,46 @@ pub(super) enum ToSession {
     Close(String),
 }
 
-/// A module input message or anything else goes through here too: one identity, `deviceId` or `deviceId/moduleId`.
-pub(super) struct Device {
+/// What is kept of an identity, over restarts too.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Kept {
+    pub(super) record: Record,
     pub(super) credential: Credential,
     pub(super) enabled: bool,
-    pub(super) session: Option<Line>,
     /// Kept over connections with CleanSession 0.
     pub(super) subscriptions: HashSet<Subscription>,
     /// A session with CleanSession 0 was seen and is resumed.
     pub(super) stored_session: bool,
     pub(super) c2d: Queue,
     pub(super) twin: Twin,
+}
+
+/// One identity at a hub: `deviceId` or `deviceId/moduleId`. It derefs to what is kept of it; whoever takes that to change it
+/// has the identity written.
+pub(super) struct Device {
+    kept: Kept,
+    /// What is kept may differ from what was written.
+    changed: bool,
+    pub(super) session: Option<Line>,
     pub(super) methods: HashMap<String, PendingMethod>,
+    /// Uploads to the blob container that were announced and not yet reported done: blobs by correlation id.
+    pub(super) uploads: HashMap<String, String>,
+}
+
+impl Deref for Device {
+    type Target = Kept;
+
+    fn deref(&self) -> &Kept {
+        &self.kept
+    }
+}
+
+impl DerefMut for Device {
+    fn deref_mut(&mut self) -> &mut Kept {
+        self.changed = true;
+        &mut self.kept
+    }
 }
 
 /// The line to a session.
@@ -84,15 +129,57 @@ pub(super) struct PendingMethod {
 
 impl Device {
     fn new(credential: Credential) -> Self {
-        Self {
+        let kept = Kept {
+            record: Record::default(),
             credential,
             enabled: true,
-            session: None,
             subscriptions: HashSet::new(),
             stored_session: false,
             c2d: Queue::default(),
             twin: Twin::default(),
-            methods: HashMap::new(),
+        };
+        Self { changed: true, ..Self::restored(kept) }
+    }
+
+    /// As it was written.
+    fn restored(kept: Kept) -> Self {
+        Self { kept, changed: false, session: None, methods: HashMap::new(), uploads: HashMap::new() }
+    }
+
+    /// Lets it in again, or shuts it out and ends its session.
+    pub(super) fn set_enabled(&mut self, enabled: bool) {
+        if self.enabled != enabled {
+            self.enabled = enabled;
+            self.record.status_updated = clock::now();
+            self.record.changed();
+        }
+        if !enabled {
+            self.tell(ToSession::Close("device disabled".to_owned()));
+        }
+    }
+
+    /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
+    pub(super) fn patch_desired(&mut self, patch: &Map<String, Value>) -> Result<u64, &'static str> {
+        let version = self.twin.patch_desired(patch)?;
+        self.tell_desired(patch, version);
+        Ok(version)
+    }
+
+    /// Puts these in the place of the desired properties, tells the device what it is to have now, and returns the
+    /// new version.
+    #[allow(dead_code)]
+    pub(super) fn replace_desired(&mut self, properties: &Map<String, Value>) -> Result<u64, &'static str> {
+        let version = self.twin.replace_desired(properties)?;
+        self.tell_desired(properties, version);
+        Ok(version)
+    }
+
+    fn tell_desired(&self, properties: &Map<String, Value>, version: u64) {
+        if self.listens(Subscription::DesiredProperties) {
+            self.tell(ToSession::Publish {
+                topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
+                payload: with_version(properties, version).to_string().into_bytes(),
+            });
         }
     }
 
@@ -106,50 +193,5 @@ impl Device {
             // A session that is just ending reads no more; its successor looks for itself.
             let _ = line.sender.send(message);
         }
-    }
-}
-
-/// All devices of the hub.
-#[derive(Default)]
-pub(super) struct Registry {
-    devices: HashMap<String, Device>,
-    next_number: u64,
-}
-
-impl Registry {
-    pub(super) fn device(&mut self, id: &str) -> Option<&mut Device> {
-        self.devices.get_mut(id)
-    }
-
-    /// Creates the device, or gives the one that is there this credential. Twin and waiting messages stay.
-    pub(super) fn provision(&mut self, id: &str, credential: Credential) {
-        match self.devices.get_mut(id) {
-            Some(device) => device.credential = credential,
-            None => {
-                self.devices.insert(id.to_owned(), Device::new(credential));
-            }
-        }
-    }
-
-    /// Takes a device away and ends its session.
-    pub(super) fn remove(&mut self, id: &str) -> bool {
-        match self.devices.remove(id) {
-            Some(device) => {
-                device.tell(ToSession::Close("device deleted".to_owned()));
-                true
-            }
-            None => false,
-        }
-    }
-
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
-    }
-
-    pub(super) fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<_> = self.devices.keys().cloned().collect();
-        ids.sort();
-        ids
     }
 }

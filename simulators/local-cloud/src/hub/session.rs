@@ -1,49 +1,39 @@
 //! One MQTT session of a device with the hub.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1::Connect};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
+use super::auth::{self, Admitted};
 use super::c2d::Next;
 use super::topic::{self, Request, Subscription};
-use super::{Credential, Device, Line, MethodResponse, ToSession};
-use crate::cert::{ClientCertificate, find_anchor};
+use super::{Device, Line, MethodResponse, ToSession};
 use crate::event::{Event, Telemetry};
 use crate::fault::Endpoint;
 use crate::mqtt::{Link, LinkError, Packet, Publish};
 use crate::properties::Properties;
-use crate::sas::Token;
-use crate::server::{Caller, Stream, first_packet, patience};
+use crate::server::{Caller, Stream, patience};
 use crate::shared::Shared;
-use crate::tls::{TlsVersion, algorithms};
-use crate::{clock, dps};
+use crate::tls::TlsVersion;
+use crate::{clock, dps, percent};
 
 /// Bytes of a telemetry message with its properties.
-const MAX_TELEMETRY: usize = 262_144;
+pub(crate) const MAX_TELEMETRY: usize = 262_144;
 /// Subscriptions of one device.
 const MAX_SUBSCRIPTIONS: usize = 5;
-const BAD_USER_NAME: u8 = 4;
-const NOT_AUTHORIZED: u8 = 5;
 
-pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: &Caller) {
-    let connect = match first_packet(&mut link).await {
-        Ok(connect) => connect,
-        Err(e) => {
-            shared.refused(Endpoint::Hub, &caller.address, e.to_string());
-            return link.close().await;
-        }
-    };
+pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: &Caller, connect: &Connect) {
     let verdict = match shared.faults.take_refusal(Endpoint::Hub) {
         Some(code) => Err((code, "fault on request".to_owned())),
-        None => authenticate(shared, &connect, &caller.chain),
+        None => auth::connect(shared, connect, caller),
     };
     match verdict {
-        Ok(expiry) => {
-            let (mut session, inbox) = Session::begin(shared, &connect, caller.tls, expiry);
+        Ok(admitted) => {
+            let (mut session, inbox) = Session::begin(shared, connect, caller.tls, &admitted);
             session.end = match session.run(&mut link, inbox).await {
                 Ok(reason) => reason,
                 Err(e) => e.to_string(),
@@ -57,100 +47,11 @@ pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: 
     link.close().await;
 }
 
-/// Checks CONNECT; gives the time (seconds since 1970) at which the credential runs out, if it does.
-fn authenticate(
-    shared: &Shared,
-    connect: &Connect,
-    chain: &[ClientCertificate],
-) -> Result<Option<u64>, (u8, String)> {
-    let client_id = connect.client_id();
-    let bad_user_name = |reason: &str| (BAD_USER_NAME, reason.to_owned());
-    let refuse = |reason: &str| (NOT_AUTHORIZED, reason.to_owned());
-    let user_name = connect.user_name().ok_or_else(|| bad_user_name("no user name"))?;
-    let query = user_name
-        .split_once('/')
-        .filter(|(host, _)| host.eq_ignore_ascii_case(&shared.config.hub_name))
-        .ok_or_else(|| bad_user_name("the user name does not begin with the hub's name"))?
-        .1
-        .strip_prefix(client_id)
-        .and_then(|rest| rest.strip_prefix("/?api-version="))
-        .ok_or_else(|| bad_user_name("user name is not <hub>/<client id>/?api-version=.."))?;
-    let mut fields = query.split('&');
-    let version = fields.next().unwrap_or_default();
-    if !dps::valid_api_version(version) {
-        return Err(bad_user_name("api-version is not a date"));
-    }
-    if version < "2020-09-30" && fields.any(|field| field.starts_with("model-id=")) {
-        return Err(bad_user_name("a model id needs api-version 2020-09-30 or later"));
-    }
-    if connect.will_topic().is_some_and(|will| topic::telemetry_bag(client_id, will).is_none()) {
-        return Err(refuse("the will is not telemetry of this device"));
-    }
-    let mut hub = shared.hub();
-    let device = hub.device(client_id).ok_or_else(|| refuse("unknown device"))?;
-    if !device.enabled {
-        return Err(refuse("the device is disabled"));
-    }
-    let credential = device.credential.clone();
-    drop(hub);
-    check_credential(shared, connect, chain, &credential).map_err(|reason| refuse(&reason))
-}
-
-fn check_credential(
-    shared: &Shared,
-    connect: &Connect,
-    chain: &[ClientCertificate],
-    credential: &Credential,
-) -> Result<Option<u64>, String> {
-    let leaf = || chain.first().ok_or_else(|| "no client certificate".to_owned());
-    let now = SystemTime::now();
-    match credential {
-        Credential::Thumbprints(wanted) => {
-            let leaf = leaf()?;
-            leaf.check_validity(now).map_err(|e| e.to_string())?;
-            let (sha1, sha256) = leaf.thumbprints();
-            if wanted.iter().any(|w| w.eq_ignore_ascii_case(&sha1) || w.eq_ignore_ascii_case(&sha256)) {
-                Ok(None)
-            } else {
-                Err("the certificate's thumbprint is not the registered one".to_owned())
-            }
-        }
-        Credential::Authority(der) => {
-            let leaf = leaf()?;
-            // A module shows its device's certificate.
-            let device = connect.client_id().split('/').next();
-            if leaf.common_name() != device {
-                return Err("the certificate's common name is not the device id".to_owned());
-            }
-            let anchor = ClientCertificate::from_der(der).map_err(|e| e.to_string())?;
-            match find_anchor(chain, &[anchor], now, &algorithms()) {
-                Ok(Some(_)) => Ok(None),
-                Ok(None) => Err("the chain does not lead to the registered authority".to_owned()),
-                Err(e) => Err(e.to_string()),
-            }
-        }
-        Credential::Keys(keys) => {
-            let password = connect.password().ok_or("no password")?;
-            let text = std::str::from_utf8(password).map_err(|_| "password is not text")?;
-            let token = Token::parse(text)?;
-            let id = connect.client_id().replacen('/', "/modules/", 1);
-            if !token.is_for(&format!("{}/devices/{id}", shared.config.hub_name)) {
-                return Err("the token is for another resource".to_owned());
-            }
-            if token.is_expired() {
-                return Err("the token has expired".to_owned());
-            }
-            if !keys.iter().any(|key| token.is_signed_with(key)) {
-                return Err("the token's signature is wrong".to_owned());
-            }
-            Ok(Some(token.expiry))
-        }
-    }
-}
-
 /// A session that has been let in. Dropping it, in whatever way the connection ends, signs the device off.
 struct Session {
     shared: Arc<Shared>,
+    /// The hub's index.
+    hub: usize,
     id: String,
     number: u64,
     resumed: bool,
@@ -163,10 +64,11 @@ struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let mut hub = self.shared.hub();
-        if let Some(device) = hub.device(&self.id)
+        if let Some(device) = hub.device_at(self.hub, &self.id)
             && device.session.as_ref().is_some_and(|line| line.number == self.number)
         {
             device.session = None;
+            device.record.connection_changed();
             device.c2d.unlock_all();
             if !device.stored_session {
                 device.subscriptions.clear();
@@ -182,20 +84,27 @@ impl Drop for Session {
     }
 }
 
+/// The model that the device announces in its user name.
+fn model_id(connect: &Connect) -> Option<String> {
+    let (_, query) = connect.user_name()?.split_once("/?")?;
+    let (_, value) = percent::pairs(query).find(|(name, _)| *name == "model-id")?;
+    percent::decode(value?)
+}
+
 impl Session {
     /// Takes the device over from an older connection.
     fn begin(
         shared: &Arc<Shared>,
         connect: &Connect,
         tls: TlsVersion,
-        expiry: Option<u64>,
+        admitted: &Admitted,
     ) -> (Self, UnboundedReceiver<ToSession>) {
         let id = connect.client_id().to_owned();
         let (sender, inbox) = unbounded_channel();
         let mut hub = shared.hub();
         let number = hub.next_number();
         let mut session_present = false;
-        if let Some(device) = hub.device(&id) {
+        if let Some(device) = hub.device_at(admitted.hub, &id) {
             device.tell(ToSession::Close("taken over by a newer connection".to_owned()));
             device.c2d.unlock_all();
             if connect.clean_session() {
@@ -205,16 +114,22 @@ impl Session {
             session_present = device.stored_session && !connect.clean_session();
             device.stored_session = !connect.clean_session();
             device.session = Some(Line { number, sender });
+            device.record.connection_changed();
+            device.record.model_id = model_id(connect).unwrap_or_default();
         }
         drop(hub);
-        let expiry =
-            expiry.map(|at| Instant::now() + Duration::from_secs(at).saturating_sub(clock::unix_time()));
+        let expiry = admitted.expiry.map(|at| {
+            let left = Duration::from_secs(at.saturating_sub(shared.faults.now()));
+            // A token may be valid for longer than a clock can count.
+            Instant::now() + left.min(Duration::from_hours(24 * 365))
+        });
         let will = connect.will_topic().and_then(|will| {
             let properties = Properties::parse(topic::telemetry_bag(&id, will)?)?;
             Some((properties, connect.will_payload().unwrap_or_default().to_vec()))
         });
         let session = Self {
             shared: shared.clone(),
+            hub: admitted.hub,
             id,
             number,
             resumed: session_present,
@@ -234,7 +149,7 @@ impl Session {
     /// Does something with this session's device; `None` if it was deleted or taken over.
     fn with_device<T>(&self, f: impl FnOnce(&mut Device) -> T) -> Option<T> {
         let mut hub = self.shared.hub();
-        let device = hub.device(&self.id)?;
+        let device = hub.device_at(self.hub, &self.id)?;
         device.session.as_ref().is_some_and(|line| line.number == self.number).then(|| f(device))
     }
 
@@ -283,7 +198,11 @@ impl Session {
                 if !acknowledged && !device.subscriptions.contains(&Subscription::CloudToDeviceQos0) {
                     return None;
                 }
-                let next = device.c2d.next(Instant::now(), config.c2d_lock, config.c2d_max_deliveries)?;
+                if device.c2d.len() == 0 {
+                    return None;
+                }
+                let (now, time) = (Instant::now(), clock::unix_millis());
+                let next = device.c2d.next(now, time, config.c2d_lock, config.c2d_max_deliveries)?;
                 Some((next, acknowledged))
             });
             let Some((next, acknowledged)) = next.flatten() else {
@@ -292,6 +211,7 @@ impl Session {
             let device = self.id.clone();
             match next {
                 Next::DeadLetter(message_id) => self.emit(&Event::C2dDeadLettered { device, message_id }),
+                Next::Expired(message_id) => self.emit(&Event::C2dExpired { device, message_id }),
                 Next::Deliver { message, dup } => {
                     let topic = topic::c2d(&self.id, &message.properties);
                     let packet_id = acknowledged.then_some(message.packet_id);
@@ -341,12 +261,18 @@ impl Session {
         }
     }
 
-    fn subscribe(&self, filters: &[(String, Qos)]) -> Result<Vec<Qos>, LinkError> {
+    fn subscribe(&self, filters: &[(String, Qos)]) -> Result<Vec<Option<Qos>>, LinkError> {
         let mut granted = Vec::new();
         for (filter, qos) in filters {
             let qos = if *qos == Qos::AtMostOnce { *qos } else { Qos::AtLeastOnce };
             let subscription = topic::subscription(&self.id, filter)
                 .ok_or_else(|| violation(format!("unknown topic filter {filter:?}")))?;
+            if !self.shared.config.tier.has_cloud_to_device() {
+                let reason = format!("the basic tier has no subscriptions: {filter}");
+                self.shared.refused(Endpoint::Hub, &self.id, reason);
+                granted.push(None);
+                continue;
+            }
             self.with_device(|device| {
                 if subscription == Subscription::CloudToDevice {
                     // A newer subscription replaces the one before (MQTT 3.1.1, 3.8.4).
@@ -358,7 +284,7 @@ impl Session {
                     (other, _) => other,
                 });
             });
-            granted.push(qos);
+            granted.push(Some(qos));
         }
         let count = self.with_device(|device| device.subscriptions.len()).unwrap_or_default();
         if count > MAX_SUBSCRIPTIONS {
@@ -378,7 +304,7 @@ impl Session {
                 self.telemetry(properties, &publish)?;
                 None
             }
-            Request::TwinGet { rid } => Some(self.twin_get(rid, &publish.payload)),
+            Request::TwinGet { rid } => Some(self.twin_get(rid)),
             Request::TwinPatch { rid } => Some(self.twin_patch(rid, &publish.payload)),
             Request::MethodAnswer { status, rid } => {
                 self.method_answer(status, rid, &publish.payload);
@@ -399,6 +325,10 @@ impl Session {
         if publish.payload.len() + properties.billed_size() > MAX_TELEMETRY {
             return Err(violation("message larger than 256 KB"));
         }
+        let size = publish.payload.len() + properties.billed_size();
+        if !self.shared.quota.take(self.shared.config.tier, size) {
+            return Err(violation("403002 the day's quota of messages is used up"));
+        }
         if publish.retain {
             properties.push("mqtt-retain", Some("true".to_owned()));
         }
@@ -408,12 +338,9 @@ impl Session {
         Ok(())
     }
 
-    fn twin_get(&self, rid: &str, body: &[u8]) -> (String, String) {
+    fn twin_get(&self, rid: &str) -> (String, String) {
         if let Some(status) = self.shared.faults.take_twin_answer() {
             return twin_error(status, rid, "fault on request");
-        }
-        if !body.is_empty() {
-            return twin_error(400, rid, "a twin GET has no body");
         }
         match self.with_device(|device| device.twin.document()) {
             Some(twin) => (format!("$iothub/twin/res/200/?$rid={rid}"), twin.to_string()),

@@ -4,7 +4,7 @@ use crate::percent;
 use crate::properties::Properties;
 
 /// One of the subscriptions a classic hub knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Subscription {
     CloudToDevice,
     /// As above, granted QoS 0: completed by sending.
@@ -39,9 +39,8 @@ pub(crate) fn subscription(client_id: &str, filter: &str) -> Option<Subscription
         "$iothub/methods/POST/#" => Some(Subscription::Methods),
         "$iothub/twin/res/#" => Some(Subscription::TwinAnswers),
         "$iothub/twin/PATCH/properties/desired/#" => Some(Subscription::DesiredProperties),
-        _ if client_id.contains('/') => {
-            (filter.strip_prefix(&own) == Some("/#")).then_some(Subscription::ModuleInputs)
-        }
+        _ if client_id.contains('/') => matches!(filter.strip_prefix(&own), Some("/#" | "/inputs/#"))
+            .then_some(Subscription::ModuleInputs),
         "devices/+/messages/devicebound/#" => Some(Subscription::CloudToDevice),
         _ => (filter.strip_prefix(&own) == Some("/messages/devicebound/#"))
             .then_some(Subscription::CloudToDevice),
@@ -133,7 +132,10 @@ mod tests {
         ] {
             assert_eq!(subscription("d", filter), Some(wanted), "{filter}");
         }
-        assert_eq!(subscription("d/m", "devices/d/modules/m/#"), Some(ModuleInputs));
+        for filter in ["devices/d/modules/m/#", "devices/d/modules/m/inputs/#"] {
+            assert_eq!(subscription("d/m", filter), Some(ModuleInputs));
+        }
+        assert_eq!(subscription("d/m", "devices/d/modules/n/inputs/#"), None);
         for bad in [
             "#",
             "devices/#",

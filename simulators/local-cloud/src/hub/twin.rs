@@ -1,6 +1,10 @@
 //! A device twin: desired and reported properties, each with its version, changed by JSON merge (RFC 7396).
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::clock;
+use crate::enrollment::InitialTwin;
 
 /// Bytes of each section as JSON.
 const MAX_SECTION: usize = 32 * 1024;
@@ -9,24 +13,32 @@ const MAX_KEY: usize = 1024;
 const MAX_STRING: usize = 4096;
 const MAX_INTEGER: u64 = 1 << 52;
 
-/// The two sections.
-#[derive(Debug, Clone)]
+/// Bytes of the tags as JSON.
+const MAX_TAGS: usize = 8 * 1024;
+
+/// The two sections that a device sees, and the tags that it does not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Twin {
     pub(crate) desired: Section,
     pub(crate) reported: Section,
+    pub(crate) tags: Map<String, Value>,
+    /// Counts the back end's changes; what the entity tag is made of.
+    pub(crate) revision: u64,
 }
 
 /// Properties and their version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Section {
     properties: Map<String, Value>,
     pub(crate) version: u64,
+    /// When it was changed, in the service's form.
+    pub(crate) updated: String,
 }
 
 impl Default for Twin {
     fn default() -> Self {
-        let empty = Section { properties: Map::new(), version: 1 };
-        Self { desired: empty.clone(), reported: empty }
+        let empty = Section { properties: Map::new(), version: 1, updated: clock::now() };
+        Self { desired: empty.clone(), reported: empty, tags: Map::new(), revision: 1 }
     }
 }
 
@@ -35,6 +47,55 @@ impl Twin {
     pub(crate) fn document(&self) -> Value {
         json!({ "desired": self.desired.document(), "reported": self.reported.document() })
     }
+
+    /// What an enrolment wants a new twin to have. What breaks the rules is left out.
+    pub(crate) fn begin(&mut self, initial: &InitialTwin) {
+        let _ = self.patch_tags(&initial.tags);
+        let _ = self.patch_desired(&initial.desired);
+    }
+
+    pub(crate) fn patch_desired(&mut self, patch: &Map<String, Value>) -> Result<u64, &'static str> {
+        let version = self.desired.patch(patch)?;
+        self.revision += 1;
+        Ok(version)
+    }
+
+    pub(crate) fn replace_desired(&mut self, properties: &Map<String, Value>) -> Result<u64, &'static str> {
+        let version = self.desired.replace(properties)?;
+        self.revision += 1;
+        Ok(version)
+    }
+
+    /// Merges a patch into the tags.
+    pub(crate) fn patch_tags(&mut self, patch: &Map<String, Value>) -> Result<(), &'static str> {
+        self.set_tags(merged(&self.tags, patch)?)
+    }
+
+    /// Puts these in the place of the tags.
+    pub(crate) fn replace_tags(&mut self, tags: &Map<String, Value>) -> Result<(), &'static str> {
+        self.set_tags(merged(&Map::new(), tags)?)
+    }
+
+    fn set_tags(&mut self, tags: Map<String, Value>) -> Result<(), &'static str> {
+        if Value::Object(tags.clone()).to_string().len() > MAX_TAGS {
+            return Err("the tags are larger than 8 KB");
+        }
+        self.tags = tags;
+        self.revision += 1;
+        Ok(())
+    }
+}
+
+/// `patch` merged into a copy of `target`, both within the rules for names, depth and values.
+fn merged(
+    target: &Map<String, Value>,
+    patch: &Map<String, Value>,
+) -> Result<Map<String, Value>, &'static str> {
+    check(patch, 1)?;
+    let mut merged = target.clone();
+    merge(&mut merged, patch);
+    check(&merged, 1)?;
+    Ok(merged)
 }
 
 impl Section {
@@ -45,15 +106,21 @@ impl Section {
 
     /// Merges a patch in; the error says what the hub has against it. Nothing is changed then.
     pub(crate) fn patch(&mut self, patch: &Map<String, Value>) -> Result<u64, &'static str> {
-        check(patch, 1)?;
-        let mut merged = self.properties.clone();
-        merge(&mut merged, patch);
-        check(&merged, 1)?;
-        if Value::Object(merged.clone()).to_string().len() > MAX_SECTION {
+        self.set(merged(&self.properties, patch)?)
+    }
+
+    /// Puts these in the place of all that is there. Nothing is changed if the hub has something against them.
+    pub(crate) fn replace(&mut self, properties: &Map<String, Value>) -> Result<u64, &'static str> {
+        self.set(merged(&Map::new(), properties)?)
+    }
+
+    fn set(&mut self, properties: Map<String, Value>) -> Result<u64, &'static str> {
+        if Value::Object(properties.clone()).to_string().len() > MAX_SECTION {
             return Err("the section is larger than 32 KB");
         }
-        self.properties = merged;
+        self.properties = properties;
         self.version += 1;
+        self.updated = clock::now();
         Ok(self.version)
     }
 }

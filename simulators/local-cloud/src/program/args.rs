@@ -6,29 +6,38 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::command::COMMANDS;
-use crate::{Config, DPS_HOST, TlsVersions};
+use crate::{Config, DPS_HOST, Tier, TlsVersions};
 
 /// Azure DPS and IoT Hub on this machine: enrol a device by putting its .pem into a folder, watch what it sends, and talk
 /// back to it from the console.
 #[derive(Parser, Debug)]
 #[command(name = "local-cloud", version, about, after_help = COMMANDS)]
 pub(super) struct Args {
-    /// Folder with enrolments: `*.pem` (devices), `groups/*.pem` (authorities), `keys.json` (symmetric keys),
-    /// `<id>.disabled` (switches one off). Files put there or taken away count at once.
+    /// Folder with enrolments: certificates of devices (`*.pem`, `*.cer`, `*.crt`, `*.der`), of authorities
+    /// (`groups/*.pem`, ...), `keys.json` (symmetric keys), `<id>.disabled` (switches one off). Files put there or taken
+    /// away count at once; what is not taken is said.
     #[arg(long, value_name = "DIR", default_value = "enrollments")]
     pub(super) enrollments: PathBuf,
     /// Address to listen on; 0.0.0.0 or :: for all of this machine's.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(super) listen: IpAddr,
-    /// Port of DPS; 0 lets the system choose.
+    /// Folder for what is to be there again after a restart: root certificate, devices, twins, registrations, waiting messages.
+    #[arg(long, value_name = "DIR", default_value = "local-cloud-state")]
+    pub(super) state: PathBuf,
+    /// Forget what was there before: a new root certificate, no devices.
+    #[arg(long)]
+    pub(super) fresh: bool,
+    /// Port of DPS over MQTT; 0 lets the system choose.
     #[arg(long, value_name = "PORT", default_value_t = 8883)]
     pub(super) dps_port: u16,
-    /// Port of DPS over HTTPS; 0 lets the system choose.
-    #[arg(long, value_name = "PORT", default_value_t = 8443)]
-    pub(super) https_port: u16,
-    /// Port of the hub; 0 lets the system choose. With the port of DPS, the name a device asks for in its TLS handshake
-    /// (SNI) says which of the two it wants, as in the real cloud, where both are on 8883.
-    #[arg(long, value_name = "PORT", default_value_t = 8884)]
+    /// Port of everything over HTTPS, and of MQTT over WebSockets; 0 lets the system choose. By default 443, or 8443 where
+    /// 443 may not be listened on.
+    #[arg(long, value_name = "PORT")]
+    pub(super) https_port: Option<u16>,
+    /// Port of the hub over MQTT; 0 lets the system choose. With the port of DPS, as by default, the name a device asks for in
+    /// its TLS handshake (SNI) says which of the two it wants, as in the real cloud; a device that calls this machine
+    /// `localhost`, or by a --name, gets whichever its first packet is for.
+    #[arg(long, value_name = "PORT", default_value_t = 8883)]
     pub(super) hub_port: u16,
     /// The id scope that devices must name.
     #[arg(long, value_name = "SCOPE", default_value = "0ne00000000")]
@@ -39,6 +48,9 @@ pub(super) struct Args {
     /// The hub's host name, as DPS assigns it.
     #[arg(long, value_name = "NAME", default_value = "local-hub.azure-devices.net")]
     pub(super) hub_name: String,
+    /// The host name of a further hub, for moves between hubs; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(super) more_hub: Vec<String>,
     /// A further name or IP address for the server certificate; may be repeated. Both host names, the address to listen on,
     /// localhost and 127.0.0.1 are in it anyway.
     #[arg(long, value_name = "NAME")]
@@ -58,6 +70,18 @@ pub(super) struct Args {
     /// TLS versions to take.
     #[arg(long, value_enum, default_value_t = Tls::Both)]
     pub(super) tls: Tls,
+    /// What the hub's tier allows.
+    #[arg(long, value_enum, default_value_t = TierName::Unlimited)]
+    pub(super) tier: TierName,
+    /// Connections open at once; by default as many as the machine allows.
+    #[arg(long, value_name = "N")]
+    pub(super) max_connections: Option<usize>,
+    /// Take certificate signing requests with any key, not only P-384.
+    #[arg(long)]
+    pub(super) any_csr_key: bool,
+    /// Write where everything is into this file, as JSON, once the cloud can be used; it is taken away at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
     /// Print events and answers as JSON, one object a line; the first one tells that the cloud is ready.
     #[arg(long)]
     pub(super) json: bool,
@@ -76,18 +100,42 @@ pub(super) enum Tls {
     V13,
 }
 
+/// What the hub's tier allows.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum TierName {
+    /// No quota.
+    Unlimited,
+    /// 8,000 messages a day.
+    Free,
+    /// 400,000 messages a day; nothing is sent to devices, no twins, no modules.
+    Basic,
+    /// 400,000 messages a day.
+    Standard,
+}
+
 impl Args {
-    /// The cloud that is wanted.
-    pub(super) fn config(&self) -> Config {
+    /// The cloud that is wanted, with its HTTPS port.
+    pub(super) fn config(&self, https_port: u16) -> Config {
         Config {
             address: self.listen,
             dps_port: self.dps_port,
             hub_port: self.hub_port,
-            https_port: self.https_port,
+            https_port,
             dps_name: self.dps_name.clone(),
             id_scope: self.id_scope.clone(),
             hub_name: self.hub_name.clone(),
+            more_hubs: self.more_hub.clone(),
             names: self.name.clone(),
+            state: Some(self.state.clone()),
+            fresh: self.fresh,
+            max_connections: self.max_connections,
+            any_csr_key: self.any_csr_key,
+            tier: match self.tier {
+                TierName::Unlimited => Tier::Unlimited,
+                TierName::Free => Tier::Free,
+                TierName::Basic => Tier::Basic,
+                TierName::Standard => Tier::Standard,
+            },
             enrollments: Some(self.enrollments.clone()),
             assigning_polls: self.assigning_polls,
             retry_after: Some(self.retry_after),

@@ -4,10 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Endpoint, Handle, Properties};
+use crate::rules::is_identity;
+use crate::{Credential, Endpoint, Handle, Properties, Shown, json_text};
 
 /// What can be typed, for people.
 pub const COMMANDS: &str = "\
@@ -15,11 +18,15 @@ Commands on standard input:
   c2d <device> [?<properties>] <text>   send a cloud-to-device message; properties as in a topic: ?name=value&other=value
   method <device> <name> [<json>]       call a direct method
   twin <device> [<json>]                patch the desired properties, or show the twin
+  input <device>/<module> <input> [?<properties>] <text>   send a message to a module's input
   devices                               list the devices
+  add <device>[/<module>] [<key>]       create a device or module with a symmetric key (base64), or a new one
   disable <device>, enable <device>     shut a device out, let it in again
   delete <device>                       take a device out of the hub
   refuse dps|hub <code> [<count>]       answer the next connections with this CONNACK code
   drop                                  close all connections
+  fault <json>                          play a fault, such as {\"fault\":\"throttle\",\"count\":3}: throttle, dpsError, drop,
+                                        silence, slow, refuse, certificate, clockSkew, dpsOutage, move, clear
   quit";
 
 /// What became of a command.
@@ -47,6 +54,11 @@ pub enum Answer {
     Desired {
         /// Their version now.
         desired_version: u64,
+    },
+    /// A device that was created.
+    Added {
+        /// What its program is to be given.
+        connection_string: String,
     },
     /// The hub's devices.
     Devices {
@@ -82,16 +94,22 @@ impl Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Queued { message_id } => write!(f, "queued message {message_id}"),
-            Self::Method { status, body } => write!(f, "{status} {body}"),
-            Self::Twin { twin } => write!(f, "{twin:#}"),
+            Self::Queued { message_id } => write!(f, "queued message {}", Shown(message_id)),
+            Self::Method { status, body } => write!(f, "{status} {}", Shown(body)),
+            Self::Twin { twin } => f.write_str(&json_text(twin, true)),
+            Self::Added { connection_string } => f.write_str(connection_string),
             Self::Desired { desired_version } => {
                 write!(f, "desired properties are at version {desired_version}")
             }
             Self::Devices { devices } => {
                 for (index, device) in devices.iter().enumerate() {
                     let end = if index == 0 { "" } else { "\n" };
-                    write!(f, "{end}{}{}", device.id, if device.connected { "  connected" } else { "" })?;
+                    write!(
+                        f,
+                        "{end}{}{}",
+                        Shown(&device.id),
+                        if device.connected { "  connected" } else { "" }
+                    )?;
                 }
                 Ok(())
             }
@@ -116,13 +134,7 @@ pub async fn carry_out(cloud: &Handle, line: &str) -> Result<Answer> {
     let (device, rest) = word(rest);
     Ok(match name {
         "c2d" => {
-            let (properties, text) = match rest.strip_prefix('?') {
-                Some(rest) => {
-                    let (bag, text) = word(rest);
-                    (Properties::parse(bag).context("the properties")?, text)
-                }
-                None => (Properties::new(), rest),
-            };
+            let (properties, text) = message(rest)?;
             Answer::Queued { message_id: cloud.send_c2d(device, text, &properties)? }
         }
         "method" => {
@@ -140,6 +152,18 @@ pub async fn carry_out(cloud: &Handle, line: &str) -> Result<Answer> {
                 bail!("the patch is not a JSON object");
             };
             Answer::Desired { desired_version: cloud.patch_desired(device, &patch)? }
+        }
+        "input" => {
+            let (input, rest) = word(rest);
+            let (properties, text) = message(rest)?;
+            cloud.send_to_input(device, input, text, &properties)?;
+            Answer::Done {}
+        }
+        "add" => Answer::Added { connection_string: add(cloud, device, rest)? },
+        "fault" => {
+            let text = line.trim_start().strip_prefix("fault").unwrap_or_default();
+            cloud.play(&serde_json::from_str(text).context("the fault")?)?;
+            Answer::Done {}
         }
         "devices" => {
             let listed = |id: String| Listed { connected: cloud.is_connected(&id), id };
@@ -163,6 +187,36 @@ pub async fn carry_out(cloud: &Handle, line: &str) -> Result<Answer> {
         }
         other => bail!("unknown command {other:?}\n{COMMANDS}"),
     })
+}
+
+/// A message's properties and text.
+fn message(rest: &str) -> Result<(Properties, &str)> {
+    let Some(rest) = rest.strip_prefix('?') else {
+        return Ok((Properties::new(), rest));
+    };
+    let (bag, text) = word(rest);
+    Ok((Properties::parse(bag).context("the properties")?, text))
+}
+
+/// Creates a device or module; gives its connection string.
+fn add(cloud: &Handle, id: &str, key: &str) -> Result<String> {
+    if !is_identity(id) {
+        bail!("{id:?} is no device id or device/module");
+    }
+    let key = match key {
+        "" => rand::random::<[u8; 32]>().to_vec(),
+        key => BASE64_STANDARD.decode(key).context("the key")?,
+    };
+    if !(16..=64).contains(&key.len()) {
+        bail!("a key has 16 to 64 bytes");
+    }
+    cloud.add_device(id, Credential::Keys(vec![key.clone()]));
+    let hub = cloud.hub_of(id).unwrap_or_default();
+    let (device, module) = id
+        .split_once('/')
+        .map_or((id, String::new()), |(device, module)| (device, format!(";ModuleId={module}")));
+    let key = BASE64_STANDARD.encode(key);
+    Ok(format!("HostName={hub};DeviceId={device}{module};SharedAccessKey={key}"))
 }
 
 fn refuse(cloud: &Handle, service: &str, rest: &str) -> Result<()> {

@@ -19,7 +19,7 @@ pub(crate) async fn start(config: Config) -> Handle {
 pub(crate) async fn open(cloud: &Handle, endpoint: Endpoint, identity: Option<&Identity>) -> Client {
     let address = match endpoint {
         Endpoint::Dps => cloud.dps_address(),
-        Endpoint::DpsHttps => cloud.https_address(),
+        Endpoint::DpsHttps | Endpoint::HubHttps => cloud.https_address(),
         Endpoint::Hub => cloud.hub_address(),
     };
     let tls = connect_tls(address, "localhost", cloud.root_der(), identity, rustls::ALL_VERSIONS).await;

@@ -7,4 +7,6 @@ mod flow;
 mod https;
 mod hub;
 mod identity;
+mod limits;
 mod program;
+mod state;

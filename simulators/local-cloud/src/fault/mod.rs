@@ -1,11 +1,17 @@
 //! Faults on request: refused connections, error answers, and a script that sees every packet and may delay, lose,
 //! repeat, reorder or falsify it. For tests of devices; nothing here happens unless asked for.
 
+mod spec;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::clock;
+pub use spec::Fault;
+
 /// One of the cloud's services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Endpoint {
     /// Device Provisioning Service over MQTT.
@@ -14,6 +20,8 @@ pub enum Endpoint {
     DpsHttps,
     /// IoT Hub.
     Hub,
+    /// IoT Hub over HTTPS.
+    HubHttps,
 }
 
 impl std::fmt::Display for Endpoint {
@@ -22,6 +30,7 @@ impl std::fmt::Display for Endpoint {
             Self::Dps => "DPS",
             Self::DpsHttps => "DPS (HTTPS)",
             Self::Hub => "hub",
+            Self::HubHttps => "hub (HTTPS)",
         })
     }
 }
@@ -99,7 +108,16 @@ struct State {
     refusals: Vec<(Endpoint, u8)>,
     dps_answers: Vec<DpsFault>,
     twin_answers: Vec<u16>,
+    hub_answers: Vec<HubFault>,
     connect_delay: Option<Duration>,
+    packet_delay: Option<Duration>,
+    silent: bool,
+    dps_outage: bool,
+    clock_skew: i64,
+    /// Hubs that registrations go to, by registration id in lower case.
+    moves: HashMap<String, String>,
+    /// Devices that have not followed their move yet.
+    away: HashSet<String>,
 }
 
 /// An answer that the provisioning service gives instead of the right one.
@@ -108,6 +126,15 @@ pub struct DpsFault {
     /// The service's error code; its first three digits are the status.
     pub error_code: u32,
     /// Seconds in `retry-after`, if it is to be there.
+    pub retry_after: Option<u32>,
+}
+
+/// An answer that the hub gives to a twin request or an HTTPS request instead of the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubFault {
+    /// As in HTTP.
+    pub status: u16,
+    /// Seconds in `Retry-After`, over HTTPS.
     pub retry_after: Option<u32>,
 }
 
@@ -143,6 +170,52 @@ impl Faults {
         self.with(|s| s.twin_answers.extend(std::iter::repeat_n(status, count)));
     }
 
+    /// The next `count` twin requests, or HTTPS requests to the hub, are answered with `fault`.
+    pub fn fail_hub_requests(&self, fault: HubFault, count: usize) {
+        self.with(|s| s.hub_answers.extend(std::iter::repeat_n(fault, count)));
+    }
+
+    /// From now on, or no longer: connections stay open or are taken, and nothing is read or written on them.
+    pub fn set_silent(&self, silent: bool) {
+        self.with(|s| s.silent = silent);
+    }
+
+    /// Every MQTT packet is delivered this much later, both ways.
+    pub fn delay_packets(&self, delay: Option<Duration>) {
+        self.with(|s| s.packet_delay = delay);
+    }
+
+    /// From now on, or no longer: DPS answers that it is not available (CONNACK 3; 503 over HTTPS). The hub works.
+    pub fn set_dps_outage(&self, out: bool) {
+        self.with(|s| s.dps_outage = out);
+    }
+
+    /// The cloud's clock is ahead by this many seconds (behind, if negative) when it judges tokens.
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.with(|s| s.clock_skew = seconds);
+    }
+
+    /// A registration of this id goes to this hub from now on, whatever its enrolment's policy is; until then the device's
+    /// present hub does not let it in.
+    pub(super) fn set_move(&self, registration_id: &str, device: &str, hub: &str) {
+        self.with(|s| {
+            s.moves.insert(registration_id.to_lowercase(), hub.to_owned());
+            s.away.insert(device.to_owned());
+        });
+    }
+
+    pub(super) fn is_away(&self, device: &str) -> bool {
+        self.with(|s| s.away.contains(device))
+    }
+
+    pub(super) fn has_arrived(&self, device: &str) {
+        self.with(|s| s.away.remove(device));
+    }
+
+    pub(super) fn move_of(&self, registration_id: &str) -> Option<String> {
+        self.with(|s| s.moves.get(&registration_id.to_lowercase()).cloned())
+    }
+
     /// Every connection waits this long before its TLS handshake begins.
     pub fn delay_connections(&self, delay: Option<Duration>) {
         self.with(|s| s.connect_delay = delay);
@@ -166,11 +239,32 @@ impl Faults {
     }
 
     pub(super) fn take_dps_answer(&self) -> Option<DpsFault> {
+        if self.dps_is_out() {
+            return Some(DpsFault { error_code: 503_001, retry_after: None });
+        }
         self.with(|s| (!s.dps_answers.is_empty()).then(|| s.dps_answers.remove(0)))
     }
 
     pub(super) fn take_twin_answer(&self) -> Option<u16> {
         self.with(|s| (!s.twin_answers.is_empty()).then(|| s.twin_answers.remove(0)))
+            .or_else(|| self.take_hub_answer().map(|fault| fault.status))
+    }
+
+    pub(super) fn take_hub_answer(&self) -> Option<HubFault> {
+        self.with(|s| (!s.hub_answers.is_empty()).then(|| s.hub_answers.remove(0)))
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.with(|s| s.silent)
+    }
+
+    pub(super) fn dps_is_out(&self) -> bool {
+        self.with(|s| s.dps_outage)
+    }
+
+    /// Seconds since 1970 UTC by the clock that judges tokens.
+    pub(super) fn now(&self) -> u64 {
+        clock::unix_time().as_secs().saturating_add_signed(self.with(|s| s.clock_skew))
     }
 
     pub(super) fn connect_delay(&self) -> Option<Duration> {
@@ -178,6 +272,15 @@ impl Faults {
     }
 
     pub(super) fn judge(&self, packet: &PacketInfo<'_>) -> FaultAction {
-        self.with(|s| s.script.as_mut().map_or(FaultAction::Pass, |script| script(packet)))
+        self.with(|s| {
+            if s.silent {
+                return FaultAction::Freeze;
+            }
+            match (s.script.as_mut(), s.packet_delay) {
+                (Some(script), _) => script(packet),
+                (None, Some(delay)) => FaultAction::Delay(delay),
+                (None, None) => FaultAction::Pass,
+            }
+        })
     }
 }
