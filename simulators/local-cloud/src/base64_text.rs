@@ -21,6 +21,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 pub(super) mod option {
     use super::{Deserialize, Deserializer, Serialize, Serializer, Text};
 
+    // The form that serde calls it in.
+    #[allow(clippy::ref_option)]
     pub(crate) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
         bytes.clone().map(Text).serialize(s)
     }

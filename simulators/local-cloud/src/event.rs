@@ -263,21 +263,36 @@ impl Events {
     }
 }
 
+/// Notices kept for the first one who listens.
+const MAX_EARLY: usize = 100;
+
 /// Where events go out.
 #[derive(Debug, Default)]
 pub(super) struct Publisher {
     receivers: Mutex<Vec<UnboundedSender<Event>>>,
+    /// Notices from before anybody listened: while the cloud starts.
+    early: Mutex<Vec<Event>>,
 }
 
 impl Publisher {
     pub(super) fn subscribe(&self) -> Events {
         let (sender, receiver) = unbounded_channel();
+        for event in std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner)) {
+            // The receiver is in hand.
+            let _ = sender.send(event);
+        }
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         Events { receiver }
     }
 
     pub(super) fn emit(&self, event: &Event) {
         let mut receivers = self.receivers.lock().unwrap_or_else(PoisonError::into_inner);
+        if receivers.is_empty() && matches!(event, Event::Notice { .. }) {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            if early.len() < MAX_EARLY {
+                early.push(event.clone());
+            }
+        }
         receivers.retain(|receiver| receiver.send(event.clone()).is_ok());
     }
 }

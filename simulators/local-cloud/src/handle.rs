@@ -254,7 +254,8 @@ impl Handle {
         self.shared.all_registrations()
     }
 
-    /// Forgets a registration; the device at the hub stays.
+    /// Forgets a registration; the device at the hub stays. `false`: there is none.
+    #[allow(clippy::must_use_candidate)] // that it is gone now is all that most want
     pub fn remove_registration(&self, registration_id: &str) -> bool {
         self.shared.remove_registration(registration_id)
     }

@@ -59,20 +59,19 @@ impl Shared {
                 (Some(Arc::new(store)), contents)
             }
         };
-        let authority = match &config.authority {
-            Some(authority) => authority.clone(),
-            None => {
-                let stored = contents.take(Table::Authority, complain).into_iter().next();
-                let made = match stored {
-                    Some((_, stored)) => Authority::from_stored(stored),
-                    None => Authority::generate(),
-                };
-                let authority = made.map_err(io::Error::other)?;
-                if let Some(store) = &store {
-                    store.write(vec![Change::put(Table::Authority, "authority", &authority.to_stored())]);
-                }
-                authority
+        let authority = if let Some(authority) = &config.authority {
+            authority.clone()
+        } else {
+            let stored = contents.take(Table::Authority, complain).into_iter().next();
+            let made = match stored {
+                Some((_, stored)) => Authority::from_stored(stored),
+                None => Authority::generate(),
+            };
+            let authority = made.map_err(io::Error::other)?;
+            if let Some(store) = &store {
+                store.write(vec![Change::put(Table::Authority, "authority", &authority.to_stored())]);
             }
+            authority
         };
         let mut hub = Registry::new(config.hub_names());
         for (key, kept) in contents.take(Table::Devices, complain) {

@@ -94,13 +94,11 @@ async fn put(shared: &Shared, call: &mut Call, blob: String) -> Reply {
             let mut blobs = shared.blobs();
             let mut whole = Vec::new();
             for block in block_ids(&text) {
-                match blobs.remove(&block_name(&blob, block)) {
-                    Some(part) => whole.extend(part),
-                    None => {
-                        drop(blobs);
-                        return refuse(shared, call, StatusCode::BAD_REQUEST, "InvalidBlockList");
-                    }
-                }
+                let Some(part) = blobs.remove(&block_name(&blob, block)) else {
+                    drop(blobs);
+                    return refuse(shared, call, StatusCode::BAD_REQUEST, "InvalidBlockList");
+                };
+                whole.extend(part);
             }
             blobs.insert(blob, whole);
         }

@@ -45,10 +45,12 @@ fn problem(status: StatusCode, code: &'static str, words: impl Into<String>) -> 
 /// Whether what comes after `/devices/<id>[/modules/<id>]` is for devices.
 pub(super) fn is_device_side(method: &Method, rest: &[&str]) -> bool {
     match rest {
-        ["messages", "events"] | ["files"] | ["files", "notifications"] => *method == Method::POST,
+        ["messages", "events"]
+        | ["files"]
+        | ["files", "notifications"]
+        | ["messages", "devicebound", _, "abandon"] => *method == Method::POST,
         ["messages", "devicebound"] => *method == Method::GET,
         ["messages", "devicebound", _] => *method == Method::DELETE,
-        ["messages", "devicebound", _, "abandon"] => *method == Method::POST,
         _ => false,
     }
 }

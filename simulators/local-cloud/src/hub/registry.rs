@@ -62,17 +62,14 @@ impl Registry {
     }
 
     fn insert(&mut self, hub: usize, id: &str, credential: Credential) {
-        match self.device_at(hub, id) {
-            Some(device) => {
-                device.credential = credential;
-                device.record.changed();
-            }
-            None => {
-                self.touched.insert((hub, id.to_owned()));
-                if let Some((_, devices)) = self.hubs.get_mut(hub) {
-                    devices.insert(id.to_owned(), Device::new(credential));
-                }
-            }
+        if let Some(device) = self.device_at(hub, id) {
+            device.credential = credential;
+            device.record.changed();
+            return;
+        }
+        self.touched.insert((hub, id.to_owned()));
+        if let Some((_, devices)) = self.hubs.get_mut(hub) {
+            devices.insert(id.to_owned(), Device::new(credential));
         }
     }
 
