@@ -180,6 +180,21 @@ impl Shared {
         result
     }
 
+    /// Moves a device to another hub at its next registration.
+    pub(super) fn move_device(&self, id: &str, hub: &str) -> Result<(), CommandError> {
+        if self.hub_index(hub).is_none() {
+            return Err(CommandError::Refused("there is no such hub"));
+        }
+        let of_device = |state: &Value| state.get("deviceId").and_then(Value::as_str) == Some(id);
+        let registrations = self.all_registrations();
+        let registration = registrations.iter().find(|state| of_device(state));
+        let name = registration.and_then(|state| state.get("registrationId")?.as_str()).unwrap_or(id);
+        self.with_device(id, |device| {
+            self.faults.set_move(name, id, hub);
+            device.tell(ToSession::Close("assigned to another hub".to_owned()));
+        })
+    }
+
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
     pub(super) fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
         self.with_device(id, |device| device.patch_desired(patch).map_err(CommandError::Refused))?

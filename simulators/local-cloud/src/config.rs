@@ -1,6 +1,6 @@
 //! How a local cloud is set up.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Config {
     pub c2d_lock: Duration,
     /// Deliveries of a cloud-to-device message before it is given up.
     pub c2d_max_deliveries: u32,
+    /// Where to serve the page, over plain HTTP; `None`: nowhere. Port 0: chosen by the system.
+    pub web: Option<SocketAddr>,
     /// How long a cloud-to-device message without an expiry of its own is kept.
     pub c2d_ttl: Duration,
 }
@@ -157,6 +159,7 @@ impl Default for Config {
             authority: None,
             c2d_lock: Duration::from_mins(1),
             c2d_max_deliveries: 10,
+            web: None,
             c2d_ttl: Duration::from_hours(1),
         }
     }

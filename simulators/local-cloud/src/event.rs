@@ -248,6 +248,14 @@ impl Events {
         self.receiver.recv().await
     }
 
+    /// As [`next`](Self::next), for streams.
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Event>> {
+        self.receiver.poll_recv(context)
+    }
+
     /// Skips to the first event that `wanted` turns into something.
     pub async fn find<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> Option<T> {
         loop {

@@ -15,12 +15,14 @@ use super::backend::CommandError;
 use super::config::Config;
 use super::enrollment::Enrollments;
 use super::event::Events;
-use super::fault::{Endpoint, Faults};
-use super::hub::{Credential, MethodResponse, ToSession};
+use super::fault::{Endpoint, Fault, Faults};
+use super::hub::{Credential, MethodResponse};
 use super::pki::{Authority, ServerCertificate};
 use super::properties::Properties;
 use super::server::{self, Service};
+use super::service::Policy;
 use super::shared::Shared;
+use super::web;
 
 /// Where a local cloud begins.
 #[derive(Debug)]
@@ -33,8 +35,12 @@ impl LocalCloud {
     /// A port that cannot be listened on, a state folder that cannot be used, or no randomness for keys.
     pub async fn start(config: Config) -> io::Result<Handle> {
         let at = |port| SocketAddr::from((config.address, port));
-        let addresses =
-            Addresses { dps: at(config.dps_port), https: at(config.https_port), hub: at(config.hub_port) };
+        let addresses = Addresses {
+            dps: at(config.dps_port),
+            https: at(config.https_port),
+            hub: at(config.hub_port),
+            web: config.web,
+        };
         start_on(Arc::new(Shared::new(config)?), addresses).await
     }
 }
@@ -67,17 +73,24 @@ struct Addresses {
     dps: SocketAddr,
     https: SocketAddr,
     hub: SocketAddr,
+    web: Option<SocketAddr>,
 }
 
 async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> {
-    let (drops, _) = watch::channel(0);
+    let drops = shared.drops.clone();
     let dps = TcpListener::bind(wanted.dps).await?;
     let https = TcpListener::bind(wanted.https).await?;
     let one_port = wanted.dps.port() != 0 && wanted.dps == wanted.hub;
     let hub = if one_port { None } else { Some(TcpListener::bind(wanted.hub).await?) };
     let dps_address = dps.local_addr()?;
     let hub_address = hub.as_ref().map_or(Ok(dps_address), TcpListener::local_addr)?;
-    let addresses = Addresses { dps: dps_address, https: https.local_addr()?, hub: hub_address };
+    let https_address = https.local_addr()?;
+    let page = match wanted.web {
+        Some(web) => Some(web::start(&shared, web, https_address.port()).await?),
+        None => None,
+    };
+    let web_address = page.as_ref().map(|page| page.address);
+    let addresses = Addresses { dps: dps_address, https: https_address, hub: hub_address, web: web_address };
     let mut listeners = vec![(Service::Https, https)];
     match hub {
         Some(hub) => {
@@ -85,14 +98,14 @@ async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> 
         }
         None => listeners.push((Service::NamedMqtt, dps)),
     }
-    let tasks = listeners
-        .into_iter()
-        .map(|(service, listener)| {
-            let drops = drops.subscribe();
-            tokio::spawn(server::accept(shared.clone(), service, listener, drops))
-        })
-        .collect();
-    Ok(Handle { shared, addresses, tasks, drops, paused: false })
+    let (web_link, web_tasks) = page.map(|page| (page.link, page.tasks)).unzip();
+    let mut tasks: Vec<JoinHandle<()>> = web_tasks.unwrap_or_default();
+    let services = listeners.into_iter().map(|(service, listener)| {
+        let drops = drops.subscribe();
+        tokio::spawn(server::accept(shared.clone(), service, listener, drops))
+    });
+    tasks.extend(services);
+    Ok(Handle { shared, addresses, tasks, drops, web_link, paused: false })
 }
 
 /// A running local cloud. Dropping it closes all connections and ports.
@@ -103,6 +116,7 @@ pub struct Handle {
     drops: watch::Sender<u64>,
     /// It goes on as a [`Paused`].
     paused: bool,
+    web_link: Option<String>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -141,6 +155,18 @@ impl Handle {
     #[must_use]
     pub fn hub_address(&self) -> SocketAddr {
         self.addresses.hub
+    }
+
+    /// The page's address with the token that opens it, if [`Config::web`] asks for a page.
+    #[must_use]
+    pub fn web_link(&self) -> Option<&str> {
+        self.web_link.as_deref()
+    }
+
+    /// The shared access policies of hub and provisioning service, with connection strings to paste into back-end programs.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Policy> {
+        self.shared.policies(self.addresses.https.port())
     }
 
     /// The settings it was started with.
@@ -229,17 +255,15 @@ impl Handle {
     /// # Errors
     /// [`CommandError::UnknownDevice`], or `Refused` if there is no such hub.
     pub fn move_device(&self, id: &str, hub: &str) -> Result<(), CommandError> {
-        if self.shared.hub_index(hub).is_none() {
-            return Err(CommandError::Refused("there is no such hub"));
-        }
-        let of_device = |state: &Value| state.get("deviceId").and_then(Value::as_str) == Some(id);
-        let registrations = self.shared.all_registrations();
-        let registration = registrations.iter().find(|state| of_device(state));
-        let name = registration.and_then(|state| state.get("registrationId")?.as_str()).unwrap_or(id);
-        self.shared.with_device(id, |device| {
-            self.shared.faults.set_move(name, id, hub);
-            device.tell(ToSession::Close("assigned to another hub".to_owned()));
-        })
+        self.shared.move_device(id, hub)
+    }
+
+    /// Plays a fault.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownDevice`] or `Refused`, with what is wrong with the request.
+    pub fn play(&self, fault: &Fault) -> Result<(), CommandError> {
+        self.shared.play(fault)
     }
 
     /// What the service keeps of a registration (`registrationState`).

@@ -127,6 +127,11 @@ impl Authority {
         &self.inner.root
     }
 
+    /// What keys that belong to this authority are derived from. Never leaves this machine.
+    pub(super) fn secret(&self) -> Vec<u8> {
+        self.inner.root_key.serialize_der()
+    }
+
     /// The root certificate in PEM.
     #[must_use]
     pub fn root_pem(&self) -> String {

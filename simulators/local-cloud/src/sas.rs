@@ -62,6 +62,11 @@ impl Token {
     }
 
     /// Whether its time is over at `now` (seconds since 1970 UTC).
+    /// What the token is for, decoded.
+    pub(super) fn resource(&self) -> &str {
+        &self.resource
+    }
+
     pub(super) fn is_expired(&self, now: u64) -> bool {
         self.expiry <= now
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::allocation::Allocator;
@@ -17,6 +17,7 @@ use super::hub::registry::{Guard, Registry};
 use super::limits;
 use super::pki::{Authority, ServerCertificate};
 use super::quota::Quota;
+use super::service;
 use super::store::{Change, Store, Table};
 use super::tls;
 
@@ -26,6 +27,9 @@ pub(super) struct Shared {
     pub(super) enrollments: Arc<Enrollments>,
     pub(super) events: Arc<Publisher>,
     pub(super) faults: Faults,
+    pub(super) service: service::State,
+    /// A change ends the connections that are open then.
+    pub(super) drops: watch::Sender<u64>,
     pub(super) quota: Quota,
     /// The connections that may still be taken.
     pub(super) connections: Arc<Semaphore>,
@@ -93,6 +97,8 @@ impl Shared {
             authority,
             events,
             faults: Faults::default(),
+            service: service::State::default(),
+            drops: watch::channel(0).0,
             quota: Quota::default(),
             connections: Arc::new(Semaphore::new(limits::connections(config.max_connections))),
             blobs: Mutex::default(),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{DpsFault, Endpoint, HubFault};
+use crate::CommandError;
 use crate::pki::ServerCertificate;
-use crate::{CommandError, Handle};
+use crate::shared::Shared;
 
 /// A fault to play, as JSON: `{"fault": "throttle", "count": 3, "retryAfter": 7}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,13 +94,10 @@ fn yes() -> bool {
     true
 }
 
-impl Handle {
+impl Shared {
     /// Plays a fault.
-    ///
-    /// # Errors
-    /// [`CommandError::UnknownDevice`] or `Refused`, with what is wrong with the request.
-    pub fn play(&self, fault: &Fault) -> Result<(), CommandError> {
-        let faults = self.faults();
+    pub(crate) fn play(&self, fault: &Fault) -> Result<(), CommandError> {
+        let faults = &self.faults;
         match fault {
             Fault::Throttle { count, retry_after } => {
                 let retry_after = *retry_after;
@@ -113,7 +111,7 @@ impl Handle {
                 let fault = DpsFault { error_code: *error_code, retry_after: *retry_after };
                 faults.fail_dps_requests(fault, *count);
             }
-            Fault::Drop => self.drop_connections(),
+            Fault::Drop => self.drops.send_modify(|n| *n += 1),
             Fault::Silence { on } => faults.set_silent(*on),
             Fault::Slow { milliseconds } => {
                 let delay = Some(Duration::from_millis(*milliseconds)).filter(|delay| !delay.is_zero());

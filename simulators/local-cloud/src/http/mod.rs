@@ -1,4 +1,4 @@
-//! Everything over HTTPS: DPS, the hub's device side, the blob container that files are uploaded to, and the way to MQTT
+//! Everything over HTTPS: DPS, the hub's device side and the service side, the blob container that files are uploaded to, and the way to MQTT
 //! over WebSockets.
 
 mod blob;
@@ -26,6 +26,7 @@ use super::dps;
 use super::fault::Endpoint;
 use super::percent;
 use super::server::Caller;
+use super::service;
 use super::shared::Shared;
 
 /// How long a connection is kept, whatever it is used for: a client that never ends one opens another.
@@ -80,12 +81,15 @@ impl Call {
 
 pub(super) async fn serve(shared: &Arc<Shared>, stream: TlsStream<tokio::net::TcpStream>, caller: Caller) {
     let upgraded = Mutex::new(None);
-    let service = service_fn(async |request| {
+    let service = service_fn(async |request: Request<Incoming>| {
+        if service::is_for(request.method(), request.uri().path()) {
+            return Ok(service::respond(shared, request).await);
+        }
         let (reply, session) = answer(shared, &caller, request).await;
         if session.is_some() {
             *upgraded.lock().unwrap_or_else(PoisonError::into_inner) = session;
         }
-        Ok::<_, Infallible>(reply)
+        Ok::<_, Infallible>(reply.map(axum::body::Body::new))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

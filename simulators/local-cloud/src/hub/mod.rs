@@ -167,7 +167,6 @@ impl Device {
 
     /// Puts these in the place of the desired properties, tells the device what it is to have now, and returns the
     /// new version.
-    #[allow(dead_code)]
     pub(super) fn replace_desired(&mut self, properties: &Map<String, Value>) -> Result<u64, &'static str> {
         let version = self.twin.replace_desired(properties)?;
         self.tell_desired(properties, version);

@@ -1,6 +1,6 @@
 //! Command line of `local-cloud`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -82,6 +82,10 @@ pub(super) struct Args {
     /// Write where everything is into this file, as JSON, once the cloud can be used; it is taken away at the end.
     #[arg(long, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
+    /// Serve the page, with enrolments, devices, telemetry and all the rest: at 127.0.0.1:8080, or where this says. The link to
+    /// open is printed.
+    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    pub(super) web: Option<SocketAddr>,
     /// Print events and answers as JSON, one object a line; the first one tells that the cloud is ready.
     #[arg(long)]
     pub(super) json: bool,
@@ -139,6 +143,7 @@ impl Args {
             enrollments: Some(self.enrollments.clone()),
             assigning_polls: self.assigning_polls,
             retry_after: Some(self.retry_after),
+            web: self.web,
             tls: match self.tls {
                 Tls::Both => TlsVersions::Both,
                 Tls::V12 => TlsVersions::Tls12,

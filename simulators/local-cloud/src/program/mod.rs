@@ -149,6 +149,9 @@ fn ready(cloud: &Handle, args: &Args) -> Value {
         "dpsName": config.dps_name,
         "hubName": config.hub_name,
         "idScope": config.id_scope,
+        "hubConnectionString": connection_string(cloud, "iothubowner"),
+        "dpsConnectionString": connection_string(cloud, "provisioningserviceowner"),
+        "web": cloud.web_link(),
         "root": args.out_ca,
         "enrollments": args.enrollments,
         "state": args.state,
@@ -159,14 +162,23 @@ fn ready(cloud: &Handle, args: &Args) -> Value {
 fn introduction(cloud: &Handle, args: &Args) -> String {
     let config = cloud.config();
     let (dps, https, hub) = (cloud.dps_address(), cloud.https_address(), cloud.hub_address());
-    [
+    let mut lines = vec![
         format!("DPS          {dps}  {}  id scope {}", config.dps_name, config.id_scope),
         format!("HTTPS        {https}  DPS, hub, WebSockets, file upload"),
         format!("IoT Hub      {hub}  {}", config.hub_name),
+        format!("Back end     {}", connection_string(cloud, "iothubowner")),
+        format!("Operator     {}", connection_string(cloud, "provisioningserviceowner")),
         format!("Root         {}", args.out_ca.display()),
         format!("Enrolments   {}", args.enrollments.display()),
-    ]
-    .join("\n")
+    ];
+    lines.extend(cloud.web_link().map(|link| format!("Page         {link}")));
+    lines.join("\n")
+}
+
+/// What a program of the service side takes.
+fn connection_string(cloud: &Handle, policy: &str) -> String {
+    let found = cloud.policies().into_iter().find(|known| known.name == policy);
+    found.map(|policy| policy.connection_string).unwrap_or_default()
 }
 
 async fn answer(cloud: Arc<Handle>, output: Output, line: String, as_json: bool) {
