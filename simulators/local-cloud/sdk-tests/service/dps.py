@@ -1,4 +1,4 @@
-"""Microsoft's Python provisioning service SDK (azure-iot-deviceprovisioning), unmodified: enrolments, groups, queries."""
+"""Microsoft's Python SDK of the provisioning service (azure-iot-deviceprovisioning), unmodified."""
 
 import base64
 import ssl
@@ -62,7 +62,8 @@ def individual(client):
     check("certificate", "cert-1" in info["subjectName"] and len(info["sha256Thumbprint"]) == 64, info)
     bad = {"registrationId": "x", "attestation": x509("clientCertificates", "AAAA")}
     refused("no certificate", lambda: enrollment.create_or_update("x", bad), "400004")
-    made = enrollment.create_or_update("new", {"registrationId": "new", "attestation": {"type": "symmetricKey", "symmetricKey": {}}})
+    made = {"registrationId": "new", "attestation": {"type": "symmetricKey", "symmetricKey": {}}}
+    enrollment.create_or_update("new", made)
     check("keys are made", len(enrollment.get_attestation_mechanism("new")["symmetricKey"]["primaryKey"]) == 88)
     tpm = {"registrationId": "tpm", "attestation": {"type": "tpm", "tpm": {"endorsementKey": KEY}}}
     check("TPM", enrollment.create_or_update("tpm", tpm)["attestation"]["tpm"]["endorsementKey"] == KEY)

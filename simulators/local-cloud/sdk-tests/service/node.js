@@ -1,5 +1,6 @@
-// Microsoft's Node service SDKs (azure-iothub, azure-iot-provisioning-service), unmodified, over REST. They dial port 443 and
-// nothing else: what is dialled is led to the local cloud's port below them, names and certificate checks stay as they are.
+// Microsoft's Node service SDKs (azure-iothub, azure-iot-provisioning-service), unmodified, over REST. They dial 443
+// and nothing else: what is dialled is led to the local cloud's port below them; names and certificate checks stay as
+// they are.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -17,8 +18,9 @@ const key = Buffer.alloc(32, 'k').toString('base64');
 let cloud, ready;
 
 test.before(async () => {
-  cloud = spawn(process.env.LOCAL_CLOUD, ['--json', '--out-ca', root, '--dps-port', '0', '--hub-port', '0', '--https-port', '0'],
-    { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
+  const ports = ['--dps-port', '0', '--hub-port', '0', '--https-port', '0'];
+  const options = { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] };
+  cloud = spawn(process.env.LOCAL_CLOUD, ['--json', '--out-ca', root, ...ports], options);
   for await (const line of readline.createInterface({ input: cloud.stdout })) {
     ready = JSON.parse(line);
     if (ready.event === 'ready') break;

@@ -1,6 +1,6 @@
 // The page in a real browser: headless Chromium, driven by playwright-core. Pictures of every page stay in target/web.
 //
-// What it needs: LOCAL_CLOUD (the program), PICTURES (a folder), NODE_PATH with playwright-core and mqtt, Chromium, openssl.
+// It needs LOCAL_CLOUD (the program), PICTURES (a folder), NODE_PATH with playwright-core and mqtt, Chromium and openssl.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -44,7 +44,8 @@ function ask(method, where, headers = {}, body = '') {
 }
 
 const rest = async (method, where, body) => {
-  const parts = Object.fromEntries(ready.hubConnectionString.split(';').map((part) => part.match(/([^=]*)=(.*)/).slice(1)));
+  const pairs = ready.hubConnectionString.split(';').map((part) => part.match(/([^=]*)=(.*)/).slice(1));
+  const parts = Object.fromEntries(pairs);
   const authorization = token(parts.HostName, parts.SharedAccessKey, parts.SharedAccessKeyName);
   return ask(method, `${where}?api-version=2021-04-12`, { authorization }, body && JSON.stringify(body));
 };
@@ -52,15 +53,17 @@ const rest = async (method, where, body) => {
 // A device over MQTT that answers methods and reports what it is told.
 function connect(id, secret) {
   const client = mqtt.connect({
-    protocol: 'mqtts', host: '127.0.0.1', port: Number(ready.hub.split(':').pop()), ca: fs.readFileSync(path.join(folder, 'root.pem')),
-    clientId: id, username: `${ready.hubName}/${id}/?api-version=2021-04-12`, password: token(`${ready.hubName}/devices/${id}`, secret),
-    protocolVersion: 4, reconnectPeriod: 0,
+    protocol: 'mqtts', host: '127.0.0.1', port: Number(ready.hub.split(':').pop()),
+    ca: fs.readFileSync(path.join(folder, 'root.pem')), protocolVersion: 4, reconnectPeriod: 0,
+    clientId: id, username: `${ready.hubName}/${id}/?api-version=2021-04-12`,
+    password: token(`${ready.hubName}/devices/${id}`, secret),
   });
   client.messages = [];
   client.on('message', (topic, payload) => {
     const call = topic.match(/^\$iothub\/methods\/POST\/(.*)\/\?\$rid=(.*)$/);
-    if (call) client.publish(`$iothub/methods/res/200/?$rid=${call[2]}`, JSON.stringify({ [call[1]]: JSON.parse(payload) }));
-    else client.messages.push([topic, payload.toString()]);
+    if (!call) return client.messages.push([topic, payload.toString()]);
+    const answer = JSON.stringify({ [call[1]]: JSON.parse(payload) });
+    return client.publish(`$iothub/methods/res/200/?$rid=${call[2]}`, answer);
   });
   return client;
 }
@@ -83,13 +86,15 @@ const until = async (what, holds) => {
 test.before(async () => {
   fs.mkdirSync(pictures, { recursive: true });
   const ports = ['--dps-port', '0', '--hub-port', '0', '--https-port', '0', '--web', '127.0.0.1:0'];
-  cloud = spawn(process.env.LOCAL_CLOUD, ['--json', '--out-ca', 'root.pem', ...ports], { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] });
+  const options = { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] };
+  cloud = spawn(process.env.LOCAL_CLOUD, ['--json', '--out-ca', 'root.pem', ...ports], options);
   for await (const line of readline.createInterface({ input: cloud.stdout })) {
     ready = JSON.parse(line);
     if (ready.event === 'ready') break;
   }
   cloud.stdout.resume();
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
   context = await browser.newContext({ viewport: { width: 1180, height: 800 } });
   page = await context.newPage();
   page.setDefaultTimeout(patience);
@@ -118,8 +123,9 @@ test('only the link opens the page', async () => {
 });
 
 test('a certificate is uploaded, a key and a group are created', async () => {
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj',
-    '/CN=board-1', '-keyout', path.join(folder, 'key.pem'), '-out', path.join(folder, 'board-1.pem')], { stdio: 'ignore' });
+  const files = ['-keyout', path.join(folder, 'key.pem'), '-out', path.join(folder, 'board-1.pem')];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  execFileSync('openssl', ['req', '-x509', ...key, '-days', '2', '-subj', '/CN=board-1', ...files], { stdio: 'ignore' });
   await open('/portal/enrollments');
   await page.getByLabel('Certificate (.pem)').setInputFiles(path.join(folder, 'key.pem'));
   await page.getByRole('button', { name: 'Upload' }).click();
@@ -150,11 +156,13 @@ test('a device comes online and its telemetry is shown and plotted', async () =>
   assert.equal(await page.locator('[data-state]').textContent(), 'offline');
   device = connect('thermo', key);
   await page.locator('[data-state]', { hasText: /^connected$/ }).waitFor();
-  await device.subscribeAsync(['$iothub/methods/POST/#', '$iothub/twin/PATCH/properties/desired/#', '$iothub/twin/res/#']);
+  const twin = ['$iothub/twin/PATCH/properties/desired/#', '$iothub/twin/res/#'];
+  await device.subscribeAsync(['$iothub/methods/POST/#', ...twin]);
   await device.subscribeAsync('devices/thermo/messages/devicebound/#', { qos: 1 });
   for (let n = 0; n < 24; n++) {
-    const body = { temperature: Math.round(210 + 40 * Math.sin(n / 4)) / 10, humidity: Math.round(45 + 9 * Math.cos(n / 5)) };
-    await device.publishAsync('devices/thermo/messages/events/%24.ct=application%2Fjson', JSON.stringify(body), { qos: 1 });
+    const [temperature, humidity] = [Math.round(210 + 40 * Math.sin(n / 4)) / 10, Math.round(45 + 9 * Math.cos(n / 5))];
+    const topic = 'devices/thermo/messages/events/%24.ct=application%2Fjson';
+    await device.publishAsync(topic, JSON.stringify({ temperature, humidity }), { qos: 1 });
   }
   await page.locator('.log p', { hasText: '"humidity"' }).nth(23).waitFor();
   const label = await page.getByRole('img').getAttribute('aria-label');
@@ -180,7 +188,8 @@ test('twin, method and message', async () => {
   await page.getByLabel('Properties', { exact: true }).fill('colour=blue');
   await page.getByRole('button', { name: 'Send' }).click();
   assert.match(await said(), /^Message .* is on its way/);
-  await until('the message', () => device.messages.some(([topic, body]) => topic.includes('colour=blue') && body === 'hello, board'));
+  const arrived = ([topic, body]) => topic.includes('colour=blue') && body === 'hello, board';
+  await until('the message', () => device.messages.some(arrived));
   await page.locator('.log p', { hasText: 'completed message' }).waitFor();
 
   await page.getByLabel(/^Desired/).fill('{"led": "green", "interval": 5}');
@@ -194,7 +203,8 @@ test('twin, method and message', async () => {
   await other.getByRole('button', { name: 'Save' }).click();
   assert.match(await other.locator('.said').textContent(), /changed by somebody else/);
   await other.close();
-  await device.publishAsync('$iothub/twin/PATCH/properties/reported/?$rid=1', '{"led": "green", "firmware": "2.0.0"}', { qos: 1 });
+  const reported = '{"led": "green", "firmware": "2.0.0"}';
+  await device.publishAsync('$iothub/twin/PATCH/properties/reported/?$rid=1', reported, { qos: 1 });
   await page.locator('.log p', { hasText: '"firmware"' }).waitFor();
   await page.reload();
   await live();
@@ -232,21 +242,23 @@ test('other pages cannot use it', async () => {
   assert.equal((await change({ origin })).status, 403, 'no cookie');
   assert.equal((await change({ cookie, origin: 'http://evil.example' })).status, 403, 'another origin');
   assert.equal((await change({ cookie })).status, 403, 'no origin');
-  assert.equal((await change({ cookie, origin: 'http://evil.example', host: 'evil.example' })).status, 403, 'another name');
+  const evil = { origin: 'http://evil.example', host: 'evil.example' };
+  assert.equal((await change({ cookie, ...evil })).status, 403, 'another name');
   assert.equal((await change({ cookie, origin, host })).status, 303, 'no form token');
   assert.equal((await ask('GET', '/portal', { cookie, host: `evil.example:${host.split(':')[1]}` })).status, 403);
   await open('/portal/devices');
   assert.match(await said(), /not this page's/);
   await page.getByRole('link', { name: 'thermo' }).waitFor();
   // A page elsewhere that a browser with the cookie visits.
-  const server = http.createServer((_, response) => response.setHeader('content-type', 'text/html').end(
-    `<form method=post action="${origin}/portal/device/change"><input name=id value=thermo><input name=do value=delete></form>`));
+  const fields = '<input name=id value=thermo><input name=do value=delete>';
+  const html = `<form method=post action="${origin}/portal/device/change">${fields}</form>`;
+  const server = http.createServer((_, response) => response.setHeader('content-type', 'text/html').end(html));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const evil = await context.newPage();
-  await evil.goto(`http://127.0.0.1:${server.address().port}/`);
-  await Promise.all([evil.waitForNavigation(), evil.evaluate(() => document.forms[0].submit())]);
-  assert.match(await evil.textContent('body'), /another page|Open the link/);
-  await evil.close();
+  const elsewhere = await context.newPage();
+  await elsewhere.goto(`http://127.0.0.1:${server.address().port}/`);
+  await Promise.all([elsewhere.waitForNavigation(), elsewhere.evaluate(() => document.forms[0].submit())]);
+  assert.match(await elsewhere.textContent('body'), /another page|Open the link/);
+  await elsewhere.close();
   server.close();
   assert.equal((await rest('GET', '/devices/thermo')).status, 200, 'still there');
 });
@@ -288,16 +300,19 @@ test('with the keyboard only', async () => {
   assert.equal(outline, 'solid', 'what has the focus is seen');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'typed' }).waitFor();
-  const unlabelled = await page.evaluate(() => [...document.querySelectorAll('input:not([type=hidden]), textarea, select')]
-    .filter((field) => !field.labels?.length).length);
+  const unlabelled = await page.evaluate(() => {
+    const fields = [...document.querySelectorAll('input:not([type=hidden]), textarea, select')];
+    return fields.filter((field) => !field.labels?.length).length;
+  });
   assert.equal(unlabelled, 0);
 });
 
 test('narrow and dark', async () => {
   await page.setViewportSize({ width: 360, height: 740 });
   await page.emulateMedia({ colorScheme: 'dark' });
-  for (const [name, where] of [['overview', '/portal'], ['enrolments', '/portal/enrollments'], ['devices', '/portal/devices'],
-    ['device', '/portal/device?id=thermo'], ['refused', '/portal/refused'], ['faults', '/portal/faults']]) {
+  const pages = { overview: '', enrolments: '/enrollments', devices: '/devices', device: '/device?id=thermo' };
+  for (const [name, rest] of Object.entries({ ...pages, refused: '/refused', faults: '/faults' })) {
+    const where = `/portal${rest}`;
     await open(where);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= 360, `${where} is ${width} wide`);
