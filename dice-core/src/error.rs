@@ -1,7 +1,7 @@
 //! The crate's one error type: what was wrong, where, and with what value.
 
-use crate::open_dice::ChainProblem;
-use crate::open_dice::cbor::CborProblem;
+#[cfg(feature = "cbor")]
+use crate::open_dice::{ChainProblem, cbor::CborProblem};
 use core::fmt;
 
 /// Everything that can go wrong in this crate.
@@ -117,6 +117,7 @@ pub enum Error {
         cose_id: i64,
     },
     /// CBOR data is malformed or not what belongs there.
+    #[cfg(feature = "cbor")]
     Cbor {
         /// Position of the item at fault, in bytes from the start of the input.
         offset: usize,
@@ -124,6 +125,7 @@ pub enum Error {
         problem: CborProblem,
     },
     /// A certificate does not fit into its place in a chain.
+    #[cfg(feature = "cbor")]
     Chain {
         /// The certificate's place, counted from 0 below the root.
         layer: usize,
@@ -199,11 +201,13 @@ impl fmt::Display for Error {
                 None => f.write_str("DER is not as it must be"),
             },
             Self::Algorithm { cose_id } => write!(f, "COSE algorithm {cose_id} is not supported"),
+            #[cfg(feature = "cbor")]
             Self::Cbor { offset, problem } => write!(f, "CBOR at byte {offset}: {problem}"),
             #[cfg(feature = "verify")]
             Self::Refused { certificate, ref reason } => {
                 write!(f, "certificate {certificate} is refused: {reason}")
             }
+            #[cfg(feature = "cbor")]
             Self::Chain { layer, problem } => write!(f, "certificate of layer {layer}: {problem}"),
         }
     }

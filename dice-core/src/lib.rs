@@ -1,5 +1,11 @@
-#![doc = include_str!("../README.md")]
+// The README's example verifies a chain.
+#![cfg_attr(feature = "verify", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "verify"),
+    doc = "Device identities for microcontrollers by DICE; the README has an introduction and an example."
+)]
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

@@ -65,6 +65,49 @@ fn secrets_and_keys() {
     check("riot::Cdi", cdi(), &[cdi().expose()]);
 }
 
+/// Lets a function run a good way down the stack, and gives what it leaves there.
+#[inline(never)]
+fn stack_after(function: fn(&[u8; 32]), secret: &[u8; 32]) -> Vec<u8> {
+    const DEPTH: usize = 16 * 1024;
+    #[inline(never)]
+    fn deep(function: fn(&[u8; 32]), secret: &[u8; 32]) {
+        let room = std::hint::black_box([0_u8; DEPTH / 4]);
+        function(secret);
+        std::hint::black_box(&room);
+    }
+    let mut left = vec![0; DEPTH];
+    let here = (&raw const left).cast::<u8>().wrapping_sub(DEPTH);
+    deep(function, secret);
+    for (offset, byte) in left.iter_mut().enumerate() {
+        // SAFETY: the stack of a test's thread has 2 MiB, and `deep` has just used what is read here; volatile, so that what
+        // is read is what lies there.
+        *byte = unsafe { here.wrapping_add(offset).read_volatile() };
+    }
+    left
+}
+
+/// Why HMAC is this crate's own: the crate `hmac`, its feature `zeroize` included, leaves the padded key on the stack. If
+/// this test fails at the first assertion, it no longer does, and can take the place of ours.
+#[test]
+fn hmac_leaves_no_key_on_the_stack() {
+    fn theirs(key: &[u8; 32]) {
+        use hmac::KeyInit;
+        let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+        std::hint::black_box(&mac);
+    }
+    fn ours(key: &[u8; 32]) {
+        let mac = Hmac::<Sha256>::new(key);
+        std::hint::black_box(&mac);
+    }
+    let padded = [0, 0x36, 0x5c].map(|pad| secret().map(|byte| byte ^ pad));
+    let left = |function| {
+        let stack = stack_after(function, &secret());
+        padded.iter().any(|key| holds(&stack, key))
+    };
+    assert!(left(theirs), "the crate hmac wipes its keys now");
+    assert!(!left(ours));
+}
+
 #[test]
 fn states_of_functions() {
     let fed = |mut hash: Sha256| {

@@ -7,6 +7,7 @@ mod comb;
 mod comb_table;
 mod encode;
 mod signature;
+mod traits;
 
 pub use backend::{DefaultBackend, P256, Portable};
 #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]

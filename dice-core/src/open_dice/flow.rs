@@ -1,7 +1,9 @@
 //! The main flow: from the secrets of one layer and the measurements of the next to the next layer's secrets and
 //! certificate, in one call.
 
-use super::{Algorithm, Cdis, InputValues, KeyPair, issue_cbor, issue_x509};
+#[cfg(feature = "cbor")]
+use super::issue_cbor;
+use super::{Algorithm, Cdis, InputValues, KeyPair, issue_x509};
 use crate::Result;
 use crate::key::{DefaultBackend, P256};
 use core::marker::PhantomData;
@@ -13,6 +15,7 @@ pub enum Format {
     /// X.509 (RFC 5280).
     X509,
     /// CWT in `COSE_Sign1` (RFC 8392, RFC 9052).
+    #[cfg(feature = "cbor")]
     Cbor,
 }
 
@@ -35,7 +38,7 @@ pub const OPEN_DICE_EXAMPLE: &str = "opendice.example";
 ///
 /// // The next layer goes on with its CDIs, and may certify in another way.
 /// let mut buffer = [0; 1024];
-/// let next = MainFlow::new(Format::Cbor, Algorithm::P256).named("example.2").run(&cdis, &measured, &mut buffer)?;
+/// let next = MainFlow::new(Format::X509, Algorithm::P256).named("example.2").run(&cdis, &measured, &mut buffer)?;
 /// assert_ne!(next.cdis, cdis);
 /// # Ok::<(), dice_core::Error>(())
 /// ```
@@ -92,7 +95,7 @@ impl<'a, B: P256> MainFlow<'a, B> {
     /// The next layer's private key is made and wiped on the way; it derives the key again from its CDIs.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`](crate::Error::BufferTooSmall), as for [`issue_x509`] and [`issue_cbor`].
+    /// [`Error::BufferTooSmall`](crate::Error::BufferTooSmall), as for [`issue_x509`] and `issue_cbor`.
     pub fn run<'b>(&self, current: &Cdis, inputs: &InputValues<'_>, out: &'b mut [u8]) -> Result<Layer<'b>> {
         self.run_as(&self.authority_key(current)?, current, inputs, out)
     }
@@ -109,6 +112,7 @@ impl<'a, B: P256> MainFlow<'a, B> {
         let subject = *KeyPair::<B>::from_cdi_on(&cdis.attest, self.subject)?.public_key();
         let certificate = match self.format {
             Format::X509 => issue_x509(authority, &subject, inputs, self.profile_name, out)?,
+            #[cfg(feature = "cbor")]
             Format::Cbor => issue_cbor(authority, &subject, inputs, self.profile_name, out)?,
         };
         Ok(Layer { cdis, certificate })

@@ -9,9 +9,9 @@
 //! seed        = HKDF(CDI_Attest, fixed salt, "Key Pair")      id = HKDF(public key, fixed salt, "ID")
 //! ```
 //!
-//! [`MainFlow`] does all of it in one call; [`Cdis`], [`KeyPair`], [`issue_x509`] and [`issue_cbor`] are its steps.
-//! [`android::AndroidFlow`] goes from one boot stage's handover to the next. On the other side, [`ChainVerifier`] and
-//! [`DiceChain`] check CBOR chains, and [`AttestationData`] reads the extension of X.509 certificates.
+//! [`MainFlow`] does all of it in one call; [`Cdis`], [`KeyPair`] and [`issue_x509`] are its steps, and [`AttestationData`]
+//! reads the extension of X.509 certificates. With the feature `cbor` come CBOR certificates (`issue_cbor`) and their chains
+//! (`ChainVerifier`, `DiceChain`); with `android`, the module `android` goes from one boot stage's handover to the next.
 //!
 //! Keys are P-256, or P-384 and Ed25519 with the features `p384` and `ed25519`; layers may use different ones. The
 //! profile's ML-DSA is not implemented. Hash and key derivation are SHA-512 and HKDF-SHA-512. Signatures are
@@ -20,6 +20,7 @@
 //! writes a zero byte too many for one key in 256.
 //!
 //! ```
+//! # #[cfg(feature = "cbor")] {
 //! use dice_core::Uds;
 //! use dice_core::open_dice::{Algorithm, Cdis, ChainVerifier, Config, Format, InputValues, MainFlow, Mode};
 //!
@@ -35,15 +36,22 @@
 //! let uds_public = *flow.authority_key(&current)?.public_key();
 //! let claims = ChainVerifier::new(uds_public)?.next(layer.certificate)?;
 //! assert!(claims.measurements.is_some_and(|said| said.code_hash == [0x11; 64] && said.mode == Mode::Normal));
+//! # }
 //! # Ok::<(), dice_core::Error>(())
 //! ```
 
+#[cfg(feature = "android")]
 pub mod android;
+#[cfg(feature = "cbor")]
 pub mod cbor;
 mod cdi;
+#[cfg(feature = "cbor")]
 mod chain;
+#[cfg(feature = "cbor")]
 mod claims;
+#[cfg(feature = "cbor")]
 mod cose;
+#[cfg(feature = "cbor")]
 mod cwt;
 mod flow;
 mod id;
@@ -53,9 +61,13 @@ mod measurements;
 mod x509;
 
 pub use cdi::{CdiAttest, CdiSeal, Cdis, KeySeed};
+#[cfg(feature = "cbor")]
 pub use chain::{ChainProblem, ChainVerifier, DiceChain, VerifiedLayers};
+#[cfg(feature = "cbor")]
 pub use claims::{Claims, MAX_CLAIMS};
+#[cfg(feature = "cbor")]
 pub use cose::Sign1;
+#[cfg(feature = "cbor")]
 pub use cwt::{CborCertificate, issue_cbor};
 pub use flow::{Format, Layer, MainFlow, OPEN_DICE_EXAMPLE};
 pub use id::KeyId;

@@ -18,7 +18,10 @@ fn main() -> Result<(), Error> {
     println!("another application:  the loader's certificate is {}", same(&first[1], &updated[1]));
     println!("                      the application's certificate is {}", same(&first[2], &updated[2]));
     println!("another loader:       the loader's certificate is {}", same(&updated[1], &replaced[1]));
-    println!("                      its storage key is {}: an updated loader reads its data", same(&sealed, &other_sealed));
+    println!(
+        "                      its storage key is {}: an updated loader reads its data",
+        same(&sealed, &other_sealed)
+    );
     Ok(())
 }
 

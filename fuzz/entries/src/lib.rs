@@ -1,9 +1,11 @@
-//! What the fuzz targets run: every parser of the Azure clients and of the secure element's driver that sees bytes of
-//! others, with the properties it must keep. Each entry takes any bytes and panics if one of its properties does not hold.
+//! What the fuzz targets run: every parser of the Azure clients, of `dice-core` and of the secure element's driver that sees
+//! bytes of others, with the properties it must keep. Each entry takes any bytes and panics if one of its properties does not hold.
 //!
 //! The same entries run without a fuzzer, on mutations of well-formed inputs: [`Target::run_mutations`].
 
 mod bytes;
+mod dice;
+mod dice_seeds;
 mod dps;
 mod hub;
 mod json;
@@ -26,7 +28,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
@@ -36,6 +38,11 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "stsafe_driver", run: stsafe::driver, seeds: seeds::stsafe_driver },
     Target { name: "stsafe_chip", run: stsafe::chip, seeds: seeds::stsafe_chip },
     Target { name: "stsafe_vault", run: stsafe::vault, seeds: seeds::stsafe_vault },
+    Target { name: "dice_certificate", run: dice::certificate, seeds: dice_seeds::certificates },
+    Target { name: "dice_chain", run: dice::chain, seeds: dice_seeds::chains },
+    Target { name: "dice_cbor", run: dice::cbor_items, seeds: dice_seeds::cbor_items },
+    Target { name: "dice_pem", run: dice::pem_text, seeds: dice_seeds::pem_texts },
+    Target { name: "dice_tcb_info", run: dice::tcb_info, seeds: dice_seeds::tcb_infos },
     Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
 ];
 

@@ -56,6 +56,32 @@ fn bridge() {
 }
 
 #[test]
+fn dice_certificate() {
+    target("dice_certificate").run_mutations(COUNT);
+}
+
+#[test]
+fn dice_chain() {
+    // Each run verifies signatures.
+    target("dice_chain").run_mutations(COUNT / 20);
+}
+
+#[test]
+fn dice_cbor() {
+    target("dice_cbor").run_mutations(COUNT);
+}
+
+#[test]
+fn dice_pem() {
+    target("dice_pem").run_mutations(COUNT);
+}
+
+#[test]
+fn dice_tcb_info() {
+    target("dice_tcb_info").run_mutations(COUNT);
+}
+
+#[test]
 fn seeds_are_there() {
     for target in fuzz_entries::TARGETS {
         assert!(target.seeds().len() > 2, "{}", target.name);
