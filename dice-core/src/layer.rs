@@ -187,7 +187,8 @@ impl<L: Level, B: P256> Layer<L, B> {
         self.key.public_key()
     }
 
-    /// Makes the next layer from what was measured of it, and writes the certificate (DER) of its key as an embedded CA.
+    /// Makes the next layer from what was measured of it, and writes the certificate (DER) of its key as an embedded
+    /// CA.
     ///
     /// # Errors
     /// * [`Error::TextLength`](crate::Error::TextLength), [`Error::TextCharacter`](crate::Error::TextCharacter) for the

@@ -24,8 +24,8 @@ fn uds() -> Uds {
 /// The bytes a value lies in.
 fn memory<T>(slot: &MaybeUninit<T>) -> Vec<u8> {
     let start = slot.as_ptr().cast::<u8>();
-    // SAFETY: within the slot, which was zeroed before anything was written to it; volatile, so that what is read is what lies
-    // there.
+    // SAFETY: within the slot, which was zeroed before anything was written to it; volatile, so that what is read is
+    // what lies there.
     (0..size_of::<T>()).map(|offset| unsafe { start.add(offset).read_volatile() }).collect()
 }
 
@@ -79,15 +79,15 @@ fn stack_after(function: fn(&[u8; 32]), secret: &[u8; 32]) -> Vec<u8> {
     let here = (&raw const left).cast::<u8>().wrapping_sub(DEPTH);
     deep(function, secret);
     for (offset, byte) in left.iter_mut().enumerate() {
-        // SAFETY: the stack of a test's thread has 2 MiB, and `deep` has just used what is read here; volatile, so that what
-        // is read is what lies there.
+        // SAFETY: the stack of a test's thread has 2 MiB, and `deep` has just used what is read here; volatile, so that
+        // what is read is what lies there.
         *byte = unsafe { here.wrapping_add(offset).read_volatile() };
     }
     left
 }
 
-/// Why HMAC is this crate's own: the crate `hmac`, its feature `zeroize` included, leaves the padded key on the stack. If
-/// this test fails at the first assertion, it no longer does, and can take the place of ours.
+/// Why HMAC is this crate's own: the crate `hmac`, its feature `zeroize` included, leaves the padded key on the stack.
+/// If this test fails at the first assertion, it no longer does, and can take the place of ours.
 #[test]
 fn hmac_leaves_no_key_on_the_stack() {
     fn theirs(key: &[u8; 32]) {
@@ -137,7 +137,8 @@ fn identities() {
     let scalars = [keys.device_id_key(), keys.alias_key()].map(|key| *key.expose_scalar().expose());
     check("standard::Identity", identity(), &[&scalars[0], &scalars[1]]);
     check("layer::Layer", Layer::from_uds(&uds()).unwrap(), &[&secret(), &scalars[0]]);
-    // With larger keys beside it, the part of the place that a P-256 key does not use is whatever lay on the stack before.
+    // With larger keys beside it, the part of the place that a P-256 key does not use is whatever lay on the stack
+    // before.
     #[cfg(not(any(feature = "ed25519", feature = "p384")))]
     {
         let key = KeyPair::from_cdi(&CdiAttest::new(secret()), Algorithm::P256).unwrap();

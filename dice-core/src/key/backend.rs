@@ -27,10 +27,11 @@ pub trait P256: 'static {
     fn mul_base(scalar: &Secret<SCALAR_LEN>) -> ([u8; 32], [u8; 32]);
 
     /// The numbers of an ECDSA signature, big-endian: r = (nonce · G).x mod n and s = nonce⁻¹ (digest + r · key) mod n.
-    /// Key and nonce are at least 1 and below the group order n, the digest is below n. Either number may come out as zero.
+    /// Key and nonce are at least 1 and below the group order n, the digest is below n. Either number may come out as
+    /// zero.
     ///
-    /// Computed on top of [`mul_base`](Self::mul_base), unless an implementation has arithmetic modulo n, too. What holds
-    /// there for time and memory holds here.
+    /// Computed on top of [`mul_base`](Self::mul_base), unless an implementation has arithmetic modulo n, too. What
+    /// holds there for time and memory holds here.
     #[must_use]
     fn ecdsa(
         key: &Secret<SCALAR_LEN>,
@@ -48,8 +49,8 @@ pub trait P256: 'static {
     fn publish(_bytes: &mut [u8]) {}
 }
 
-/// The backend used where none is named: [`Portable`], or the assembly if the feature `p256-cm4` is on and the target is
-/// an ARM core.
+/// The backend used where none is named: [`Portable`], or the assembly if the feature `p256-cm4` is on and the target
+/// is an ARM core.
 #[cfg(not(all(feature = "p256-cm4", target_arch = "arm")))]
 pub type DefaultBackend = Portable;
 /// The backend used where none is named: the assembly, because the feature `p256-cm4` is on.

@@ -1,7 +1,7 @@
 //! Multiples of the base point for the comb of the portable backend.
 //!
-//! `TABLES[t][m - 1]` is the point (Σ 2^(64·i + 32·t) over the bits i set in m) · G, x and y big-endian. A test computes
-//! them again with the curve library.
+//! `TABLES[t][m - 1]` is the point (Σ 2^(64·i + 32·t) over the bits i set in m) · G, x and y big-endian. A test
+//! computes them again with the curve library.
 
 /// A point: x and y, big-endian.
 type Point = ([u8; 32], [u8; 32]);

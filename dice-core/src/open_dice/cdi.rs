@@ -61,7 +61,8 @@ cdi!(
 );
 cdi!(
     CdiSeal,
-    "The sealing CDI: changes only with authority, mode and hidden input, so that what is encrypted under it\nsurvives an update of the code."
+    "The sealing CDI: changes only with authority, mode and hidden input, so that what is encrypted under it\n\
+     survives an update of the code."
 );
 
 /// The two CDIs of one layer. There is no copy of them but the one the caller holds.

@@ -115,11 +115,13 @@ impl<'a> Claims<'a> {
     ///
     /// Every label occurs once. Issuer, subject, key and key usage are required, and the key usage has to be exactly
     /// keyCertSign. The measurements come together or not at all, and the configuration hash has to be the digest of
-    /// the configuration descriptor (SHA-256, SHA-384 or SHA-512, told by its length). Limits in time (`exp`, `nbf`) are
-    /// refused, as there is no clock here to hold them against. Labels that the profile does not define are read over.
+    /// the configuration descriptor (SHA-256, SHA-384 or SHA-512, told by its length). Limits in time (`exp`, `nbf`)
+    /// are refused, as there is no clock here to hold them against. Labels that the profile does not define are read
+    /// over.
     ///
     /// # Errors
-    /// [`Error::Cbor`](crate::Error::Cbor) with the position of what is wrong, and the errors of [`PublicKey::read_cose`].
+    /// [`Error::Cbor`](crate::Error::Cbor) with the position of what is wrong, and the errors of
+    /// [`PublicKey::read_cose`].
     pub fn read(reader: &mut Reader<'a>) -> Result<Self> {
         let start = reader.clone();
         let found = Found::read(reader)?;

@@ -9,9 +9,10 @@
 //! seed        = HKDF(CDI_Attest, fixed salt, "Key Pair")      id = HKDF(public key, fixed salt, "ID")
 //! ```
 //!
-//! [`MainFlow`] does all of it in one call; [`Cdis`], [`KeyPair`] and [`issue_x509`] are its steps, and [`AttestationData`]
-//! reads the extension of X.509 certificates. With the feature `cbor` come CBOR certificates (`issue_cbor`) and their chains
-//! (`ChainVerifier`, `DiceChain`); with `android`, the module `android` goes from one boot stage's handover to the next.
+//! [`MainFlow`] does all of it in one call; [`Cdis`], [`KeyPair`] and [`issue_x509`] are its steps, and
+//! [`AttestationData`] reads the extension of X.509 certificates. With the feature `cbor` come CBOR certificates
+//! (`issue_cbor`) and their chains (`ChainVerifier`, `DiceChain`); with `android`, the module `android` goes from one
+//! boot stage's handover to the next.
 //!
 //! Keys are P-256, or P-384 and Ed25519 with the features `p384` and `ed25519`; layers may use different ones. The
 //! profile's ML-DSA is not implemented. Hash and key derivation are SHA-512 and HKDF-SHA-512. Signatures are

@@ -14,8 +14,8 @@ const SERIAL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.5");
 /// DiceAttestationData, the profile's own extension.
 pub const DICE_ATTESTATION_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.1.24");
 
-/// The profile's validity: from the day TCG published the DICE specification, as a device without a clock can know of no
-/// later one, to no well-defined end.
+/// The profile's validity: from the day TCG published the DICE specification, as a device without a clock can know of
+/// no later one, to no well-defined end.
 const VALIDITY: Validity = Validity {
     not_before: match Time::new(2018, 3, 22, 23, 59, 59) {
         Ok(time) => time,
@@ -28,8 +28,8 @@ const MAX_HEADER_LEN: usize = 5;
 /// The longest signature algorithm, and the bit string's header and first byte around a signature.
 const MAX_TAIL_OVERHEAD: usize = 12 + 4;
 
-/// Issues the X.509 certificate of the next layer's key (Open Profile for DICE, "X.509 CDI Certificates"), and gives the
-/// part of `out` used: about 720 bytes for P-256, plus descriptors and profile name.
+/// Issues the X.509 certificate of the next layer's key (Open Profile for DICE, "X.509 CDI Certificates"), and gives
+/// the part of `out` used: about 720 bytes for P-256, plus descriptors and profile name.
 ///
 /// Authority and subject may have different algorithms. Issuer and subject are the keys' identifiers, the serial number
 /// is the subject's identifier, the validity runs from the profile's fixed date to no well-defined end.

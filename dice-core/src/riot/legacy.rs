@@ -6,8 +6,8 @@ use crate::{Error, Result};
 /// Signs as the original did, with the nonce 0x0102…1f20 for every message.
 ///
 /// **Every signature made this way gives the private key away.** Whoever sees one certificate, which is public by
-/// purpose, computes d = (s·k - z)·r⁻¹ mod n and can from then on pass for the device, on every firmware. A key that ever
-/// signed with this must be treated as published.
+/// purpose, computes d = (s·k - z)·r⁻¹ mod n and can from then on pass for the device, on every firmware. A key that
+/// ever signed with this must be treated as published.
 ///
 /// It serves two ends only: reproducing certificates of the original tool byte for byte, so that an enrolment made
 /// from one can be found and replaced, and test vectors. It is a type of its own, behind a cargo feature that nothing

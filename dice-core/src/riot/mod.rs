@@ -1,12 +1,12 @@
 //! Profile `riot`: the identity of the original AZ3166 development kit, bit for bit.
 //!
 //! It exists so that devices enrolled by the original tool keep working and so that they can be told apart. New
-//! devices use the `standard` profile: this one measures two byte ranges instead of the whole firmware, derives keys with
-//! a home-made hash and key derivation, and issues certificates that strict parsers refuse.
+//! devices use the `standard` profile: this one measures two byte ranges instead of the whole firmware, derives keys
+//! with a home-made hash and key derivation, and issues certificates that strict parsers refuse.
 //!
-//! The original also signed every certificate with one constant nonce, which gives the private key to everybody who sees
-//! a certificate. Here signatures follow RFC 6979, so certificates differ from the original's in the signature and in
-//! nothing else. A device enrolled by the original tool with its whole leaf certificate has to be enrolled again.
+//! The original also signed every certificate with one constant nonce, which gives the private key to everybody who
+//! sees a certificate. Here signatures follow RFC 6979, so certificates differ from the original's in the signature and
+//! in nothing else. A device enrolled by the original tool with its whole leaf certificate has to be enrolled again.
 //!
 //! ```
 //! use dice_core::riot::{ALIAS_CERTIFICATE_MAX_LEN, Identity};
@@ -140,8 +140,8 @@ impl Identity {
     ///
     /// # Errors
     /// * [`Error::CoreTooShort`] if `core` has fewer than [`CORE_MIN_LEN`] bytes;
-    /// * [`Error::ScalarOutOfRange`] if a key comes out unusable. The chance is 2<sup>-32</sup>; the original never ends
-    ///   then, so there is nothing to be compatible with: the device needs another secret.
+    /// * [`Error::ScalarOutOfRange`] if a key comes out unusable. The chance is 2<sup>-32</sup>; the original never
+    ///   ends then, so there is nothing to be compatible with: the device needs another secret.
     pub fn derive(uds: &Uds, core: &[u8], firmware: &[u8]) -> Result<Self> {
         Self::derive_measured(uds, &CoreDigest::of(core)?, Fwid::of(firmware))
     }

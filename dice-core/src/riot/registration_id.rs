@@ -5,8 +5,8 @@ use crate::{Error, RegistrationId, Result, hex};
 /// Space enough for [`default_registration_id`] with any version of three 32-bit numbers, in bytes.
 pub const DEFAULT_REGISTRATION_ID_MAX_LEN: usize = "az-c89346f8a1b2v4294967295v4294967295v4294967295".len();
 
-/// The id the original gives to a device: `az-`, the MAC address in lower-case hexadecimal, and the firmware version with
-/// a `v` before each number, as in `az-c89346f8a1b2v2v0v0`.
+/// The id the original gives to a device: `az-`, the MAC address in lower-case hexadecimal, and the firmware version
+/// with a `v` before each number, as in `az-c89346f8a1b2v2v0v0`.
 ///
 /// `out` takes the text; [`DEFAULT_REGISTRATION_ID_MAX_LEN`] bytes are enough for any version that fits in three 32-bit
 /// numbers.
@@ -37,9 +37,9 @@ pub fn default_registration_id<'a>(
 pub struct MacAddress(pub [u8; 6]);
 
 impl MacAddress {
-    /// Reads a MAC address as people and tools write it, in digits of either case: `c89346f8a1b2` without separators; in
-    /// pairs, `c8:93:46:f8:a1:b2`, `c8-93-46-f8-a1-b2`, also with blanks or dots; in fours, `c893.46f8.a1b2`; in halves,
-    /// `c89346-f8a1b2`. Between colons leading zeros may be missing (`0:1b:2:3:4:5`).
+    /// Reads a MAC address as people and tools write it, in digits of either case: `c89346f8a1b2` without separators;
+    /// in pairs, `c8:93:46:f8:a1:b2`, `c8-93-46-f8-a1-b2`, also with blanks or dots; in fours, `c893.46f8.a1b2`; in
+    /// halves, `c89346-f8a1b2`. Between colons leading zeros may be missing (`0:1b:2:3:4:5`).
     ///
     /// # Errors
     /// * [`Error::HexDigit`] names the first character that does not belong, and its position;

@@ -82,7 +82,8 @@ impl AliasCertificate<'_> {
     /// * [`Error::RegistrationIdLength`](crate::Error::RegistrationIdLength) beyond [`REGISTRATION_ID_MAX_LEN`];
     /// * [`Error::TextLength`](crate::Error::TextLength), [`Error::TextCharacter`](crate::Error::TextCharacter) for the
     ///   texts of `info`;
-    /// * [`Error::BufferTooSmall`](crate::Error::BufferTooSmall); [`ALIAS_CERTIFICATE_MAX_LEN`] bytes are always enough.
+    /// * [`Error::BufferTooSmall`](crate::Error::BufferTooSmall); [`ALIAS_CERTIFICATE_MAX_LEN`] bytes are always
+    ///   enough.
     pub fn to_be_signed<'b>(&self, out: &'b mut [u8]) -> Result<ToBeSigned<'b>> {
         self.info.check()?;
         let certificate = Certificate {
@@ -96,8 +97,8 @@ impl AliasCertificate<'_> {
         })
     }
 
-    /// Writes a PKCS#10 request for this certificate up to its signature, which the alias key makes. Issuer and validity
-    /// are then the business of whoever answers it.
+    /// Writes a PKCS#10 request for this certificate up to its signature, which the alias key makes. Issuer and
+    /// validity are then the business of whoever answers it.
     ///
     /// # Errors
     /// As for [`to_be_signed`](Self::to_be_signed); [`ALIAS_REQUEST_MAX_LEN`] bytes are always enough.

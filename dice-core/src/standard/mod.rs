@@ -4,8 +4,8 @@
 //! state what runs in the TCG's terms, signatures follow RFC 6979. The profile is written down byte by byte in the
 //! crate's `PROFILE.md`.
 //!
-//! * The **DeviceID** key depends on the device secret only. Its self-signed CA certificate is what is enrolled; it stays
-//!   the same through firmware updates.
+//! * The **DeviceID** key depends on the device secret only. Its self-signed CA certificate is what is enrolled; it
+//!   stays the same through firmware updates.
 //! * The **alias** key depends on the whole firmware image and on everything the alias certificate says about it. The
 //!   certificate, CN = registration id, is issued by the DeviceID key and is what the device presents, followed by the
 //!   DeviceID certificate.
@@ -67,8 +67,8 @@ pub fn derive_device_id<B: P256>(uds: &Uds) -> Result<SecretKey<B>> {
 /// The CDIs of the firmware layer: what the alias key and the sealing secrets come from.
 ///
 /// # Errors
-/// [`Error::TextLength`](crate::Error::TextLength) or [`Error::TextCharacter`](crate::Error::TextCharacter) for the texts
-/// of `info`.
+/// [`Error::TextLength`](crate::Error::TextLength) or [`Error::TextCharacter`](crate::Error::TextCharacter) for the
+/// texts of `info`.
 pub fn derive_cdis(uds: &Uds, firmware: &FirmwareDigest, info: &FirmwareInfo<'_>) -> Result<Cdis> {
     next_cdis(&Cdis::from_uds(uds), LAYER, firmware, info)
 }

@@ -7,8 +7,8 @@ use crate::hash::HashAlgorithm;
 use der::asn1::ObjectIdentifier;
 use der::{ErrorKind, Tag, TagNumber};
 
-/// A measurement: a digest and how it was made. What is read has the length its hash function gives, if that is SHA-256,
-/// SHA-384 or SHA-512, and is not empty otherwise.
+/// A measurement: a digest and how it was made. What is read has the length its hash function gives, if that is
+/// SHA-256, SHA-384 or SHA-512, and is not empty otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fwid<'a> {
     /// The hash function.
@@ -214,8 +214,8 @@ impl<'a> TcbInfo<'a> {
     /// Reads the content of the extension. Flags may be written trimmed or with all 32 bits.
     ///
     /// # Errors
-    /// [`Error::Der`](crate::Error::Der) with the position of what does not fit. Numbers above 2<sup>64</sup> - 1, flags
-    /// beyond 32 bits, lists without members, and digests of a wrong length are refused.
+    /// [`Error::Der`](crate::Error::Der) with the position of what does not fit. Numbers above 2<sup>64</sup> - 1,
+    /// flags beyond 32 bits, lists without members, and digests of a wrong length are refused.
     pub fn parse(der: &'a [u8]) -> Result<Self> {
         let mut reader = DerReader::new(der);
         let info = Self::read_item(&mut reader)?;

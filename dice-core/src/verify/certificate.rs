@@ -284,8 +284,8 @@ impl<'a> Certificate<'a> {
         self.extensions.attestation_data.as_ref()
     }
 
-    /// What the certificate says about its issuer's key. Every certificate has to state the key's identifier, unless it is
-    /// signed with the key certified.
+    /// What the certificate says about its issuer's key. Every certificate has to state the key's identifier, unless it
+    /// is signed with the key certified.
     pub(super) fn stated_issuer(&self) -> Result<AuthorityKeyIdentifier<'a>, Reason> {
         let stated = self.extensions.authority_key_identifier;
         if stated.key.is_some() { Ok(stated) } else { Err(Reason::MissingAuthorityKeyIdentifier) }

@@ -71,8 +71,8 @@ pub enum Evidence {
     Any,
     /// TcbInfo or MultiTcbInfo, each component in it with at least one digest (FWID or integrity register).
     ///
-    /// Layer numbers, where they are stated, count on without a gap: the first of a certificate is one more than the last
-    /// of the certificate above (1 below the anchor), and those of a MultiTcbInfo stay or go up by one.
+    /// Layer numbers, where they are stated, count on without a gap: the first of a certificate is one more than the
+    /// last of the certificate above (1 below the anchor), and those of a MultiTcbInfo stay or go up by one.
     TcbInfo,
     /// The extension of the Open Profile for DICE. References do not judge it: they ask for TcbInfo as well.
     OpenDice,
@@ -88,21 +88,23 @@ pub struct Policy<'p> {
     pub max_intermediates: Option<usize>,
     /// The most self-issued certificates between anchor and leaf; without it, [`DEFAULT_MAX_SELF_ISSUED`].
     pub max_self_issued: Option<usize>,
-    /// A purpose the leaf's extKeyUsage has to have. Its keyUsage, if there is one, has to allow digital signatures then.
+    /// A purpose the leaf's extKeyUsage has to have. Its keyUsage, if there is one, has to allow digital signatures
+    /// then.
     pub purpose: Option<ObjectIdentifier>,
     /// What every certificate has to say about its layer.
     pub evidence: Evidence,
-    /// What may run: every component stated in TcbInfo or MultiTcbInfo has to be admitted by one of these. To be judged, a
-    /// certificate needs evidence: with references, what [`Evidence::TcbInfo`] asks for is asked for in any case.
+    /// What may run: every component stated in TcbInfo or MultiTcbInfo has to be admitted by one of these. To be
+    /// judged, a certificate needs evidence: with references, what [`Evidence::TcbInfo`] asks for is asked for in any
+    /// case.
     pub references: Option<&'p [Reference<'p>]>,
 }
 
-/// The most certificates between anchor and leaf, self-issued ones not counted, unless [`Policy::max_intermediates`] says
-/// otherwise.
+/// The most certificates between anchor and leaf, self-issued ones not counted, unless [`Policy::max_intermediates`]
+/// says otherwise.
 pub const DEFAULT_MAX_INTERMEDIATES: usize = 16;
 
-/// The most self-issued certificates between anchor and leaf unless [`Policy::max_self_issued`] says otherwise: a CA that
-/// changes its key has one. No path length counts them (RFC 5280 §4.2.1.9), so they need a bound of their own.
+/// The most self-issued certificates between anchor and leaf unless [`Policy::max_self_issued`] says otherwise: a CA
+/// that changes its key has one. No path length counts them (RFC 5280 §4.2.1.9), so they need a bound of their own.
 pub const DEFAULT_MAX_SELF_ISSUED: usize = 4;
 
 /// A chain being checked.
@@ -157,8 +159,8 @@ impl<'c, 'p> Verifier<'c, 'p> {
     /// Checks the next certificate (DER) down the chain.
     ///
     /// # Errors
-    /// [`Error::Refused`]. A certificate is told to be no CA when another follows it, so that the one at fault may be the
-    /// one before. The anchor counts as certificate 0 until another is accepted.
+    /// [`Error::Refused`]. A certificate is told to be no CA when another follows it, so that the one at fault may be
+    /// the one before. The anchor counts as certificate 0 until another is accepted.
     pub fn next(&mut self, der: &'c [u8]) -> Result<Certificate<'c>> {
         self.enter_issuer()
             .map_err(|reason| Error::Refused { certificate: self.count.saturating_sub(1), reason })?;
@@ -227,8 +229,8 @@ impl<'c, 'p> Verifier<'c, 'p> {
         Ok(())
     }
 
-    /// Whether a certificate fits below its issuer and does what the policy asks (RFC 5280 §6.1.3); gives the last layer
-    /// that it is about.
+    /// Whether a certificate fits below its issuer and does what the policy asks (RFC 5280 §6.1.3); gives the last
+    /// layer that it is about.
     fn check(&self, certificate: &Certificate<'c>) -> core::result::Result<u64, Reason> {
         let stated = certificate.stated_issuer()?;
         let key = match &self.issuer {

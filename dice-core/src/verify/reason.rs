@@ -99,7 +99,8 @@ pub enum Reason {
     /// No reference value for this component has its firmware digests: in every hash function in common one of those
     /// admitted, and at least one in common.
     FirmwareDigest,
-    /// An integrity register is not admitted: its digests differ, it has no reference value, or one that has is missing.
+    /// An integrity register is not admitted: its digests differ, it has no reference value, or one that has is
+    /// missing.
     IntegrityRegister,
     /// The component's security version number is too low, or missing.
     Svn {

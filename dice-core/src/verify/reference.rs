@@ -16,8 +16,8 @@ pub struct Reference<'a> {
     pub layer: Option<u64>,
     /// Index of the component in its layer.
     pub index: Option<u64>,
-    /// Digests admitted; without any, every firmware is. A component that states its digest in several hash functions has
-    /// to state an admitted one in each of those that stand here, and in at least one.
+    /// Digests admitted; without any, every firmware is. A component that states its digest in several hash functions
+    /// has to state an admitted one in each of those that stand here, and in at least one.
     pub fwids: &'a [Fwid<'a>],
     /// Integrity registers: the component has to state these, told apart by name and number, and no others. Digests are
     /// compared as those of the firmware.
@@ -26,8 +26,8 @@ pub struct Reference<'a> {
     pub minimum_svn: Option<u64>,
     /// Flags that may be set. A flag that is set counts, whatever flagsMask says.
     pub admitted_flags: OperationalFlags,
-    /// Flags whose state has to be known: set, or in flagsMask. Without flagsMask a component leaves open the state of every
-    /// flag that is not set.
+    /// Flags whose state has to be known: set, or in flagsMask. Without flagsMask a component leaves open the state of
+    /// every flag that is not set.
     pub known_flags: OperationalFlags,
 }
 

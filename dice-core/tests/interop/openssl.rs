@@ -83,7 +83,8 @@ fn a_ca_can_issue_the_device_id_certificate_from_the_request() {
     let path = directory.path();
     accepted(
         path,
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Vendor -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.pem",
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Vendor \
+         -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.pem",
     );
     accepted(
         path,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads a certificate (PEM, standard input) with asn1crypto, a parser in pure Python, and prints what it says as JSON."""
+"""Reads a certificate (PEM, standard input) with asn1crypto, a parser in pure Python, and prints it as JSON."""
 
 import json
 import sys
@@ -38,7 +38,8 @@ _, _, der = pem.unarmor(sys.stdin.buffer.read())
 certificate = x509.Certificate.load(der, strict=True)
 tbs = certificate["tbs_certificate"]
 extensions = {
-    extension["extn_id"].dotted: (extension["critical"].native, extension["extn_value"]) for extension in tbs["extensions"]
+    extension["extn_id"].dotted: (extension["critical"].native, extension["extn_value"])
+    for extension in tbs["extensions"]
 }
 shown = {
     "subject": certificate.subject.native,

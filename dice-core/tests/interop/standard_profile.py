@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An independent model of the profile `standard`, written from PROFILE.md.
 
-Writes the vectors `identities.json` and `layers.json` to a folder. Needs the Python package `cryptography` (45 or newer)
+Writes the vectors `identities.json` and `layers.json` to a folder. Needs the Python package `cryptography` (45 or
+newer)
 and nothing of this repository:
 
     python3 dice-core/tests/interop/standard_profile.py dice-core/tests/vectors/standard

@@ -102,7 +102,8 @@ impl Server {
 /// A folder with the identity and a server's key and certificate.
 fn folder() -> TempDir {
     let folder = issue(SECRET);
-    let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout s.key -out s.pem";
+    let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
+                   -keyout s.key -out s.pem";
     accepted(folder.path(), request);
     folder
 }

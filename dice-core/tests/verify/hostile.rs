@@ -143,7 +143,11 @@ proptest! {
 
     /// The extensions' own readers, on what is almost right.
     #[test]
-    fn evidence_is_read_or_refused(which in 0_usize..2, start: Index, changes in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4)) {
+    fn evidence_is_read_or_refused(
+        which in 0_usize..2,
+        start: Index,
+        changes in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4),
+    ) {
         let source = [&chain()[2], open_dice()][which];
         let mut bytes = source[start.index(source.len())..].to_vec();
         for (at, byte) in changes {

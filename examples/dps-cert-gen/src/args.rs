@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::make::Make;
 use super::verify::VerifyArgs;
 
-/// Derives the X.509 identity that a DevKit derives at every boot, from its secret and its firmware image, and writes the
-/// certificate to enrol in the Azure Device Provisioning Service. Without any argument it asks for what it needs.
+/// Derives the X.509 identity that a DevKit derives at every boot, from its secret and its firmware image, and writes
+/// the certificate to enrol in the Azure Device Provisioning Service. Without any argument it asks for what it needs.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(name = "dps-cert-gen", version, max_term_width = 110, after_help = AFTER_HELP)]
@@ -79,7 +79,8 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub svn: u64,
 
-    /// Where to write it; `-` is standard output; without it, a file in the current directory: `<ID>.pem` for a certificate
+    /// Where to write it; `-` is standard output; without it, a file in the current directory: `<ID>.pem` for a
+    /// certificate
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -125,10 +126,10 @@ Two ways to enrol a device with the profile standard:
   Individual enrolment of the leaf (--make certificate). The service compares the whole certificate, so this firmware is
   admitted and no other: after every update, make it again and replace it in the enrolment.
 
-  Enrolment group, or CA (--make device-id). Add the DeviceID certificate to the service's certificates, have it generate a
-  verification code, answer with --make possession --code CODE, and create a group on it. The device presents its chain
-  (--make chain); a firmware update changes the leaf only, and nothing has to be enrolled again. With a CA of your own above
-  all devices, sign --make device-id-request with it and enrol that CA once.
+  Enrolment group, or CA (--make device-id). Add the DeviceID certificate to the service's certificates, have it
+  generate a verification code, answer with --make possession --code CODE, and create a group on it. The device presents
+  its chain (--make chain); a firmware update changes the leaf only, and nothing has to be enrolled again. With a CA
+  of your own above all devices, sign --make device-id-request with it and enrol that CA once.
 
 A legacy image (-m) has the first way only.";
 

@@ -1,4 +1,5 @@
-//! Certificates in whatever files people's tools write: PEM with words around it, in UTF-8 or UTF-16, base64 alone, DER.
+//! Certificates in whatever files people's tools write: PEM with words around it, in UTF-8 or UTF-16, base64 alone,
+//! DER.
 //!
 //! Nothing that looks like a certificate is passed over: it is read, or refused with its line.
 
@@ -116,7 +117,8 @@ fn no_stray_boundary(text: &str, from: usize, to: usize) -> Result<()> {
         Some(at) => {
             let line = text::line_number(text, from + at);
             bail!(
-                "line {line}: this is not a boundary of a certificate as it has to be written: -----BEGIN CERTIFICATE-----"
+                "line {line}: this is not a boundary of a certificate as it has to be written: \
+                 -----BEGIN CERTIFICATE-----"
             )
         }
     }
@@ -243,7 +245,11 @@ mod tests {
     proptest! {
         /// No change of a chain makes one of its certificates vanish unnoticed.
         #[test]
-        fn no_certificate_vanishes(at in any::<prop::sample::Index>(), insert in "[ -~\\r\\n\u{feff}\u{202e}]{0,3}", cut in 0_usize..3) {
+        fn no_certificate_vanishes(
+            at in any::<prop::sample::Index>(),
+            insert in "[ -~\\r\\n\u{feff}\u{202e}]{0,3}",
+            cut in 0_usize..3,
+        ) {
             let chain = pem(&der(1)) + &pem(&der(2));
             let at = at.index(chain.len());
             let changed = format!("{}{insert}{}", &chain[..at], &chain[(at + cut).min(chain.len())..]);

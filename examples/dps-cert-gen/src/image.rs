@@ -85,8 +85,8 @@ fn fault(file: &str, image: &[u8], vector_table: bool) -> Option<String> {
     }
     if vector_table && !has_vector_table(image) && !image.get(BOOT2_LEN..).is_some_and(has_vector_table) {
         return Some(
-            "does not begin with the vector table of a Cortex-M, as an image in flash does: is it the application alone, \
-             without a header or a boot loader before it?"
+            "does not begin with the vector table of a Cortex-M, as an image in flash does: is it the application \
+             alone, without a header or a boot loader before it?"
                 .to_owned(),
         );
     }
@@ -97,8 +97,8 @@ fn is_textual(character: char) -> bool {
     !character.is_control() || matches!(character, '\t' | '\n' | '\r' | '\x0c' | '\x1a' | '\x1b')
 }
 
-/// Whether the first words can be the initial stack pointer, in RAM, and handlers, in Thumb code that lies together in no
-/// more space than the image has.
+/// Whether the first words can be the initial stack pointer, in RAM, and handlers, in Thumb code that lies together in
+/// no more space than the image has.
 fn has_vector_table(image: &[u8]) -> bool {
     let word = |number: usize| {
         image

@@ -13,8 +13,8 @@ use super::{files, text};
 /// A UDS file or standard input longer than this is not a UDS.
 const MAX_UDS_INPUT: u64 = 1024;
 
-/// Reads the UDS text from a file, or from `stdin` where the path is `-`; blanks and line ends around it, byte order marks
-/// and UTF-16 do not matter.
+/// Reads the UDS text from a file, or from `stdin` where the path is `-`; blanks and line ends around it, byte order
+/// marks and UTF-16 do not matter.
 ///
 /// # Errors
 /// The file cannot be read, is too long, or is not text.

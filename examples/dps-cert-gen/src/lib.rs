@@ -1,6 +1,7 @@
 //! `dps-cert-gen`: the certificate a device will derive, derived on the host for its enrolment.
 //!
-//! The program is [`run`] on arguments, an input and an output, so that tests and the tutorial drive it without a process.
+//! The program is [`run`] on arguments, an input and an output, so that tests and the tutorial drive it without a
+//! process.
 
 pub mod args;
 pub mod ask;
@@ -155,8 +156,8 @@ fn read_image(path: &Path, request: &Request, args: &Args) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name of the file: the registration id, or else the certificate's own, and what it is. Windows would write the file
-/// of a device `nul` to nowhere, so it is called otherwise, everywhere.
+/// The name of the file: the registration id, or else the certificate's own, and what it is. Windows would write the
+/// file of a device `nul` to nowhere, so it is called otherwise, everywhere.
 fn file_name(make: Make, id: Option<&str>, report: Option<&Report>) -> PathBuf {
     let device = id.or(report.map(|report| report.device_id.as_str())).unwrap_or_default();
     let name = format!("{device}{}", make.suffix());
@@ -283,7 +284,8 @@ fn parse_uds(text: &str) -> Result<Uds> {
     })
 }
 
-/// The `riot` identity: the original's derivation, signed deterministically unless its own broken signature is asked for.
+/// The `riot` identity: the original's derivation, signed deterministically unless its own broken signature is asked
+/// for.
 fn riot_made(
     uds: &Uds,
     core: &[u8],

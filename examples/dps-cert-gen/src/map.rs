@@ -19,8 +19,8 @@ pub struct MeasuredRanges {
 }
 
 impl MeasuredRanges {
-    /// Reads the symbols from the text of a map file. As in the original, the last line that matches a name counts, and an
-    /// address of zero counts as missing.
+    /// Reads the symbols from the text of a map file. As in the original, the last line that matches a name counts, and
+    /// an address of zero counts as missing.
     ///
     /// # Errors
     /// Names the symbol that is missing, not a number, or out of order.
@@ -59,8 +59,8 @@ fn cut<'i>(image: &'i [u8], range: &Range<usize>, [start, stop]: [&str; 2]) -> R
     match image.get(range.clone()) {
         Some(bytes) => Ok(bytes),
         None => bail!(
-            "the image has {} bytes, but {start}..{stop} is {}..{}: do image and map belong together, and is the image the \
-             application alone (without boot loader)?",
+            "the image has {} bytes, but {start}..{stop} is {}..{}: do image and map belong together, and is the image \
+             the application alone (without boot loader)?",
             image.len(),
             range.start,
             range.end

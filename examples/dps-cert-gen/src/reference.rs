@@ -1,4 +1,5 @@
-//! Reference values in JSON: what may run, in the words of CoRIM (draft-ietf-rats-corim), as far as a DICE chain can tell.
+//! Reference values in JSON: what may run, in the words of CoRIM (draft-ietf-rats-corim), as far as a DICE chain can
+//! tell.
 //!
 //! ```json
 //! { "triples": { "reference-values": [ {
@@ -9,10 +10,10 @@
 //! } ] } }
 //! ```
 //!
-//! Everything may be left out; what is left out admits anything, but for `op-flags`, which lists all the flags that may be
-//! set, and `integrity-registers`, which lists all the registers that have to be there, each under its name or number, as in
-//! `{ "0": ["sha-256;0f5e…"] }`. Each measurement is an alternative. Names that are not known are refused, so that a typing
-//! error admits nothing.
+//! Everything may be left out; what is left out admits anything, but for `op-flags`, which lists all the flags that may
+//! be set, and `integrity-registers`, which lists all the registers that have to be there, each under its name or
+//! number, as in `{ "0": ["sha-256;0f5e…"] }`. Each measurement is an alternative. Names that are not known are
+//! refused, so that a typing error admits nothing.
 
 use std::collections::BTreeMap;
 

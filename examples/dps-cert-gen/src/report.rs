@@ -117,13 +117,15 @@ impl Report {
                  {cli} enrollment create {service} \\\n    \
                  --enrollment-id {id} --attestation-type x509 --certificate-path {file}"
             ),
-            Make::Chain => "The device presents this chain. Enrol its first certificate individually (--make certificate), or\n\
-                 its second as an enrolment group (--make device-id)."
-                .to_owned(),
+            Make::Chain => {
+                "The device presents this chain. Enrol its first certificate individually (--make \
+                 certificate),\nor its second as an enrolment group (--make device-id)."
+                    .to_owned()
+            }
             Make::DeviceId => format!(
                 "Next, register it as a CA. {portal} Certificates > Add; {file}; then\n\
-                 generate a verification code, and answer it with --make possession --code CODE. When it is verified: Manage\n\
-                 enrollments > Enrollment groups > Add; X.509 certificates; primary certificate: this one.\n\
+                 generate a verification code, and answer it with --make possession --code CODE. When it is verified:\n\
+                 Manage enrollments > Enrollment groups > Add; X.509 certificates; primary certificate: this one.\n\
                  {cli} certificate create {service} --certificate-name {} --path {file}",
                 self.device_id
             ),
@@ -134,12 +136,12 @@ impl Report {
                 self.device_id
             ),
             Make::Request => format!(
-                "Next, have your CA sign {file}, with the extensions it asks for. The device then presents what the CA\n\
-                 issued in place of its own alias certificate, so it has to be given it; the CA is what to enrol."
+                "Next, have your CA sign {file}, with the extensions it asks for. The device then presents what the\n\
+                 CA issued in place of its own alias certificate, so it has to be given it; the CA is what to enrol."
             ),
             Make::DeviceIdRequest => format!(
-                "Next, have your CA sign {file}, with the extensions it asks for, as a CA certificate below its own. Enrol\n\
-                 your CA; the device presents: alias, what your CA issued, and your CA's intermediates."
+                "Next, have your CA sign {file}, with the extensions it asks for, as a CA certificate below its own.\n\
+                 Enrol your CA; the device presents: alias, what your CA issued, and your CA's intermediates."
             ),
             Make::ReferenceValues => String::new(),
         }

@@ -18,7 +18,8 @@ pub fn decode(bytes: &[u8]) -> Option<Zeroizing<String>> {
     }
 }
 
-/// The text, with U+FFFD for every byte that belongs to no character: words around a certificate may be in any code page.
+/// The text, with U+FFFD for every byte that belongs to no character: words around a certificate may be in any code
+/// page.
 #[must_use]
 pub fn decode_lossy(bytes: &[u8]) -> String {
     match utf16(bytes) {

@@ -18,11 +18,12 @@ use super::reference::{self, Alternative, Digests};
 use super::shown::{self, Shown};
 use super::{certificates, files, text};
 
-/// Checks a DICE certificate chain: signatures and rules of RFC 5280, evidence (TcbInfo) about every layer, and, if given,
-/// reference values of what may run. Names each layer; says which certificate is refused and why.
+/// Checks a DICE certificate chain: signatures and rules of RFC 5280, evidence (TcbInfo) about every layer, and, if
+/// given, reference values of what may run. Names each layer; says which certificate is refused and why.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The chain (PEM or DER), leaf first, as the device presents it and `--make chain` writes it; `-` is standard input
+    /// The chain (PEM or DER), leaf first, as the device presents it and `--make chain` writes it; `-` is standard
+    /// input
     #[arg(value_name = "CHAIN")]
     pub chain: PathBuf,
 
@@ -247,7 +248,8 @@ fn check<'c>(
     })
 }
 
-/// How many certificates at the top are those of CAs above the device's layers: CAs without evidence. The leaf is never one.
+/// How many certificates at the top are those of CAs above the device's layers: CAs without evidence. The leaf is never
+/// one.
 fn ca_count(chain: &[Vec<u8>]) -> usize {
     let is_above = |der: &Vec<u8>| {
         Certificate::parse(der).is_ok_and(|certificate| {

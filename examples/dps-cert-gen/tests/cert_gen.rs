@@ -86,8 +86,8 @@ fn expected_words(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Runs that end otherwise than the original's: (case, registration id or refusal). It cut a secret and a MAC address that
-/// were too long, the latter in the middle of `c8:93:46:f8:a1:b2`.
+/// Runs that end otherwise than the original's: (case, registration id or refusal). It cut a secret and a MAC address
+/// that were too long, the latter in the middle of `c8:93:46:f8:a1:b2`.
 const FIXED: [(&str, Option<&str>); 2] =
     [("interactive-uds-too-long", None), ("err-mac-colons", Some("az-c89346f8a1b2v2v0v0"))];
 

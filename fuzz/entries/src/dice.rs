@@ -39,8 +39,8 @@ pub(crate) fn certificate(input: &[u8]) {
     }
 }
 
-/// A chain below a known anchor, certificate after certificate. Nobody else has the keys: whatever is accepted was issued,
-/// signatures aside, in the order of the layers; and with references only the firmware that they admit.
+/// A chain below a known anchor, certificate after certificate. Nobody else has the keys: whatever is accepted was
+/// issued, signatures aside, in the order of the layers; and with references only the firmware that they admit.
 pub(crate) fn chain(input: &[u8]) {
     let Some((options, rest)) = input.split_first() else { return };
     let known = x509();
@@ -81,8 +81,8 @@ fn signed_part(der: &[u8]) -> &[u8] {
     DerReader::new(der).sequence().and_then(|mut content| content.raw()).expect("accepted")
 }
 
-/// CBOR: what is skipped is written again to the same bytes; certificates, chains, handovers and descriptors are refused
-/// with a position in the input, and no chain is accepted but the one that was issued.
+/// CBOR: what is skipped is written again to the same bytes; certificates, chains, handovers and descriptors are
+/// refused with a position in the input, and no chain is accepted but the one that was issued.
 pub(crate) fn cbor_items(input: &[u8]) {
     let mut reader = Reader::new(input);
     while !reader.is_at_end() {

@@ -1,5 +1,6 @@
-//! What the fuzz targets run: every parser of the Azure clients, of `dice-core` and of the secure element's driver that sees
-//! bytes of others, with the properties it must keep. Each entry takes any bytes and panics if one of its properties does not hold.
+//! What the fuzz targets run: every parser of the Azure clients, of `dice-core` and of the secure element's driver that
+//! sees bytes of others, with the properties it must keep. Each entry takes any bytes and panics if one of its
+//! properties does not hold.
 //!
 //! The same entries run without a fuzzer, on mutations of well-formed inputs: [`Target::run_mutations`].
 
