@@ -19,7 +19,7 @@ pub use board::DevKit;
 pub use bus::{Bus, I2cSlave, Shared, TransactionError, shared};
 pub use flash::SerialFlash;
 pub use panel::{Change, Panel};
-pub use sdio::{SdioCard, SdioFault};
+pub use sdio::{Air, AirNetwork, AirSecurity, Direction, RadioModel, SdioCard, SdioFault};
 pub use sector::{FlashError, FlashSector, replace_private_file};
 pub use sensors::{Hts221, Lis2mdl, Lps22hb, Lsm6dsl};
 pub use ssd1306::{Picture, Ssd1306};

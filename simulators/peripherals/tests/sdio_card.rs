@@ -86,8 +86,10 @@ fn errors_are_in_the_bits_the_specification_gives_them() {
     assert_eq!(errors(&mut card, 53, read_argument(1, 0) | 1 << 26), 0);
     assert_eq!(card.announced(), Some((512, false)));
     assert!(card.read_data().is_some() && card.read_data().is_none(), "once");
-    // Without the crystal there is no backplane.
+    // Without the crystal there is no backplane; left to itself, the chip keeps it.
     put(&mut card, 1, 0x1_000E, 0);
+    assert_eq!(errors(&mut card, 52, read_argument(1, 0)), 0);
+    put(&mut card, 1, 0x1_000E, 0x20);
     assert_eq!(errors(&mut card, 52, read_argument(1, 0)), 0x08);
     assert_eq!(card.violations().len(), 1, "a register in 512 bytes: {:?}", card.violations());
 }

@@ -1,8 +1,8 @@
 //! Gives a board at the other end of a serial line the network of this machine: a network in user mode, without privileges.
 //!
-//! On the line are IP packets in SLIP frames. [`Bridge::run`] ends the board's TCP connections here (crate `ipstack`) and
-//! makes connections of this machine's instead; it answers DNS and SNTP itself. What the board may reach is said by
-//! [`Hosts`]: by default this machine only, under the names that are given.
+//! On the line are IP packets in SLIP frames. [`Bridge::run`] brings them to a network in user mode (crate `user-net`), which
+//! makes connections of this machine's of them and answers DNS and SNTP. What the board may reach is said by [`Hosts`]: by
+//! default this machine only, under the names that are given.
 //!
 //! | address | what is there |
 //! |---|---|
@@ -15,11 +15,6 @@
 #![forbid(unsafe_code)]
 
 mod bridge;
-mod dns;
-mod hosts;
-mod intact;
-mod packets;
-mod sntp;
 
 pub use bridge::Bridge;
-pub use hosts::{Hosts, Rule};
+pub use user_net::{Hosts, Rule};

@@ -130,6 +130,7 @@ async fn serve<B: SdioBus, T: Timer, I: Interrupt>(
 ) -> Result<Infallible, BusError<B::Error>> {
     session.open(config, I::OUT_OF_BAND).await?;
     loop {
+        session.set_stalled(!session.may_send_data() && !to_send.is_empty());
         session.check(QUIET_MS).await?;
         let mut is_busy = false;
         for _ in 0..BURST {
@@ -156,7 +157,6 @@ async fn serve<B: SdioBus, T: Timer, I: Interrupt>(
             continue;
         }
         let may_send = session.may_send_data();
-        session.set_stalled(!may_send && !to_send.is_empty());
         let sendable = async {
             if may_send {
                 let _ = to_send.receive().await;

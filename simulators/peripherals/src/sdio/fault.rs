@@ -47,6 +47,64 @@ pub enum SdioFault {
     StuckProcessor,
     /// The memory does not leave its reset.
     StuckMemory,
+    /// A frame of the radio's firmware, counted from 1 in each direction, is lost.
+    LostFrame(Direction, u64),
+    /// One arrives twice.
+    DoubleFrame(Direction, u64),
+    /// One to the host comes later, by so many nanoseconds.
+    LateFrame(u64, u64),
+    /// One has other bits at a place, which is taken as within it.
+    DamagedFrame {
+        /// Which way it goes.
+        direction: Direction,
+        /// Which one.
+        number: u64,
+        /// The byte.
+        at: usize,
+        /// The bits.
+        mask: u8,
+    },
+    /// Between two moments the host gets no new credit.
+    NoCredit {
+        /// The first, in nanoseconds.
+        from: u64,
+        /// The other.
+        until: u64,
+    },
+    /// Between two moments the host is told to send no data.
+    NoData {
+        /// The first, in nanoseconds.
+        from: u64,
+        /// The other.
+        until: u64,
+    },
+    /// Between two moments the radio's firmware says and hears nothing.
+    SilentRadio {
+        /// The first, in nanoseconds.
+        from: u64,
+        /// The other.
+        until: u64,
+    },
+    /// From this moment on, in nanoseconds, the radio's firmware has stopped, and says so.
+    HaltedFirmware(u64),
+}
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the radio to the host.
+    ToHost,
+    /// From the host to the radio.
+    FromHost,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameFate {
+    Arrives,
+    IsLost,
+    ComesTwice,
+    IsLate(u64),
 }
 
 #[derive(Debug, Default)]
@@ -54,11 +112,103 @@ pub(super) struct Faults {
     all: Vec<SdioFault>,
     transfers: u64,
     accesses: u64,
+    frames: [u64; 2],
+    has_damaged: bool,
+    withheld: bool,
+    has_halted: bool,
 }
 
 impl Faults {
     pub(super) fn add(&mut self, fault: SdioFault) {
         self.all.push(fault);
+    }
+
+    /// Forgets them.
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+    }
+
+    /// Counts a frame of so many bytes; what becomes of it, and the byte and bits of it that are spoilt.
+    pub(super) fn fate(&mut self, direction: Direction, len: usize) -> (FrameFate, Option<(usize, u8)>) {
+        let count = &mut self.frames[direction as usize];
+        *count += 1;
+        let this = (direction, *count);
+        let (mut fate, mut spoilt) = (FrameFate::Arrives, None);
+        for fault in &self.all {
+            match *fault {
+                SdioFault::LostFrame(direction, number) if this == (direction, number) => {
+                    fate = FrameFate::IsLost;
+                }
+                SdioFault::DoubleFrame(direction, number) if this == (direction, number) => {
+                    fate = FrameFate::ComesTwice;
+                }
+                SdioFault::LateFrame(number, ns) if this == (Direction::ToHost, number) => {
+                    fate = FrameFate::IsLate(ns);
+                }
+                SdioFault::DamagedFrame { direction, number, at, mask } if this == (direction, number) => {
+                    spoilt = Some((at % len.max(1), mask));
+                    self.has_damaged = true;
+                }
+                _ => {}
+            }
+        }
+        (fate, spoilt)
+    }
+
+    /// Frames so far, each way: to the host, and from it.
+    pub(super) fn frames(&self) -> [u64; 2] {
+        self.frames
+    }
+
+    /// Whether a frame was damaged: what the host seems to do wrong may be that.
+    pub(super) fn has_damaged(&self) -> bool {
+        self.has_damaged
+    }
+
+    fn is_between(&self, now: u64, pick: impl Fn(&SdioFault) -> Option<(u64, u64)>) -> bool {
+        self.all.iter().filter_map(pick).any(|(from, until)| (from..until).contains(&now))
+    }
+
+    pub(super) fn withholds_credit(&mut self, now: u64) -> bool {
+        let withholds = self.is_between(now, |fault| match *fault {
+            SdioFault::NoCredit { from, until } => Some((from, until)),
+            _ => None,
+        });
+        self.withheld |= withholds;
+        withholds
+    }
+
+    /// Whether the host is to be told that it may go on.
+    pub(super) fn ends_withholding(&mut self, now: u64) -> bool {
+        let (was_withheld, was_stopped) = (self.withheld, self.withholds_credit(now) || self.stops_data(now));
+        if was_withheld && !was_stopped {
+            self.withheld = false;
+        }
+        was_withheld && !was_stopped
+    }
+
+    pub(super) fn stops_data(&mut self, now: u64) -> bool {
+        let stops = self.is_between(now, |fault| match *fault {
+            SdioFault::NoData { from, until } => Some((from, until)),
+            _ => None,
+        });
+        self.withheld |= stops;
+        stops
+    }
+
+    pub(super) fn is_radio_silent(&self, now: u64) -> bool {
+        self.is_between(now, |fault| match *fault {
+            SdioFault::SilentRadio { from, until } => Some((from, until)),
+            SdioFault::HaltedFirmware(from) => Some((from, u64::MAX)),
+            _ => None,
+        })
+    }
+
+    /// Whether the firmware has stopped just now.
+    pub(super) fn halts(&mut self, now: u64) -> bool {
+        let is_halted =
+            self.all.iter().any(|fault| matches!(*fault, SdioFault::HaltedFirmware(from) if now >= from));
+        is_halted && !core::mem::replace(&mut self.has_halted, is_halted)
     }
 
     fn has(&self, fault: SdioFault) -> bool {

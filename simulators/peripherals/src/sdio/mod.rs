@@ -1,21 +1,31 @@
 //! The radio's SDIO card, as it stands at its command and data lines: identification, common registers, the backplane
-//! function with its window, and the chip behind it as far as its start.
+//! function with its window, the chip behind it, and the radio's firmware behind function 2: commands and events, data and
+//! credits, and a station that scans and joins the networks of its [`Air`].
 //!
 //! True to the SDIO specification in states, arguments and error bits, and to the chip in what public drivers rely on:
-//! clocks, window, core wrappers, memory, and a processor that starts only with a firmware and a length token in place. Its
-//! firmware does nothing more than serve function 2: there are no frames.
+//! clocks, window, core wrappers, memory, and a processor that starts only with a firmware and a length token in place. What
+//! then runs is not that firmware but a model of it.
 //!
 //! A simulated controller calls [`SdioCard::command`] for each command and then, after CMD53, moves the data with
 //! [`SdioCard::write_data`] or [`SdioCard::read_data`]. What a driver does wrong without the card having a way to say so is in
 //! [`SdioCard::violations`].
 
+mod air;
 mod chip;
 mod fault;
+mod fifo;
+mod firmware;
+mod frame;
+mod model;
+mod station;
 
-pub use fault::SdioFault;
+pub use air::{Air, AirNetwork, AirSecurity};
+pub use fault::{Direction, SdioFault};
+pub use model::RadioModel;
 
 use chip::Chip;
 use fault::Faults;
+use firmware::Firmware;
 
 /// Functions besides the card itself.
 const FUNCTIONS: u32 = 2;
@@ -36,7 +46,10 @@ const OUT_OF_RANGE: u8 = 0x01;
 mod common {
     pub(super) const IO_ENABLE: u32 = 0x02;
     pub(super) const IO_READY: u32 = 0x03;
+    pub(super) const INTERRUPT_ENABLE: u32 = 0x04;
+    pub(super) const INTERRUPT_PENDING: u32 = 0x05;
     pub(super) const IO_ABORT: u32 = 0x06;
+    pub(super) const INTERRUPT_PIN: u32 = 0xF2;
     pub(super) const BUS_INTERFACE: u32 = 0x07;
 }
 
@@ -71,9 +84,14 @@ pub struct SdioCard {
     /// Functions enabled, and since when.
     enabled: [Option<u64>; 3],
     bus_interface: u8,
+    interrupt_enable: u8,
+    interrupt_pin: u8,
     block_sizes: [u16; 3],
     pending: Option<Pending>,
     chip: Chip,
+    model: RadioModel,
+    air: Air,
+    firmware: Option<Firmware>,
     faults: Faults,
     violations: Vec<String>,
     commands: u64,
@@ -89,15 +107,26 @@ impl SdioCard {
     /// A card that has just got power.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_model(RadioModel::default())
+    }
+
+    /// A card with this chip, that has just got power.
+    #[must_use]
+    pub fn with_model(model: RadioModel) -> Self {
         Self {
             state: State::Idle,
             now_ns: 0,
             powered_up_at: None,
             enabled: [None; 3],
             bus_interface: 0,
+            interrupt_enable: 0,
+            interrupt_pin: 0,
             block_sizes: [0; 3],
             pending: None,
-            chip: Chip::new(),
+            chip: Chip::new(model),
+            model,
+            air: Air::default(),
+            firmware: None,
             faults: Faults::default(),
             violations: Vec::new(),
             commands: 0,
@@ -113,6 +142,81 @@ impl SdioCard {
     pub fn elapse(&mut self, nanoseconds: u64) {
         self.now_ns += nanoseconds;
         self.chip.now_ns = self.now_ns;
+        self.step();
+    }
+
+    /// Nanoseconds since the card was made.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// The air around the radio.
+    #[must_use]
+    pub fn air(&self) -> Air {
+        self.air.clone()
+    }
+
+    /// Forgets the faults.
+    pub fn heal(&mut self) {
+        self.faults.clear();
+    }
+
+    /// Frames of the radio's firmware so far: to the host, and from it.
+    #[must_use]
+    pub fn frames(&self) -> [u64; 2] {
+        self.faults.frames()
+    }
+
+    /// Whether the radio's own interrupt pin is high.
+    #[must_use]
+    pub fn interrupt_pin(&self) -> bool {
+        self.interrupt_pin & 7 == 7 && self.interrupts()
+    }
+
+    /// Whether the card interrupts by its data line D1.
+    #[must_use]
+    pub fn interrupt_line(&self) -> bool {
+        self.interrupt_pin & 3 != 3 && self.interrupts()
+    }
+
+    fn interrupts(&self) -> bool {
+        self.interrupt_enable & 1 != 0 && self.interrupt_enable & 6 != 0 && self.chip.mailbox.interrupts()
+    }
+
+    /// Lets the firmware do what it has to.
+    fn step(&mut self) {
+        if !self.chip.serves_frames() {
+            self.firmware = None;
+            return;
+        }
+        let firmware = self.firmware.get_or_insert_with(|| Firmware::new(self.model, &self.air));
+        if firmware.step(self.now_ns, &mut self.faults) {
+            self.chip.mailbox.announce_frame();
+        }
+        if self.faults.halts(self.now_ns) {
+            self.chip.mailbox.announce(0x10);
+        }
+    }
+
+    /// What the host has written into the mailbox, and which transfers it has given up.
+    fn serve_mailbox(&mut self) {
+        let mailbox = &mut self.chip.mailbox;
+        let (message, aborted) =
+            (std::mem::take(&mut mailbox.from_host), std::mem::take(&mut mailbox.aborted));
+        let Some(firmware) = &mut self.firmware else { return };
+        if aborted != 0 {
+            firmware.fifo.abort();
+        }
+        if message & 1 != 0 {
+            firmware.fifo.again();
+        }
+        if message & 8 != 0 {
+            firmware.poked(self.now_ns, &mut self.faults);
+        }
+        if firmware.fifo.has_frame() && message & 9 != 0 {
+            self.chip.mailbox.announce_frame();
+        }
     }
 
     /// Commands so far.
@@ -180,7 +284,9 @@ impl SdioCard {
     pub fn power_cycle(&mut self) {
         self.reset();
         self.pending = None;
-        self.chip = Chip::new();
+        self.firmware = None;
+        self.air.set_joined(None);
+        self.chip = Chip::new(self.model);
         self.chip.now_ns = self.now_ns;
     }
 
@@ -190,7 +296,11 @@ impl SdioCard {
         self.powered_up_at = None;
         self.enabled = [None; 3];
         self.bus_interface = 0;
+        self.interrupt_enable = 0;
+        self.interrupt_pin = 0;
         self.block_sizes = [0; 3];
+        self.firmware = None;
+        self.air.set_joined(None);
         self.chip.reset();
     }
 
@@ -269,9 +379,7 @@ impl SdioCard {
             0 => 0,
             1 | 2 if self.is_ready(function) => match function {
                 1 if !chip::is_own_register(address) && !self.chip.has_crystal_clock() => ERROR,
-                1 => 0,
-                // Frames are not modelled.
-                _ => OUT_OF_RANGE,
+                _ => 0,
             },
             1 | 2 => FUNCTION_NUMBER,
             _ => FUNCTION_NUMBER | ILLEGAL_COMMAND,
@@ -299,6 +407,15 @@ impl SdioCard {
             common::IO_ENABLE => bits(&|n| self.enabled.get(usize::from(n)).is_some_and(Option::is_some)),
             common::IO_READY => bits(&|n| self.is_ready(n)),
             common::BUS_INTERFACE => self.bus_interface,
+            common::INTERRUPT_ENABLE => self.interrupt_enable,
+            common::INTERRUPT_PENDING => {
+                if self.chip.mailbox.interrupts() {
+                    4
+                } else {
+                    0
+                }
+            }
+            common::INTERRUPT_PIN => self.interrupt_pin,
             _ => match block_size_register(address) {
                 Some((function, high)) => {
                     let size = self.block_sizes.get(function).copied().unwrap_or_default();
@@ -312,6 +429,7 @@ impl SdioCard {
     fn put(&mut self, function: u8, address: u32, value: u8) {
         if function == 1 {
             self.chip.write(address, &[value], &self.faults, &mut self.violations);
+            self.serve_mailbox();
             return;
         }
         match address {
@@ -321,7 +439,14 @@ impl SdioCard {
                 }
             }
             common::IO_ABORT if value & 8 != 0 => self.reset(),
+            common::IO_ABORT if value & 7 == 2 => {
+                if let Some(firmware) = &mut self.firmware {
+                    firmware.fifo.abort();
+                }
+            }
             common::BUS_INTERFACE => self.bus_interface = value,
+            common::INTERRUPT_ENABLE => self.interrupt_enable = value,
+            common::INTERRUPT_PIN => self.interrupt_pin = value,
             _ => {
                 if let Some((function, high)) = block_size_register(address)
                     && let Some(size) = self.block_sizes.get_mut(function)
@@ -344,8 +469,18 @@ impl SdioCard {
             return false;
         }
         self.check_increment(pending);
-        if pending.function == 1 {
+        if pending.function == 2 {
+            if let Some(firmware) = &mut self.firmware
+                && let Some(frame) = firmware.fifo.write(data)
+            {
+                firmware.receive(self.now_ns, frame, &mut self.faults, &mut self.violations);
+                if firmware.fifo.has_frame() {
+                    self.chip.mailbox.announce_frame();
+                }
+            }
+        } else if pending.function == 1 {
             self.chip.write(pending.address, data, &self.faults, &mut self.violations);
+            self.serve_mailbox();
         } else {
             for (address, byte) in (pending.address..).zip(data) {
                 self.put(pending.function, address, *byte);
@@ -357,8 +492,17 @@ impl SdioCard {
     /// The data of the read that CMD53 has begun; nothing if none come, or if their checksum is wrong.
     pub fn read_data(&mut self) -> Option<Vec<u8>> {
         let pending = self.pending.take().filter(|pending| !pending.write)?;
+        let frame = match (&mut self.firmware, pending.function) {
+            // Whether they arrive or not, they are gone.
+            (Some(firmware), 2) => Some(firmware.read(self.now_ns, pending.len, &mut self.faults)),
+            (None, 2) => Some(vec![0; pending.len]),
+            _ => None,
+        };
         if self.faults.spoils_data() {
             return None;
+        }
+        if frame.is_some() {
+            return frame;
         }
         self.check_increment(pending);
         Some(if pending.function == 1 {

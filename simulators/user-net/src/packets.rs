@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
+use crate::intact::is_intact;
+
 /// One end of a pipe of packets.
 pub(crate) struct Packets {
     from: mpsc::Receiver<Vec<u8>>,
@@ -17,6 +19,23 @@ pub(crate) struct Packets {
 pub(crate) struct Ends {
     pub(crate) to_stack: mpsc::Sender<Vec<u8>>,
     pub(crate) from_stack: mpsc::Receiver<Vec<u8>>,
+}
+
+/// Takes the board's packets.
+#[derive(Debug, Clone)]
+pub struct PacketSender(pub(crate) mpsc::Sender<Vec<u8>>);
+
+impl PacketSender {
+    /// Gives a packet to the network, if its checksums say that it is whole, and waits until there is room for it.
+    ///
+    /// # Errors
+    /// The network has ended.
+    pub async fn send(&self, packet: &[u8]) -> io::Result<()> {
+        if is_intact(packet) {
+            self.0.send(packet.to_vec()).await.map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
 }
 
 /// Packets that wait for the stack. The line behind it is slow; more than a few never wait.

@@ -6,8 +6,12 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 
+/// The board.
+pub const BOARD: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+/// The name server.
+pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 /// This machine as the board sees it.
-pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// The name of time servers: this machine tells the time itself.
 const TIME_SERVERS: &str = "pool.ntp.org";
 /// The first address that stands for a name.
