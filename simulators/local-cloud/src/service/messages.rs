@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::{Answer, Call, json_response, ok};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Telemetry};
 use crate::properties::Properties;
 
 /// Throws away what waits for a device.
@@ -55,7 +55,8 @@ pub(super) fn send(call: &Call<'_>, id: &str) -> Answer {
 /// Telemetry from now on, of all devices or of the one that the parameter `device` names.
 pub(super) fn events(call: &Call<'_>) -> Response<Body> {
     let device = call.parameter("device");
-    let wanted = move |event: &Event| matches!(event, Event::Telemetry(telemetry) if device.as_ref().is_none_or(|id| *id == telemetry.device));
+    let is_of = move |telemetry: &Telemetry| device.as_ref().is_none_or(|id| *id == telemetry.device);
+    let wanted = move |event: &Event| matches!(event, Event::Telemetry(telemetry) if is_of(telemetry));
     let text = move |event: Event| wanted(&event).then(|| event.to_json().to_string());
     stream(call.shared.events.subscribe(), text)
 }

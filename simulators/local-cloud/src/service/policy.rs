@@ -1,5 +1,7 @@
 //! Shared access policies: who may do what on the service side, and the tokens that prove it.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
@@ -50,24 +52,23 @@ impl std::fmt::Debug for Policy {
 }
 
 impl Shared {
-    /// A policy's key: it follows from the authority's, so that a cloud with the same root has the same connection strings.
+    /// A policy's key. It follows from the authority's: a cloud with the same root has the same connection strings.
     fn policy_key(&self, name: &str) -> Vec<u8> {
         sas::derive_key(&self.authority.secret(), &format!("shared access policy {name}"))
     }
 
     /// All policies; `https_port` is where the services listen for HTTPS.
     pub(crate) fn policies(&self, https_port: u16) -> Vec<Policy> {
+        // A name that leads here without anything being done about name resolution.
+        let host = match self.config.address {
+            address if address == Ipv4Addr::LOCALHOST || address.is_unspecified() => "localhost".to_owned(),
+            IpAddr::V6(address) => format!("[{address}]"),
+            address => address.to_string(),
+        };
         let port = if https_port == 443 { String::new() } else { format!(":{https_port}") };
         POLICIES
             .iter()
-            .map(|(name, rights)| {
-                let service = if rights.contains(&Provisioning) {
-                    &self.config.dps_name
-                } else {
-                    &self.config.hub_name
-                };
-                // With another port than 443 the name cannot be resolved by what is in the real one's place.
-                let host = if port.is_empty() { service.as_str() } else { "localhost" };
+            .map(|(name, _)| {
                 let key = BASE64_STANDARD.encode(self.policy_key(name));
                 let connection_string =
                     format!("HostName={host}{port};SharedAccessKeyName={name};SharedAccessKey={key}");

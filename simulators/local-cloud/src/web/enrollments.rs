@@ -56,7 +56,7 @@ pub(super) async fn page(State(app): State<Shown>) -> Markup {
             }
             form class="card" method="post" action="/portal/enrollments/key" {
                 h2 { "Create a key" }
-                p class="quiet" { "A symmetric key for one device, or for a group whose devices derive their own from it." }
+                p class="quiet" { "For one device, or for a group whose devices derive their own from it." }
                 (form_token(&app))
                 (field("key-id", "Registration id or name", &html! {
                     input id="key-id" name="id" required maxlength="128" autocomplete="off";

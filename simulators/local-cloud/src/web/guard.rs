@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::{App, Shown};
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// A name that two clouds on one machine do not share: cookies know no ports.
 pub(super) fn cookie_name(app: &App) -> String {
@@ -43,7 +43,8 @@ fn refused(text: &'static str) -> Response {
     (StatusCode::FORBIDDEN, text).into_response()
 }
 
-/// A request that names another host was led here by somebody's name server: it is refused. All answers get the headers.
+/// A request that names another host was led here by somebody's name server: it is refused. Every answer gets the
+/// headers.
 pub(super) async fn at_this_address(State(app): State<Shown>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut response = if is_own_host(&app, host) {

@@ -1,10 +1,11 @@
-//! The page: the portal's enrolments and the Device Explorer's devices, telemetry, twins, methods and messages, in a browser.
+//! The page: the portal's enrolments and the Device Explorer's devices, telemetry, twins, methods and messages, in a
+//! browser.
 //!
-//! Plain HTTP, for this machine. The link that is printed carries a token, which becomes a cookie; without it nothing is
-//! shown. A request has to name the address it is served at, and whatever changes something has to come from the
-//! page itself and carry its form's token. Every text is escaped by the template engine or put in as text by the script, and
-//! the content policy lets no other script run. On the same port the service side's REST interface answers, with its own
-//! tokens.
+//! Plain HTTP, for this machine. The link that is printed carries a token, which becomes a cookie; without it nothing
+//! is shown. A request has to name the address it is served at, and whatever changes something has to come from the
+//! page itself and carry its form's token. Every text is escaped by the template engine or put in as text by the
+//! script, and the content policy lets no other script run. On the same port the service side's REST interface
+//! answers, with its own tokens.
 
 mod actions;
 mod enrollments;

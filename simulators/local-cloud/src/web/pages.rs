@@ -70,12 +70,16 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
             } @else {
                 div class="scroll" {
                     table {
-                        thead { tr { th { "Device" } th { "Connection" } th { "Access" } th { "Waiting" } th { "Last seen" } } }
+                        thead {
+                            tr {
+                                th { "Device" } th { "Connection" } th { "Access" } th { "Waiting" } th { "Last seen" }
+                            }
+                        }
                         tbody {
                             @for (id, twin) in &twins {
                                 tr {
                                     td { a href=(device_link(id)) { (id) } }
-                                    td data-state=(id) { (badge(twin["connectionState"] == "Connected", ("connected", "offline"))) }
+                                    td data-state=(id) { (connection(twin)) }
                                     td { (badge(twin["status"] == "enabled", ("enabled", "disabled"))) }
                                     td { (twin["cloudToDeviceMessageCount"]) }
                                     td class="time" { (last(twin)) }
@@ -88,7 +92,7 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
         }
         form class="card" method="post" action="/portal/device/create" {
             h2 { "Create a device" }
-            p class="quiet" { "With a key that is made here. Devices that register with the provisioning service come by themselves." }
+            p class="quiet" { "With a key that is made here. Devices that register with DPS come by themselves." }
             (form_token(&app))
             (field("new-id", "Device id, or device/module", &html! {
                 input id="new-id" name="id" required maxlength="257" autocomplete="off";
@@ -97,6 +101,11 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
         }
     };
     page(&app, "/portal/devices", "Devices", &content)
+}
+
+/// Whether the device is online.
+fn connection(twin: &Value) -> Markup {
+    badge(twin["connectionState"] == "Connected", ("connected", "offline"))
 }
 
 /// A part of a twin as text, without what the service adds to it.
@@ -120,7 +129,7 @@ pub(super) async fn device(State(app): State<Shown>, Query(query): Parameters) -
     let content = html! {
         section class="card state" {
             p {
-                span data-state=(id) { (badge(twin["connectionState"] == "Connected", ("connected", "offline"))) } " "
+                span data-state=(id) { (connection(&twin)) } " "
                 (badge(enabled, ("enabled", "disabled"))) " "
                 span class="quiet" { "waiting messages: " (twin["cloudToDeviceMessageCount"]) }
             }
@@ -184,7 +193,9 @@ fn twin_form(app: &App, id: &str, twin: &Value) -> Markup {
                 input type="hidden" name="id" value=(id);
                 input type="hidden" name="etag" value=(twin["etag"].as_str().unwrap_or_default());
                 (field("desired", &format!("Desired, version {}", properties["desired"]["$version"]), &html! {
-                    textarea id="desired" name="desired" rows="8" spellcheck="false" { (pretty(&properties["desired"])) }
+                    textarea id="desired" name="desired" rows="8" spellcheck="false" {
+                        (pretty(&properties["desired"]))
+                    }
                 }))
                 (field("tags", "Tags", &html! {
                     textarea id="tags" name="tags" rows="4" spellcheck="false" { (pretty(&twin["tags"])) }
@@ -209,7 +220,7 @@ pub(super) async fn refused(State(app): State<Shown>) -> Markup {
     let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
     let content = html! {
         section class="card" {
-            p { "Who was turned away, and why. The devices are told less: the services do not explain themselves to strangers." }
+            p { "Who was turned away, and why. Devices are told less: the services explain nothing to strangers." }
             @if list.is_empty() {
                 p class="quiet" { "Nobody yet." }
             } @else {
@@ -293,7 +304,7 @@ pub(super) async fn faults(State(app): State<Shown>) -> Markup {
                 (number("throttle-after", "retryAfter", "retry-after, in seconds", "5", ("0", "300")))
                 (count("throttle-count"))
             }))
-            (form("dpsError", "Errors of DPS", "The next registrations and polls are answered with this error.", &html! {
+            (form("dpsError", "Errors of DPS", "The next registrations and polls get this error.", &html! {
                 (number("dps-code", "errorCode", "Code", "500001", ("400000", "599999")))
                 (count("dps-count"))
             }))
@@ -305,14 +316,17 @@ pub(super) async fn faults(State(app): State<Shown>) -> Markup {
             (form("certificate", "Server certificate", "From the next connection on.", &html! {
                 (choice("certificate-kind", "certificate", "Certificate", &[
                     ("expired", "expired"), ("notYetValid", "not valid yet"), ("wrongHost", "for another name"),
-                    ("otherAuthority", "of another authority"), ("missingIssuer", "without its issuer"), ("good", "the good one"),
+                    ("otherAuthority", "of another authority"), ("missingIssuer", "without its issuer"),
+                    ("good", "the good one"),
                 ]))
             }))
             (form("clockSkew", "Clock skew", "The cloud's clock is ahead when it judges tokens; 0 ends it.", &html! {
                 (number("skew-seconds", "seconds", "Seconds", "7200", ("-100000000", "100000000")))
             }))
             (form("move", "Move a device", "To another hub, at its next registration.", &html! {
-                (field("move-device", "Device", &html! { input id="move-device" name="device" required autocomplete="off"; }))
+                (field("move-device", "Device", &html! {
+                    input id="move-device" name="device" required autocomplete="off";
+                }))
                 (choice("move-hub", "hub", "Hub", &hubs))
             }))
         }

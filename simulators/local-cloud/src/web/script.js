@@ -1,5 +1,5 @@
-// Fills the lists of events, the plots and the connection states from the cloud's event stream. What devices send is put
-// in as text, never as HTML.
+// Fills the lists of events, the plots and the connection states from the cloud's event stream. What devices send is
+// put in as text, never as HTML.
 'use strict';
 
 const MAX_LINES = 200;
@@ -86,7 +86,7 @@ class Plot {
       const x = (time) => edge + (last === first ? 0.5 : (time - first) / (last - first)) * (width - 2 * edge);
       const y = (value) => height - edge - (high === low ? 0.5 : (value - low) / (high - low)) * (height - 2 * edge);
       const way = points.map(([time, value]) => `${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join('L');
-      svg.append(element('path', { d: `M${way}h.1`, class: `line-${index}`, 'stroke-linecap': 'round', 'stroke-linejoin': 'round' }));
+      svg.append(element('path', { d: `M${way}h.1`, class: `line-${index}` }));
       const item = document.createElement('li');
       item.className = `line-${index}`;
       item.textContent = `${name} ${values.at(-1)} (${low} to ${high})`;

@@ -1,6 +1,6 @@
 // The page in a real browser: headless Chromium, driven by playwright-core. Pictures of every page stay in target/web.
 //
-// It needs LOCAL_CLOUD (the program), PICTURES (a folder), NODE_PATH with playwright-core and mqtt, Chromium and openssl.
+// It needs LOCAL_CLOUD (the program), PICTURES (a folder), NODE_PATH with playwright-core and mqtt, Chromium, openssl.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -123,17 +123,18 @@ test('only the link opens the page', async () => {
 });
 
 test('a certificate is uploaded, a key and a group are created', async () => {
-  const files = ['-keyout', path.join(folder, 'key.pem'), '-out', path.join(folder, 'board-1.pem')];
+  const [keyFile, certificate] = ['key.pem', 'board-1.pem'].map((name) => path.join(folder, name));
+  const files = ['-subj', '/CN=board-1', '-keyout', keyFile, '-out', certificate];
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  execFileSync('openssl', ['req', '-x509', ...key, '-days', '2', '-subj', '/CN=board-1', ...files], { stdio: 'ignore' });
+  execFileSync('openssl', ['req', '-x509', ...key, '-days', '2', ...files], { stdio: 'ignore' });
   await open('/portal/enrollments');
-  await page.getByLabel('Certificate (.pem)').setInputFiles(path.join(folder, 'key.pem'));
+  await page.getByLabel('Certificate (.pem)').setInputFiles(keyFile);
   await page.getByRole('button', { name: 'Upload' }).click();
   assert.match(await said(), /no certificate/);
-  await page.getByLabel('Certificate (.pem)').setInputFiles(path.join(folder, 'board-1.pem'));
+  await page.getByLabel('Certificate (.pem)').setInputFiles(certificate);
   await page.getByRole('button', { name: 'Upload' }).click();
   assert.match(await said(), /board-1 is enrolled/);
-  await page.getByLabel('Certificate (.pem)').setInputFiles(path.join(folder, 'board-1.pem'));
+  await page.getByLabel('Certificate (.pem)').setInputFiles(certificate);
   await page.getByLabel('Enrol it as').selectOption('group');
   await page.getByLabel('Name of the group').fill('boards');
   await page.getByRole('button', { name: 'Upload' }).click();

@@ -64,7 +64,8 @@ fn columns_and_aggregates() {
     assert_eq!(answer("select count(*) as n from devices where tags.kind = 'none'"), json!([{ "n": 0 }]));
     assert_eq!(
         answer(
-            "SELECT tags.kind AS kind, COUNT() AS n, AVG(properties.reported.temperature) AS mean FROM devices GROUP BY tags.kind"
+            "SELECT tags.kind AS kind, COUNT() AS n, AVG(properties.reported.temperature) AS mean \
+             FROM devices GROUP BY tags.kind"
         ),
         json!([{ "kind": "x", "n": 2, "mean": 25.25 }, { "kind": "y", "n": 1, "mean": null }])
     );
