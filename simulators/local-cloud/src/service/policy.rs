@@ -60,10 +60,11 @@ impl Shared {
     /// All policies; `https_port` is where the services listen for HTTPS.
     pub(crate) fn policies(&self, https_port: u16) -> Vec<Policy> {
         // A name that leads here without anything being done about name resolution.
-        let host = match self.config.address {
-            address if address == Ipv4Addr::LOCALHOST || address.is_unspecified() => "localhost".to_owned(),
+        let address = self.config.address;
+        let host = match address {
+            _ if address == Ipv4Addr::LOCALHOST || address.is_unspecified() => "localhost".to_owned(),
             IpAddr::V6(address) => format!("[{address}]"),
-            address => address.to_string(),
+            IpAddr::V4(address) => address.to_string(),
         };
         let port = if https_port == 443 { String::new() } else { format!(":{https_port}") };
         POLICIES

@@ -106,14 +106,14 @@ fn row(app: &App, kind: &str, enrollment: &Enrollment) -> Markup {
     let (change, word) = if enrollment.enabled { ("disable", "Disable") } else { ("enable", "Enable") };
     html! {
         tr {
-            td { code { (enrollment.id) } }
-            td {
+            td data-label="Id" { code { (enrollment.id) } }
+            td data-label="Shows" {
                 (attestation(enrollment))
                 @if let Attestation::SymmetricKey { primary, .. } = &enrollment.attestation {
                     details { summary { "Show" } code tabindex="0" { (BASE64_STANDARD.encode(primary)) } }
                 }
             }
-            td { (badge(enrollment.enabled, ("enabled", "disabled"))) }
+            td data-label="State" { (badge(enrollment.enabled, ("enabled", "disabled"))) }
             td {
                 @if enrollment.etag.is_empty() {
                     span class="quiet" { "a file in the folder" }

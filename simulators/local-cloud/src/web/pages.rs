@@ -60,7 +60,7 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
     };
     twins.sort_by(|a, b| a.0.cmp(&b.0));
     let last = |twin: &Value| match twin["lastActivityTime"].as_str() {
-        Some(time) if !time.starts_with("0001") => time.to_owned(),
+        Some(time) if !time.starts_with("0001") => moment(time),
         _ => "never".to_owned(),
     };
     let content = html! {
@@ -78,11 +78,11 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
                         tbody {
                             @for (id, twin) in &twins {
                                 tr {
-                                    td { a href=(device_link(id)) { (id) } }
-                                    td data-state=(id) { (connection(twin)) }
-                                    td { (badge(twin["status"] == "enabled", ("enabled", "disabled"))) }
-                                    td { (twin["cloudToDeviceMessageCount"]) }
-                                    td class="time" { (last(twin)) }
+                                    td data-label="Device" { a href=(device_link(id)) { (id) } }
+                                    td data-label="Connection" { span data-state=(id) { (connection(twin)) } }
+                                    td data-label="Access" { (badge(twin["status"] == "enabled", ("enabled", "disabled"))) }
+                                    td data-label="Waiting" { (twin["cloudToDeviceMessageCount"]) }
+                                    td class="time" data-label="Last seen" { (last(twin)) }
                                 }
                             }
                         }
@@ -101,6 +101,11 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
         }
     };
     page(&app, "/portal/devices", "Devices", &content)
+}
+
+/// A time of the service, to the second.
+fn moment(time: &str) -> String {
+    time.chars().take(19).map(|c| if c == 'T' { ' ' } else { c }).collect()
 }
 
 /// Whether the device is online.
@@ -230,10 +235,10 @@ pub(super) async fn refused(State(app): State<Shown>) -> Markup {
                         tbody {
                             @for event in &list {
                                 tr {
-                                    td class="time" { (text(event, "time")) }
-                                    td { (service(event)) }
-                                    td { code { (text(event, "id")) } }
-                                    td { (text(event, "reason")) }
+                                    td class="time" data-label="When" { (moment(&text(event, "time"))) }
+                                    td class="word" data-label="By" { (service(event)) }
+                                    td data-label="Who" { code { (text(event, "id")) } }
+                                    td data-label="Why" { (text(event, "reason")) }
                                 }
                             }
                         }
