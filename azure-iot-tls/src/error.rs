@@ -77,8 +77,6 @@ pub enum Error {
     Memory,
     /// The random number source failed.
     Random,
-    /// The TLS implementation was not given the clock by which it is to judge certificates, or another one.
-    NoClock,
     /// There is one of it already.
     Busy,
     /// The stream below failed.
@@ -240,7 +238,6 @@ impl fmt::Display for Error {
             Self::Roots => "there is no root certificate, or one of them is malformed",
             Self::Memory => "not enough memory for TLS",
             Self::Random => "the random number source failed",
-            Self::NoClock => "the TLS implementation does not have the clock of this crate",
             Self::Busy => "the TLS implementation is in use already",
             Self::Io(kind) => return write!(f, "the stream below TLS failed: {kind:?}"),
             Self::Closed => "the TLS connection is closed",

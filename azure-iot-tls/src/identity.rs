@@ -47,7 +47,7 @@ pub trait Identity {
 
     /// The private key, for an adapter whose TLS implementation takes nothing else, if the identity wants that to be
     /// possible. The default is that it does not.
-    fn private_key(&self) -> Option<PrivateKey> {
+    fn secret_key(&self) -> Option<SecretKey> {
         None
     }
 }
@@ -61,16 +61,16 @@ impl<T: Identity + ?Sized> Identity for &T {
         (**self).sign(digest)
     }
 
-    fn private_key(&self) -> Option<PrivateKey> {
-        (**self).private_key()
+    fn secret_key(&self) -> Option<SecretKey> {
+        (**self).secret_key()
     }
 }
 
 /// A P-256 private key: the scalar, 32 bytes, big-endian. Wiped on drop, never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct PrivateKey([u8; 32]);
+pub struct SecretKey([u8; 32]);
 
-impl PrivateKey {
+impl SecretKey {
     /// Takes the scalar.
     #[must_use]
     pub const fn from_bytes(scalar: [u8; 32]) -> Self {
@@ -84,9 +84,9 @@ impl PrivateKey {
     }
 }
 
-impl fmt::Debug for PrivateKey {
+impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PrivateKey(..)")
+        f.write_str("SecretKey(..)")
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn private_key_is_not_printed() {
-        assert_eq!(format!("{:?}", PrivateKey::from_bytes([7; 32])), "PrivateKey(..)");
+        assert_eq!(format!("{:?}", SecretKey::from_bytes([7; 32])), "SecretKey(..)");
     }
 
     proptest! {

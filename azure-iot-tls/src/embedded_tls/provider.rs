@@ -1,7 +1,7 @@
 //! What `embedded-tls` asks for in a handshake: random numbers, a judge of the server, and the device's certificate and signature.
 
 use super::suite::Suite;
-use crate::x509::{self, Hash, PublicKey};
+use crate::x509::{self, Ecdsa, Hash, VerifyingKey};
 use crate::{DerSignature, Error, Identity, IdentityError, Progress, Signed, Trust};
 use core::cell::Cell;
 use digest::Digest as _;
@@ -69,7 +69,7 @@ impl CryptoProvider for Provider<'_> {
 struct Judge<'p> {
     trust: &'p Trust<'p>,
     notes: &'p Notes,
-    key: Option<PublicKey>,
+    key: Option<VerifyingKey>,
     /// Hash of the handshake as far as the server's Certificate, which its signature is over.
     transcript: [u8; 32],
 }
@@ -85,8 +85,8 @@ impl TlsVerifier<Suite> for Judge<'_> {
         }
         let mut ders = chain.entries.iter().filter_map(x509_der);
         let Some(leaf) = ders.next() else { return Err(self.notes.refuse(Error::NoCertificate)) };
-        let key = x509::verify(self.trust, leaf, &ders).map_err(|error| self.notes.refuse(error))?;
-        self.key = Some(key);
+        let key = x509::verify(self.trust, leaf, &ders, &mut Ecdsa).and_then(|key| VerifyingKey::new(&key));
+        self.key = Some(key.map_err(|error| self.notes.refuse(error))?);
         self.transcript = transcript.clone().finalize().into();
         self.notes.progress.set(Progress::Chain);
         Ok(())
@@ -99,8 +99,8 @@ impl TlsVerifier<Suite> for Judge<'_> {
             _ => return Err(self.notes.refuse(Error::UnexpectedMessage)),
         };
         let hash = match (verify.signature_scheme, key) {
-            (SignatureScheme::EcdsaSecp256r1Sha256, PublicKey::P256(_)) => Hash::Sha256,
-            (SignatureScheme::EcdsaSecp384r1Sha384, PublicKey::P384(_)) => Hash::Sha384,
+            (SignatureScheme::EcdsaSecp256r1Sha256, VerifyingKey::P256(_)) => Hash::Sha256,
+            (SignatureScheme::EcdsaSecp384r1Sha384, VerifyingKey::P384(_)) => Hash::Sha384,
             _ => return Err(self.notes.refuse(Error::UnsupportedAlgorithm)),
         };
         let mut message = [b' '; 64 + CONTEXT.len() + 32];

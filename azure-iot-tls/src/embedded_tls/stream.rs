@@ -81,9 +81,7 @@ impl<'a, S: Read + Write, const RX: usize, const TX: usize> Stream<'a, S, RX, TX
         if trust.offered_versions() == Versions::Tls12 {
             return Err(Error::Unsupported);
         }
-        if !trust.roots().iter().all(|root| x509::is_certificate(root)) {
-            return Err(Error::Roots);
-        }
+        x509::check_roots(trust)?;
         if identity.is_some_and(|identity| identity.certificate(0).is_none()) {
             return Err(IdentityError::NoCertificate.into());
         }

@@ -2,7 +2,7 @@
 
 use super::watch::{self, Watch};
 use crate::{Alert, Error, Signed};
-use mbedtls_rs::SessionError;
+use azure_iot_tls_mbedtls::Code;
 
 /// Flags of a certificate verification (`MBEDTLS_X509_BAD*`, include/mbedtls/x509.h).
 pub(super) mod flag {
@@ -11,6 +11,7 @@ pub(super) mod flag {
     pub(in super::super) const CN_MISMATCH: u32 = 0x04;
     pub(in super::super) const NOT_TRUSTED: u32 = 0x08;
     pub(in super::super) const MISSING: u32 = 0x40;
+    pub(in super::super) const OTHER: u32 = 0x0100;
     pub(in super::super) const FUTURE: u32 = 0x0200;
     pub(in super::super) const KEY_USAGE: u32 = 0x0800;
     pub(in super::super) const EXT_KEY_USAGE: u32 = 0x1000;
@@ -47,7 +48,7 @@ pub(super) struct Context<'a> {
     pub(super) watch: &'a Watch,
     /// What the verification of the server's chain found.
     pub(super) flags: u32,
-    /// Whether there was a verification: Mbed TLS looks at the clock in each.
+    /// Whether there was a verification.
     pub(super) verified: bool,
     /// Whether the handshake is over.
     pub(super) connected: bool,
@@ -58,19 +59,14 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn map(&self, cause: SessionError) -> Error {
-        let code = match cause {
-            SessionError::MbedTls(cause) => -cause.code(),
-            SessionError::Io(_) => return map_plain(cause),
-        };
-        match code {
+    pub(super) fn map(&self, cause: Code) -> Error {
+        match -cause.0 {
             0x7780 => self.alert(), // FATAL_ALERT_MESSAGE
             _ if self.only_tls13 && self.watch.chose_tls12() && !self.connected => Error::Downgrade,
             // BAD_INPUT_DATA: more was announced than the buffer takes; or a cipher suite chosen that is none
             0x7100 if self.watch.too_long() || self.watch.encrypted() || !self.at_hello() => Error::TooLong,
             0x2700 | 0x7a00 if self.verified => flags(self.flags).unwrap_or(Error::BadCertificate),
-            0x3000 if !self.verified => Error::NoClock, // X509_FATAL_ERROR
-            0x3000 => Error::PathTooLong,
+            0x3000 => Error::PathTooLong, // X509_FATAL_ERROR: more certificates than Mbed TLS is built for
             0x6600 if self.watch.downgrade() => Error::Downgrade, // ILLEGAL_PARAMETER
             0x7700 => self.unexpected(),
             // HANDSHAKE_FAILURE
@@ -117,13 +113,8 @@ impl Context<'_> {
 }
 
 /// What a code means by itself.
-pub(super) fn map_plain(cause: SessionError) -> Error {
-    let code = match cause {
-        SessionError::MbedTls(cause) => -cause.code(),
-        // The only error that its Rust face makes is the end of the stream; see `Wire` for the others.
-        SessionError::Io(embedded_io_async::ErrorKind::ConnectionReset) => return Error::Truncated,
-        SessionError::Io(kind) => return Error::Io(kind),
-    };
+pub(super) fn map_plain(cause: Code) -> Error {
+    let code = -cause.0;
     match code {
         0x6e80 => Error::Downgrade,
         0x6600 | 0x7100 | 0x7300 | 0x7500 => Error::BadMessage,

@@ -9,19 +9,7 @@
 //! - an implementation of `critical-section`;
 //! - the C functions `calloc`, `free`, `strlen`, `strcmp`, `strncmp`, `strchr` and `strstr`, which the crate `tinyrlibc` 0.5 has
 //!   (features `alloc` and those of the functions' names);
-//! - a random number generator for cryptography, for ever: [`Stack::new`];
-//! - this crate's [`CLOCK`], made known once, before the first connection. Doing that is `unsafe` in `mbedtls-rs`, and this crate
-//!   has no `unsafe` code, so the line is the firmware's:
-//!
-//! ```
-//! use azure_iot_tls::mbedtls::{CLOCK, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
-//!
-//! // SAFETY: nothing has called Mbed TLS yet, and the clock is a static.
-//! unsafe { hook_wall_clock(Some(&CLOCK)) };
-//! ```
-//!
-//! Nothing else is to be done with the clock: it shows the time that each connection's [`Trust`] holds. A forgotten clock is
-//! [`Error::NoClock`] at the first connection.
+//! - a random number generator for cryptography, for ever: [`Stack::new`].
 //!
 //! # Example
 //! ```
@@ -43,7 +31,7 @@
 //! ```
 //!
 //! # The device's key
-//! Mbed TLS signs by itself, so [`Identity::private_key`] must give the key. It is copied into Mbed TLS's heap when a connection
+//! Mbed TLS signs by itself, so [`Identity::secret_key`] must give the key. It is copied into Mbed TLS's heap when a connection
 //! begins, and wiped there when the [`Stream`] is dropped, or when [`connect`](Stack::connect) fails. [`Identity::sign`] is not
 //! called. A key that cannot leave its secure element cannot be used with this adapter.
 //!
@@ -52,9 +40,14 @@
 //! [`connect`](Stack::connect) may be dropped too, with the connection. It waits as long as the stream below does: put a limit of
 //! time around it.
 //!
+//! # How it judges the server
+//! By the [one policy](crate::x509) of this crate, inside the handshake, before anything of the device is shown. Mbed TLS finds the path
+//! and verifies its signatures. What it does by itself on top of that:
+//! - it refuses a critical name constraint, obeyed or not: [`Error::BadCertificate`];
+//! - of several paths it tries one: the first issuer whose name and signature fit;
+//! - it passes over bytes that follow a certificate in its place in the handshake.
+//!
 //! # What its errors cannot tell apart
-//! - Mbed TLS looks for a chain and says only that there is none: [`Error::UnknownCa`] also stands for a certificate signed by one
-//!   that is no CA, for a chain longer than a CA allows, and for a wrong signature in a certificate.
 //! - In TLS 1.3, a wrong Finished is [`Error::BadSignature`] of the handshake, and a missing CertificateVerify or Finished is
 //!   [`Error::UnexpectedMessage`].
 //! - In TLS 1.3, alerts are encrypted and Mbed TLS keeps their number for itself: [`Alert::UNKNOWN`](super::Alert::UNKNOWN). If it is
@@ -62,15 +55,14 @@
 
 extern crate alloc;
 
-mod clock;
 mod credentials;
 mod error;
+mod judge;
 mod stream;
 mod watch;
 mod wire;
 
-pub use ::mbedtls_rs;
-pub use clock::{CLOCK, Clock};
+pub use ::azure_iot_tls_mbedtls::mbedtls_rs;
 pub use stream::Stream;
 
 use super::{Error, Identity, Trust};

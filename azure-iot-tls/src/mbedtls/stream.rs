@@ -1,16 +1,15 @@
 //! The stream: Mbed TLS's state machine between the application and the stream below it.
 
-use super::clock::CLOCK;
-use super::error::{self, Context, flag};
+use super::credentials::Credentials;
+use super::error::{self, Context};
+use super::judge::Verdict;
 use super::wire::Wire;
-use super::{Stack, credentials};
-use crate::{Authenticated, Error, Identity, Progress, Trust, Versions};
+use super::Stack;
+use crate::{Authenticated, Error, Identity, Progress, Trust, Versions, x509};
+use azure_iot_tls_mbedtls::{Code, Config, Session, Version};
 use core::ffi::CStr;
 use core::fmt;
-use core::future::poll_fn;
-use core::pin::pin;
 use embedded_io_async::{ErrorType, Read, Write};
-use mbedtls_rs::{AuthMode, ClientSessionConfig, Session, SessionConfig, SessionError, TlsVersion};
 
 /// The most that one write takes, in bytes.
 const MAX_WRITE: usize = 2048;
@@ -38,47 +37,45 @@ impl<'a, S: Read + Write> Stream<'a, S> {
         trust: &Trust<'a>,
         identity: Option<&'a dyn Identity>,
     ) -> Result<Self, Error> {
+        x509::check_roots(trust)?;
         let mut link = Link {
-            session: session(stack, io, trust, identity)?,
+            session: session(stack, trust, identity)?,
+            wire: Wire::new(io),
             only_tls13: trust.offered_versions() == Versions::Tls13,
             failed: None,
             heard: false,
         };
-        // Whatever was asked until now was asked by others.
-        CLOCK.take_asked();
-        let mut verified = false;
-        let outcome = {
-            let mut handshake = pin!(link.session.connect());
-            poll_fn(|cx| {
-                // Without a time Mbed TLS gets one that no certificate is valid at, and its finding is set aside below.
-                CLOCK.set(Some(trust.time().unwrap_or(0)));
-                let outcome = handshake.as_mut().poll(cx);
-                CLOCK.set(None);
-                verified |= CLOCK.take_asked();
-                outcome
-            })
-            .await
-        };
-        let proof = match outcome {
-            Ok(()) => link.judge(trust, verified),
-            Err(cause) => Err(link.explain(cause, verified, false)),
+        let mut verdict = Verdict { trust, outcome: None };
+        let outcome = loop {
+            match link.session.handshake(&mut link.wire, &mut verdict) {
+                Err(Code::WANT_READ) => {}
+                Ok(()) => break verdict.outcome.unwrap_or(Err(Error::NoCertificate)),
+                Err(cause) => {
+                    let verified = verdict.outcome.is_some();
+                    let refused = verdict.outcome.and_then(Result::err);
+                    break Err(refused.unwrap_or_else(|| link.explain(cause, verified, false)));
+                }
+            }
+            link.wire.fill().await?;
         };
         // The alert, or the last message of the handshake.
-        let sent = link.session.stream().send().await;
-        let proof = proof?;
+        let sent = link.wire.send().await;
+        outcome?;
         sent?;
+        // With the chain accepted Mbed TLS has verified the key's signature: it goes on under no setting without.
+        let proof = Progress::Key.authenticated()?;
         Ok(Self { link, _proof: proof })
     }
 
     /// True for TLS 1.3, false for TLS 1.2.
     #[must_use]
     pub fn is_tls13(&self) -> bool {
-        self.link.session.tls_version() == Some(TlsVersion::Tls1_3)
+        self.link.session.version() == Some(Version::Tls13)
     }
 
     /// The stream below.
     pub fn io(&mut self) -> &mut S {
-        self.link.session.stream().io()
+        self.link.wire.io()
     }
 
     /// Sends what was written and the close notice. The stream below can be used again if it is one that can be borrowed:
@@ -88,10 +85,10 @@ impl<'a, S: Read + Write> Stream<'a, S> {
     /// Those of the stream below; the connection is gone all the same.
     pub async fn close(mut self) -> Result<(), Error> {
         self.link.check()?;
-        self.link.session.stream().send().await?;
-        let closed = self.link.session.close().await;
+        self.link.wire.send().await?;
+        let closed = self.link.session.close(&mut self.link.wire);
         closed.map_err(|cause| self.link.explain(cause, true, true))?;
-        self.link.session.stream().send().await
+        self.link.wire.send().await
     }
 }
 
@@ -102,16 +99,24 @@ impl<S: Read + Write> ErrorType for Stream<'_, S> {
 impl<S: Read + Write> Read for Stream<'_, S> {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
         self.link.check()?;
-        let outcome = self.link.session.read(buf).await;
-        match outcome {
-            Ok(count) => {
-                self.link.heard = true;
-                Ok(count)
-            }
-            Err(cause) => {
-                let error = self.link.fail(cause);
-                let _ = self.link.session.stream().send().await; // the alert, as far as it goes
-                Err(error)
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match self.link.session.read(&mut self.link.wire, buf) {
+                Ok(count) => {
+                    self.link.heard = true;
+                    return Ok(count);
+                }
+                Err(Code::WANT_READ) => {
+                    let filled = self.link.wire.fill().await;
+                    filled.map_err(|error| *self.link.failed.get_or_insert(error))?;
+                }
+                Err(cause) => {
+                    let error = self.link.fail(cause);
+                    let _ = self.link.wire.send().await; // the alert, as far as it goes
+                    return Err(error);
+                }
             }
         }
     }
@@ -120,51 +125,51 @@ impl<S: Read + Write> Read for Stream<'_, S> {
 impl<S: Read + Write> Write for Stream<'_, S> {
     async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
         self.link.check()?;
-        self.link.session.stream().send().await?;
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.link.wire.send().await?;
         // The queue is empty and takes a record whole: this does not wait, so it cannot be dropped half done.
         let buf = buf.get(..MAX_WRITE).unwrap_or(buf);
-        let outcome = self.link.session.write(buf).await;
+        let outcome = self.link.session.write(&mut self.link.wire, buf);
         outcome.map_err(|cause| self.link.fail(cause))
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
         self.link.check()?;
-        self.link.session.stream().send().await
+        self.link.wire.send().await
     }
 }
 
 /// Sets up a connection.
-fn session<'a, S: Read + Write>(
+fn session<'a>(
     stack: &'a Stack,
-    io: S,
     trust: &Trust<'a>,
     identity: Option<&'a dyn Identity>,
-) -> Result<Session<'a, Wire<S>>, Error> {
-    let (min_version, max_version) = match trust.offered_versions() {
-        Versions::Both => (TlsVersion::Tls1_2, TlsVersion::Tls1_3),
-        Versions::Tls12 => (TlsVersion::Tls1_2, TlsVersion::Tls1_2),
-        Versions::Tls13 => (TlsVersion::Tls1_3, TlsVersion::Tls1_3),
+) -> Result<Session<'a>, Error> {
+    let versions = match trust.offered_versions() {
+        Versions::Both => (Version::Tls12, Version::Tls13),
+        Versions::Tls12 => (Version::Tls12, Version::Tls12),
+        Versions::Tls13 => (Version::Tls13, Version::Tls13),
     };
-    let config = SessionConfig::Client(ClientSessionConfig {
-        ca_chain: Some(credentials::roots(trust)?),
-        creds: identity.map(credentials::credentials).transpose()?,
-        // Without a time the dates are set aside after the handshake, which must not stop at them.
-        auth_mode: if trust.time().is_some() { AuthMode::Required } else { AuthMode::Optional },
-        min_version,
-        max_version: Some(max_version),
-        ..ClientSessionConfig::new()
-    });
-    let mut session = Session::new(stack.reference(), Wire::new(io), &config).map_err(error::map_plain)?;
     let mut host = [0; Trust::MAX_HOST_LEN + 1];
     host.iter_mut().zip(trust.host().bytes()).for_each(|(to, from)| *to = from);
     let host = CStr::from_bytes_until_nul(&host).map_err(|_| Error::HostName)?;
-    session.set_server_name(host).map_err(error::map_plain)?;
-    Ok(session)
+    let credentials = identity.map(Credentials::new).transpose()?;
+    let client = credentials.as_ref().map(Credentials::client);
+    let session = Session::new(stack.reference(), trust.roots(), Config { host, versions, client });
+    session.map_err(|cause| match error::map_plain(cause) {
+        Error::Memory => Error::Memory,
+        // What the rules can read of the roots, and the device's chain too: Mbed TLS may not.
+        Error::BadCertificate | Error::UnsupportedAlgorithm => Error::Roots,
+        error => error,
+    })
 }
 
 /// Mbed TLS over the stream below.
-struct Link<'a, S: Read + Write> {
-    session: Session<'a, Wire<S>>,
+struct Link<'a, S> {
+    session: Session<'a>,
+    wire: Wire<S>,
     only_tls13: bool,
     /// The error that ended the connection.
     failed: Option<Error>,
@@ -172,36 +177,22 @@ struct Link<'a, S: Read + Write> {
     heard: bool,
 }
 
-impl<S: Read + Write> Link<'_, S> {
+impl<S> Link<'_, S> {
     fn check(&self) -> Result<(), Error> {
         self.failed.map_or(Ok(()), Err)
     }
 
-    /// Judges a handshake that Mbed TLS has completed.
-    fn judge(&self, trust: &Trust<'_>, verified: bool) -> Result<Authenticated, Error> {
-        if !verified {
-            return Err(Error::NoClock);
-        }
-        let dates = if trust.time().is_some() { 0 } else { flag::EXPIRED | flag::FUTURE };
-        match error::flags(self.session.tls_verification_details() & !dates) {
-            // With the chain accepted Mbed TLS has verified the key's signature: it goes on under no setting without.
-            None => Progress::Key.authenticated(),
-            Some(error) => Err(error),
-        }
-    }
-
-    fn fail(&mut self, cause: SessionError) -> Error {
+    fn fail(&mut self, cause: Code) -> Error {
         let error = self.explain(cause, true, true);
         *self.failed.get_or_insert(error)
     }
 
-    fn explain(&mut self, cause: SessionError, verified: bool, connected: bool) -> Error {
-        let flags = self.session.tls_verification_details();
-        let (heard, only_tls13) = (self.heard, self.only_tls13);
-        let wire = self.session.stream();
-        if let Some(error) = wire.error() {
+    fn explain(&self, cause: Code, verified: bool, connected: bool) -> Error {
+        if let Some(error) = self.wire.error() {
             return error;
         }
-        Context { watch: &wire.watch, flags, verified, connected, heard, only_tls13 }.map(cause)
+        let flags = self.session.findings();
+        let (watch, heard, only_tls13) = (&self.wire.watch, self.heard, self.only_tls13);
+        Context { watch, flags, verified, connected, heard, only_tls13 }.map(cause)
     }
 }

@@ -1,27 +1,45 @@
-//! What Mbed TLS sees as its stream: it writes into a queue, so that nothing waits in the middle of a record, and the queue goes
-//! out before the next byte is waited for.
+//! What Mbed TLS sees as its stream: it reads what has come, and writes into a queue, so that nothing waits in the middle of a
+//! record; the queue goes out before more is waited for.
 
 use super::alloc::vec::Vec;
 use super::watch::Watch;
 use crate::Error;
-use embedded_io_async::{Error as _, ErrorType, Read, Write};
+use azure_iot_tls_mbedtls::Transport;
+use embedded_io_async::{Error as _, Read, Write};
+
+/// Bytes that are read at once.
+const CHUNK: usize = 256;
 
 pub(super) struct Wire<S> {
     io: S,
+    /// What has come and was not taken yet: from `taken` to `have`.
+    inbox: [u8; CHUNK],
+    taken: usize,
+    have: usize,
     /// Records to be sent; the first `sent` bytes are.
     queue: Vec<u8>,
     sent: usize,
     /// Something was sent and not flushed yet.
     unflushed: bool,
-    /// The error or end that was met below: Mbed TLS's Rust face asks again instead of passing it on.
-    ended: Option<Result<(), Error>>,
+    /// The error that was met below.
+    failed: Option<Error>,
     /// What went by in the clear.
     pub(super) watch: Watch,
 }
 
 impl<S> Wire<S> {
     pub(super) const fn new(io: S) -> Self {
-        Self { io, queue: Vec::new(), sent: 0, unflushed: false, ended: None, watch: Watch::new() }
+        Self {
+            io,
+            inbox: [0; CHUNK],
+            taken: 0,
+            have: 0,
+            queue: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            failed: None,
+            watch: Watch::new(),
+        }
     }
 
     pub(super) fn io(&mut self) -> &mut S {
@@ -30,10 +48,7 @@ impl<S> Wire<S> {
 
     /// The error of the stream below, if one ended the connection.
     pub(super) fn error(&self) -> Option<Error> {
-        match self.ended {
-            Some(Err(error)) => Some(error),
-            Some(Ok(())) | None => None,
-        }
+        self.failed
     }
 }
 
@@ -65,46 +80,43 @@ impl<S: Read + Write> Wire<S> {
     }
 
     fn end(&mut self, error: Error) -> Error {
-        self.ended = Some(Err(error));
+        self.failed = Some(error);
         error
     }
-}
 
-impl<S> ErrorType for Wire<S> {
-    type Error = Error;
-}
-
-impl<S: Read + Write> Read for Wire<S> {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
-        if let Some(ended) = self.ended {
-            return ended.map(|()| 0);
-        }
+    /// Sends the queue and waits for bytes from below. May be dropped and called again: what has come is kept.
+    pub(super) async fn fill(&mut self) -> Result<(), Error> {
         self.send().await?;
-        match self.io.read(buf).await {
-            Ok(0) => {
-                self.ended = Some(Ok(()));
-                Ok(0)
-            }
+        if self.taken < self.have {
+            return Ok(());
+        }
+        match self.io.read(&mut self.inbox).await {
+            Ok(0) => Err(self.end(Error::Truncated)),
             Ok(count) => {
-                self.watch.see(buf.get(..count).unwrap_or_default());
-                Ok(count)
+                (self.taken, self.have) = (0, count.min(CHUNK));
+                Ok(())
             }
             Err(cause) => Err(self.end(Error::Io(cause.kind()))),
         }
     }
 }
 
-impl<S: Read + Write> Write for Wire<S> {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
-        // Mbed TLS has checked the length: a record, or a flight of the handshake.
-        if self.queue.try_reserve(buf.len()).is_err() {
-            return Err(self.end(Error::Memory));
-        }
-        self.queue.extend_from_slice(buf);
-        Ok(buf.len())
+impl<S> Transport for Wire<S> {
+    fn receive(&mut self, out: &mut [u8]) -> usize {
+        let rest = self.inbox.get(self.taken..self.have).unwrap_or_default();
+        let count = rest.len().min(out.len());
+        out.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        self.watch.see(rest.get(..count).unwrap_or_default());
+        self.taken += count;
+        count
     }
 
-    async fn flush(&mut self) -> Result<(), Error> {
-        self.send().await
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        // Mbed TLS has checked the length: a record, or a flight of the handshake.
+        if self.queue.try_reserve(bytes.len()).is_err() {
+            return false;
+        }
+        self.queue.extend_from_slice(bytes);
+        true
     }
 }

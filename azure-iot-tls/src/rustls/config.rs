@@ -1,9 +1,11 @@
 //! One connection's configuration: a verifier that remembers how far it got, and the identity as a signing key.
 
-use super::std::{boxed::Box, sync::Arc, time::Duration, vec::Vec};
+use super::std::{borrow::ToOwned, boxed::Box, string::String, sync::Arc, sync::OnceLock, time::Duration, vec::Vec};
+use crate::x509::{self, BAD_SIGNATURE, Link, SignatureVerifier};
 use crate::{Error, Identity, IdentityError, Progress, Trust, Versions};
 use ::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use ::rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use ::rustls::crypto::WebPkiSupportedAlgorithms;
 use ::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use ::rustls::sign::{CertifiedKey, Signer, SigningKey};
 use ::rustls::version::{TLS12, TLS13};
@@ -24,6 +26,7 @@ pub(super) fn client(
     trust: &Trust<'_>,
     identity: Option<Arc<dyn Identity + Send + Sync>>,
 ) -> Result<Client, Error> {
+    x509::check_roots(trust)?;
     let notes = Arc::new(Notes::default());
     let provider = Arc::new(::rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -31,6 +34,9 @@ pub(super) fn client(
         roots.add(CertificateDer::from(*root)).map_err(|_| Error::Roots)?;
     }
     let verifier = Verifier {
+        host: trust.host().to_owned(),
+        roots: trust.roots().iter().map(|root| root.to_vec()).collect(),
+        signatures: Signatures(provider.signature_verification_algorithms),
         webpki: WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
             .map_err(|_| Error::Roots)?,
@@ -40,7 +46,7 @@ pub(super) fn client(
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(trust.offered_versions()))
         .map_err(|_| Error::Unsupported)?
-        .dangerous() // as rustls names every verifier but its own; this one calls rustls's own and looks on
+        .dangerous() // as rustls names every verifier but its own; this one is stricter, and calls rustls's own, too
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {
         None => builder.with_no_client_auth(),
@@ -67,6 +73,7 @@ fn versions(offered: Versions) -> Vec<&'static SupportedProtocolVersion> {
 pub(super) struct Notes {
     progress: AtomicU8,
     identity: AtomicU8,
+    refusal: OnceLock<Error>,
 }
 
 impl Notes {
@@ -76,6 +83,11 @@ impl Notes {
             1 => Progress::Chain,
             _ => Progress::Key,
         }
+    }
+
+    /// Why the policy refuses the server, if it does.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        self.refusal.get().copied()
     }
 
     fn reached(&self, progress: Progress) {
@@ -92,15 +104,30 @@ impl Notes {
     }
 }
 
-/// rustls's verifier, with the time of [`Trust`] and a note of each step.
+/// This crate's policy, then rustls's own verifier, and a note of each step.
 #[derive(Debug)]
 struct Verifier {
+    host: String,
+    roots: Vec<Vec<u8>>,
+    signatures: Signatures,
     webpki: Arc<WebPkiServerVerifier>,
     time: Option<u64>,
     notes: Arc<Notes>,
 }
 
 impl Verifier {
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let roots: Vec<&[u8]> = self.roots.iter().map(Vec::as_slice).collect();
+        let trust = Trust::new(&self.host, &roots)?.at(now.as_secs());
+        let others = others.iter().map(|der| der.as_ref());
+        x509::verify(&trust, leaf, &others, &mut { self.signatures }).map(|_| ())
+    }
+
     fn signed(
         &self,
         valid: Result<HandshakeSignatureValid, ::rustls::Error>,
@@ -122,6 +149,10 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, ::rustls::Error> {
         let now = self.time.map_or(now, |time| UnixTime::since_unix_epoch(Duration::from_secs(time)));
+        self.judge(end_entity, intermediates, now).map_err(|error| {
+            self.notes.refusal.get_or_init(|| error);
+            ::rustls::CertificateError::ApplicationVerificationFailure
+        })?;
         let verified =
             self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         self.notes.reached(Progress::Chain);
@@ -148,6 +179,22 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.webpki.supported_verify_schemes()
+    }
+}
+
+/// Verifies signatures as rustls's provider does.
+#[derive(Debug, Clone, Copy)]
+struct Signatures(WebPkiSupportedAlgorithms);
+
+impl SignatureVerifier for Signatures {
+    fn verify(&mut self, link: &Link<'_>) -> Result<(), Error> {
+        let algorithm = self.0.all.iter().find(|known| {
+            known.public_key_alg_id().as_ref() == link.key.identifier()
+                && known.signature_alg_id().as_ref() == link.algorithm.identifier()
+        });
+        let algorithm = algorithm.ok_or(Error::UnsupportedAlgorithm)?;
+        let verified = algorithm.verify_signature(link.key.as_bytes(), link.message, link.signature);
+        verified.map_err(|_| BAD_SIGNATURE)
     }
 }
 

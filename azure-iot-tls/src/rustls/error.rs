@@ -11,6 +11,9 @@ pub(super) fn map(error: &::rustls::Error, notes: &Notes) -> Error {
     if let Some(cause) = notes.identity() {
         return cause.into();
     }
+    if let Some(refusal) = notes.refusal() {
+        return refusal;
+    }
     match error {
         Tls::InvalidCertificate(cause) => certificate(cause, notes.progress()),
         Tls::NoCertificatesPresented => Error::NoCertificate,

@@ -1,44 +1,51 @@
-//! Reading a certificate (RFC 5280 §4.1), as far as it matters for verifying a chain.
+//! Reading a certificate (RFC 5280 §4.1), as far as it matters for judging a chain.
 
-use super::key::{Hash, PublicKey};
+use super::key::{PublicKey, SignatureAlgorithm};
+use super::names::Constraints;
 use crate::Error;
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, UtcTime};
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, UtcTime};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
-const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-const ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
-const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
-const NAME_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.30");
-const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
-const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+/// Identifiers under 2.5.29, which all extensions that count here have: `id-ce` and a byte.
+const ID_CE: &[u8] = &[0x55, 0x1d];
+const KEY_USAGE: u8 = 15;
+const ALTERNATIVE_NAME: u8 = 17;
+const BASIC_CONSTRAINTS: u8 = 19;
+const NAME_CONSTRAINTS: u8 = 30;
+const EXTENDED_KEY_USAGE: u8 = 37;
+/// 1.3.6.1.5.5.7.3.1
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 
 /// Bits of `KeyUsage`, counted from the first.
 const DIGITAL_SIGNATURE: usize = 0;
 const KEY_CERT_SIGN: usize = 5;
+
+/// The most extensions of a certificate. They are compared with each other.
+const MAX_EXTENSIONS: usize = 32;
+/// The longest serial number, in bytes (RFC 5280 §4.1.2.2).
+const MAX_SERIAL: usize = 20;
+/// 2050-01-01: from then on dates are written in the long form, and only from then on (RFC 5280 §4.1.2.5).
+const YEAR_2050: u64 = 2_524_608_000;
 
 /// A certificate, read.
 #[derive(Debug, Clone)]
 pub(super) struct Certificate<'a> {
     /// What is signed.
     pub(super) signed: &'a [u8],
-    /// By which hash; `None` if the signature is not ECDSA with one that is known here.
-    pub(super) hash: Option<Hash>,
+    /// How; `None` if that is none that counts.
+    pub(super) algorithm: Option<SignatureAlgorithm<'a>>,
     pub(super) signature: &'a [u8],
     pub(super) issuer: &'a [u8],
     pub(super) subject: &'a [u8],
     not_before: u64,
     not_after: u64,
-    /// `None` if the key is of a kind that cannot be verified with here.
-    pub(super) key: Option<PublicKey>,
+    /// `None` if the key is none that counts.
+    pub(super) key: Option<PublicKey<'a>>,
     pub(super) is_ca: bool,
     pub(super) path_len: Option<u8>,
     /// `GeneralNames`, without their header.
     pub(super) names: Option<&'a [u8]>,
+    pub(super) constraints: Option<Constraints<'a>>,
     key_usage: Option<BitStringRef<'a>>,
     for_servers: Option<bool>,
 }
@@ -57,8 +64,11 @@ impl<'a> Certificate<'a> {
         end(&outer)?;
 
         let mut tbs = inside(AnyRef::from_der(signed)?, Tag::Sequence)?;
-        optional(&mut tbs, 0)?; // version
-        tbs.tlv_bytes()?; // serial number
+        // Version 3 or nothing: older ones have no extensions, so they cannot name a host or be a CA.
+        if optional(&mut tbs, 0)?.is_none_or(|version| version.value() != [2, 1, 2]) {
+            return Err(malformed());
+        }
+        check_serial(tbs.decode()?)?;
         if tbs.tlv_bytes()? != algorithm {
             return Err(malformed());
         }
@@ -67,7 +77,7 @@ impl<'a> Certificate<'a> {
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         end(&validity)?;
         let subject = tbs.tlv_bytes()?;
-        let key = key(inside(tbs.decode()?, Tag::Sequence)?)?;
+        let key = PublicKey::read(inside(tbs.decode()?, Tag::Sequence)?)?;
         optional(&mut tbs, 1)?; // unique identifiers
         optional(&mut tbs, 2)?;
         let extensions = optional(&mut tbs, 3)?;
@@ -75,7 +85,7 @@ impl<'a> Certificate<'a> {
 
         let mut certificate = Self {
             signed,
-            hash: hash(algorithm)?,
+            algorithm: SignatureAlgorithm::read(algorithm)?,
             signature: signature.as_bytes().ok_or_else(malformed)?,
             issuer,
             subject,
@@ -85,29 +95,29 @@ impl<'a> Certificate<'a> {
             is_ca: false,
             path_len: None,
             names: None,
+            constraints: None,
             key_usage: None,
             for_servers: None,
         };
         if let Some(extensions) = extensions {
             let mut list = inside(AnyRef::from_der(extensions.value())?, Tag::Sequence)?;
+            let mut seen = heapless::Vec::<&[u8], MAX_EXTENSIONS>::new();
             while !list.is_finished() {
-                certificate.extension(inside(list.decode()?, Tag::Sequence)?)?;
+                let extension = Extension::read(inside(list.decode()?, Tag::Sequence)?)?;
+                // One of a kind: of two, each reader might obey another.
+                if seen.contains(&extension.id) || seen.push(extension.id).is_err() {
+                    return Err(malformed());
+                }
+                certificate.take(&extension)?;
             }
         }
         Ok(certificate)
     }
 
-    fn extension(&mut self, mut extension: SliceReader<'a>) -> Result<(), der::Error> {
-        let id: ObjectIdentifier = extension.decode()?;
-        let critical = if Tag::peek(&extension)? == Tag::Boolean { extension.decode()? } else { false };
-        let value: AnyRef<'a> = extension.decode()?;
-        end(&extension)?;
-        if value.tag() != Tag::OctetString {
-            return Err(malformed());
-        }
-        let value = AnyRef::from_der(value.value());
-        match id {
-            BASIC_CONSTRAINTS => {
+    fn take(&mut self, extension: &Extension<'a>) -> Result<(), der::Error> {
+        let value = AnyRef::from_der(extension.value);
+        match extension.id.strip_prefix(ID_CE) {
+            Some([BASIC_CONSTRAINTS]) => {
                 let mut constraints = inside(value?, Tag::Sequence)?;
                 if constraints.peek_byte() == Some(1) {
                     self.is_ca = constraints.decode()?;
@@ -117,28 +127,30 @@ impl<'a> Certificate<'a> {
                 }
                 end(&constraints)
             }
-            KEY_USAGE => {
+            Some([KEY_USAGE]) => {
                 self.key_usage = Some(value?.decode_as()?);
                 Ok(())
             }
-            EXTENDED_KEY_USAGE => {
+            Some([EXTENDED_KEY_USAGE]) => {
                 let mut purposes = inside(value?, Tag::Sequence)?;
                 let mut found = false;
                 while !purposes.is_finished() {
-                    found |= purposes.decode::<ObjectIdentifier>()? == SERVER_AUTH;
+                    found |= identifier(&mut purposes)? == SERVER_AUTH;
                 }
                 self.for_servers = Some(found);
                 Ok(())
             }
-            ALTERNATIVE_NAME => {
+            Some([ALTERNATIVE_NAME]) => {
                 let names = value?;
                 inside(names, Tag::Sequence)?;
                 self.names = Some(names.value());
                 Ok(())
             }
-            // To be obeyed, and not understood here.
-            NAME_CONSTRAINTS => Err(malformed()),
-            _ if critical => Err(malformed()),
+            Some([NAME_CONSTRAINTS]) => {
+                self.constraints = Some(Constraints::read(inside(value?, Tag::Sequence)?)?);
+                Ok(())
+            }
+            _ if extension.critical => Err(malformed()),
             _ => Ok(()),
         }
     }
@@ -162,7 +174,7 @@ impl<'a> Certificate<'a> {
     }
 
     pub(super) fn may_sign_certificates(&self) -> bool {
-        self.may(KEY_CERT_SIGN)
+        self.is_ca && self.may(KEY_CERT_SIGN)
     }
 
     fn may(&self, usage: usize) -> bool {
@@ -170,21 +182,50 @@ impl<'a> Certificate<'a> {
     }
 }
 
-fn malformed() -> der::Error {
+struct Extension<'a> {
+    /// The content of the identifier.
+    id: &'a [u8],
+    critical: bool,
+    value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    fn read(mut extension: SliceReader<'a>) -> Result<Self, der::Error> {
+        let id = identifier(&mut extension)?;
+        let critical = if Tag::peek(&extension)? == Tag::Boolean { extension.decode()? } else { false };
+        let value: AnyRef<'a> = extension.decode()?;
+        end(&extension)?;
+        if value.tag() != Tag::OctetString {
+            return Err(malformed());
+        }
+        Ok(Self { id, critical, value: value.value() })
+    }
+}
+
+pub(super) fn malformed() -> der::Error {
     der::ErrorKind::Failed.into()
 }
 
 /// The content of a value of this type.
-fn inside(value: AnyRef<'_>, tag: Tag) -> Result<SliceReader<'_>, der::Error> {
+pub(super) fn inside(value: AnyRef<'_>, tag: Tag) -> Result<SliceReader<'_>, der::Error> {
     if value.tag() == tag { SliceReader::new(value.value()) } else { Err(malformed()) }
 }
 
-fn end(reader: &SliceReader<'_>) -> Result<(), der::Error> {
+pub(super) fn end(reader: &SliceReader<'_>) -> Result<(), der::Error> {
     if reader.is_finished() { Ok(()) } else { Err(malformed()) }
 }
 
+/// The content of an object identifier.
+fn identifier<'a>(reader: &mut SliceReader<'a>) -> Result<&'a [u8], der::Error> {
+    let value: AnyRef<'a> = reader.decode()?;
+    if value.tag() == Tag::ObjectIdentifier { Ok(value.value()) } else { Err(malformed()) }
+}
+
 /// A value with this context-specific tag, if it is the next.
-fn optional<'a>(reader: &mut SliceReader<'a>, number: u32) -> Result<Option<AnyRef<'a>>, der::Error> {
+pub(super) fn optional<'a>(
+    reader: &mut SliceReader<'a>,
+    number: u32,
+) -> Result<Option<AnyRef<'a>>, der::Error> {
     if reader.is_finished() {
         return Ok(None);
     }
@@ -194,39 +235,20 @@ fn optional<'a>(reader: &mut SliceReader<'a>, number: u32) -> Result<Option<AnyR
     }
 }
 
+/// A serial number is a positive integer of at most 20 bytes; zero is let pass.
+fn check_serial(serial: AnyRef<'_>) -> Result<(), der::Error> {
+    let digits = match serial.value() {
+        [0, rest @ ..] if rest.first().is_none_or(|byte| *byte >= 0x80) => rest,
+        [first, ..] if (1..0x80).contains(first) => serial.value(),
+        _ => return Err(malformed()),
+    };
+    if serial.tag() == Tag::Integer && digits.len() <= MAX_SERIAL { Ok(()) } else { Err(malformed()) }
+}
+
 fn time(reader: &mut SliceReader<'_>) -> Result<u64, der::Error> {
-    let time = match Tag::peek(reader)? {
-        Tag::UtcTime => reader.decode::<UtcTime>()?.to_unix_duration(),
-        _ => reader.decode::<GeneralizedTime>()?.to_unix_duration(),
-    };
-    Ok(time.as_secs())
-}
-
-fn hash(algorithm: &[u8]) -> Result<Option<Hash>, der::Error> {
-    let mut algorithm = inside(AnyRef::from_der(algorithm)?, Tag::Sequence)?;
-    Ok(match algorithm.decode::<ObjectIdentifier>()? {
-        ECDSA_SHA256 => Some(Hash::Sha256),
-        ECDSA_SHA384 => Some(Hash::Sha384),
-        _ => None,
-    })
-}
-
-/// The key in the content of a `SubjectPublicKeyInfo`.
-fn key(mut spki: SliceReader<'_>) -> Result<Option<PublicKey>, der::Error> {
-    let mut algorithm = inside(spki.decode()?, Tag::Sequence)?;
-    let point: BitStringRef<'_> = spki.decode()?;
-    end(&spki)?;
-    let point = point.as_bytes().ok_or_else(malformed)?;
-    if algorithm.decode::<ObjectIdentifier>()? != EC_PUBLIC_KEY {
-        return Ok(None);
+    if Tag::peek(reader)? == Tag::UtcTime {
+        return Ok(reader.decode::<UtcTime>()?.to_unix_duration().as_secs());
     }
-    let length = match algorithm.decode::<ObjectIdentifier>()? {
-        P256 => 65,
-        P384 => 97,
-        _ => return Ok(None),
-    };
-    if point.len() != length {
-        return Ok(None);
-    }
-    PublicKey::from_point(point).map(Some).ok_or_else(malformed)
+    let time = reader.decode::<GeneralizedTime>()?.to_unix_duration().as_secs();
+    if time >= YEAR_2050 { Ok(time) } else { Err(malformed()) }
 }

@@ -29,8 +29,8 @@ pub(crate) trait Adapter {
     /// Whether it judges by a clock of its own if it is given no time.
     const HAS_CLOCK: bool = false;
 
-    /// Whether it looks at the key usage of certificates.
-    const CHECKS_KEY_USAGE: bool = true;
+    /// What it says to a critical name constraint.
+    const CRITICAL_CONSTRAINT: Error = Error::WrongUsage;
 
     /// The error that it reports for `error` in this version: some cannot tell all apart, as their documentation says.
     fn reports(_version: Versions, error: Error) -> Error {
@@ -105,7 +105,6 @@ pub(crate) struct Rustls;
 impl Adapter for Rustls {
     const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
     const HAS_CLOCK: bool = true;
-    const CHECKS_KEY_USAGE: bool = false;
 
     async fn talk(
         &self,
@@ -129,6 +128,7 @@ pub(crate) struct Mbedtls;
 impl Adapter for Mbedtls {
     const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
     const NO_SIGNER: IdentityError = IdentityError::KeyNotExportable;
+    const CRITICAL_CONSTRAINT: Error = Error::BadCertificate;
 
     fn reports(version: Versions, error: Error) -> Error {
         use azure_iot_tls::Signed;
@@ -137,8 +137,6 @@ impl Adapter for Mbedtls {
             Error::ClientRefused { .. } if version == Versions::Tls13 => {
                 Error::ClientRefused { alert: Alert::UNKNOWN }
             }
-            // It finds no chain, whyever.
-            Error::NotACa | Error::PathTooLong | Error::BadSignature(Signed::Certificate) => Error::UnknownCa,
             Error::BadFinished if version == Versions::Tls13 => Error::BadSignature(Signed::Handshake),
             Error::NoCertificateVerify | Error::NoFinished if version == Versions::Tls13 => {
                 Error::UnexpectedMessage
@@ -212,19 +210,13 @@ impl Adapter for EmbeddedTls {
     }
 }
 
-/// There is one Mbed TLS in this process, and its clock is to be set once.
+/// There is one Mbed TLS in this process.
 #[cfg(feature = "mbedtls")]
 pub(crate) async fn mbedtls_turn() -> tokio::sync::MutexGuard<'static, ()> {
-    use azure_iot_tls::mbedtls::{CLOCK, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
-    use std::sync::Once;
     use tokio::sync::Mutex;
 
     static TURN: Mutex<()> = Mutex::const_new(());
-    static HOOK: Once = Once::new();
-    let turn = TURN.lock().await;
-    // SAFETY: under the lock nothing else calls Mbed TLS, and the clock is a static.
-    HOOK.call_once(|| unsafe { hook_wall_clock(Some(&CLOCK)) });
-    turn
+    TURN.lock().await
 }
 
 /// Runs a generic async case once for each adapter that is compiled in.

@@ -1,6 +1,6 @@
 //! Certificates for the tests: server chains of the kinds Azure uses, bent where a test wants it, and a device's chain.
 
-use azure_iot_tls::{Identity, IdentityError, PrivateKey, Signature};
+use azure_iot_tls::{Identity, IdentityError, SecretKey as DeviceKey, Signature};
 use p256::SecretKey;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
@@ -152,7 +152,7 @@ impl Identity for Device {
         Ok(Signature::from_bytes(signature.to_bytes().into()))
     }
 
-    fn private_key(&self) -> Option<PrivateKey> {
-        self.broken.is_none().then(|| PrivateKey::from_bytes(self.key.to_bytes().into()))
+    fn secret_key(&self) -> Option<DeviceKey> {
+        self.broken.is_none().then(|| DeviceKey::from_bytes(self.key.to_bytes().into()))
     }
 }

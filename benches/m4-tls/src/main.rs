@@ -12,8 +12,8 @@ mod measure;
 mod peer;
 mod pipe;
 
-use azure_iot_tls::mbedtls::{CLOCK, Stack, mbedtls_rs::sys::hook::wall_clock::hook_wall_clock};
-use azure_iot_tls::{Error, Identity, IdentityError, PrivateKey, Signature, Trust, Versions, roots};
+use azure_iot_tls::mbedtls::Stack;
+use azure_iot_tls::{Error, Identity, IdentityError, SecretKey, Signature, Trust, Versions, roots};
 use core::ffi::CStr;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -55,8 +55,8 @@ impl Identity for Device {
         Err(IdentityError::Signer) // Mbed TLS signs by itself
     }
 
-    fn private_key(&self) -> Option<PrivateKey> {
-        Some(PrivateKey::from_bytes(*made!("device.key")))
+    fn secret_key(&self) -> Option<SecretKey> {
+        Some(SecretKey::from_bytes(*made!("device.key")))
     }
 }
 
@@ -101,8 +101,6 @@ fn drive<T>(
     let mut cx = Context::from_waker(Waker::noop());
     let mut server_is_done = false;
     for _ in 0..100_000 {
-        // SAFETY: single-threaded, between calls of Mbed TLS; both clocks are statics.
-        unsafe { hook_wall_clock(Some(&CLOCK)) };
         heap::turn_of(Side::Client);
         let (polled, instructions, stack) = measure::measured(|| client.as_mut().poll(&mut cx));
         spent.instructions += instructions;
@@ -112,8 +110,6 @@ fn drive<T>(
             return output;
         }
         if !server_is_done {
-            // SAFETY: as above.
-            unsafe { hook_wall_clock(Some(&peer::CLOCK)) };
             server_is_done = server.as_mut().poll(&mut cx).is_ready();
         }
     }

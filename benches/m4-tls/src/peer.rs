@@ -2,33 +2,11 @@
 
 use crate::pipe::End;
 use azure_iot_tls::mbedtls::Stack;
-use azure_iot_tls::mbedtls::mbedtls_rs::sys::{hook::wall_clock::MbedtlsWallClock, tm};
 use azure_iot_tls::mbedtls::mbedtls_rs::{
     AuthMode, Certificate, Credentials, PrivateKey, ServerSessionConfig, Session, SessionConfig,
     SessionError, X509,
 };
 use core::ffi::CStr;
-
-/// The server's time: 2026-06-15.
-pub(crate) struct Fixed;
-
-pub(crate) static CLOCK: Fixed = Fixed;
-
-impl MbedtlsWallClock for Fixed {
-    fn instant(&self) -> Option<tm> {
-        Some(tm {
-            tm_sec: 0,
-            tm_min: 0,
-            tm_hour: 0,
-            tm_mday: 15,
-            tm_mon: 5,
-            tm_year: 126,
-            tm_wday: 0,
-            tm_yday: 0,
-            tm_isdst: 0,
-        })
-    }
-}
 
 pub(crate) async fn serve(
     stack: &Stack,

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use azure_iot_tls::{PrivateKey, Signature};
+use azure_iot_tls::{SecretKey as TlsKey, Signature};
 use dice_core::hash::Sha256;
 use dice_core::key::SecretKey;
 use dice_core::standard::{self, FirmwareInfo};
@@ -175,8 +175,8 @@ impl azure_iot_tls::Identity for Identity {
         Ok(Signature::from_bytes(*self.alias_key.sign_prehash::<Sha256>(digest).as_bytes()))
     }
 
-    fn private_key(&self) -> Option<PrivateKey> {
-        Some(PrivateKey::from_bytes(*self.alias_key.expose_scalar().expose()))
+    fn secret_key(&self) -> Option<TlsKey> {
+        Some(TlsKey::from_bytes(*self.alias_key.expose_scalar().expose()))
     }
 }
 

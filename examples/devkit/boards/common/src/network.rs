@@ -4,8 +4,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 use core::pin::pin;
 
-use azure_iot_tls::mbedtls::mbedtls_rs::sys::hook::wall_clock::hook_wall_clock;
-use azure_iot_tls::mbedtls::{self, CLOCK};
+use azure_iot_tls::mbedtls;
 use azure_iot_tls::sntp;
 use azure_iot_tls::{Trust, roots};
 use devkit_app::board::Wifi;
@@ -177,8 +176,6 @@ fn tls_stack() -> Result<mbedtls::Stack, NetworkError> {
     static GENERATOR: StaticCell<Seeded> = StaticCell::new();
     let seeded = Seeded::new().map_err(|_| NetworkError::NoRandom)?;
     let generator = GENERATOR.try_init(seeded).ok_or(azure_iot_tls::Error::Busy)?;
-    // SAFETY: nothing has called Mbed TLS yet, as the generator is handed out once, and the clock is a static.
-    unsafe { hook_wall_clock(Some(&CLOCK)) };
     Ok(mbedtls::Stack::new(generator)?)
 }
 
