@@ -45,7 +45,7 @@ pub trait Identity {
     /// [`IdentityError::Signer`] if there is no signature to be had.
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError>;
 
-    /// The private key, for an adapter whose TLS implementation takes nothing else, if the identity wants that to be
+    /// The secret key, for an adapter whose TLS implementation takes nothing else, if the identity wants that to be
     /// possible. The default is that it does not.
     fn secret_key(&self) -> Option<SecretKey> {
         None
@@ -66,7 +66,7 @@ impl<T: Identity + ?Sized> Identity for &T {
     }
 }
 
-/// A P-256 private key: the scalar, 32 bytes, big-endian. Wiped on drop, never printed.
+/// A P-256 secret key: the scalar, 32 bytes, big-endian. Wiped on drop, never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SecretKey([u8; 32]);
 
@@ -81,6 +81,12 @@ impl SecretKey {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl From<[u8; 32]> for SecretKey {
+    fn from(scalar: [u8; 32]) -> Self {
+        Self(scalar)
     }
 }
 

@@ -25,6 +25,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(
@@ -38,6 +39,7 @@
 // Futures of this crate are as `Send` as the streams they are made from.
 #![allow(async_fn_in_trait)]
 
+mod chain_identity;
 mod error;
 mod identity;
 pub mod roots;
@@ -52,6 +54,7 @@ pub mod mbedtls;
 pub mod rustls;
 pub mod x509;
 
+pub use chain_identity::{ChainIdentity, Signer};
 pub use error::{Alert, Error, IdentityError, Signed};
 pub use identity::{DerSignature, Identity, SecretKey, Signature};
 pub use trust::{Trust, Versions};
@@ -102,4 +105,17 @@ impl Progress {
     pub(crate) fn left_out(self) -> Error {
         self.authenticated().err().unwrap_or(Error::NoFinished)
     }
+}
+
+/// Says why a connection was not made.
+#[cfg(any(feature = "embedded-tls", feature = "mbedtls", feature = "rustls"))]
+pub(crate) fn log_failure<T>(host: &str, outcome: Result<T, Error>) -> Result<T, Error> {
+    if let Err(error) = &outcome {
+        #[cfg(feature = "log")]
+        log::warn!("no TLS connection to {host}: {error}");
+        #[cfg(feature = "defmt")]
+        defmt::warn!("no TLS connection to {=str}: {}", host, error);
+        let _ = (host, error);
+    }
+    outcome
 }

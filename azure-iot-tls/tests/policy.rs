@@ -4,8 +4,8 @@ use azure_iot_tls::x509::{self, Link, SignatureVerifier};
 use azure_iot_tls::{Error, Signed, Trust};
 use proptest::prelude::*;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -98,10 +98,14 @@ fn x509_limbo() {
         if !case["max_chain_depth"].is_null() || Trust::new(host, &[b""]).is_err() {
             continue;
         }
-        let der = |pem: &Value| CertificateDer::from_pem_slice(pem.as_str().unwrap().as_bytes()).unwrap().to_vec();
+        let der =
+            |pem: &Value| CertificateDer::from_pem_slice(pem.as_str().unwrap().as_bytes()).unwrap().to_vec();
         let all = |list: &Value| list.as_array().unwrap().iter().map(der).collect::<Vec<_>>();
-        let (leaf, others, roots) =
-            (der(&case["peer_certificate"]), all(&case["untrusted_intermediates"]), all(&case["trusted_certs"]));
+        let (leaf, others, roots) = (
+            der(&case["peer_certificate"]),
+            all(&case["untrusted_intermediates"]),
+            all(&case["trusted_certs"]),
+        );
         let now = case["validation_time"].as_str().map_or(NOW, seconds);
         let verdict = Case { host, roots: &roots, leaf: &leaf, others: &others, now }.ours();
         let expected = case["expected_result"] == "SUCCESS";
@@ -177,7 +181,9 @@ enum Bend {
 impl Bend {
     fn apply(&self, params: &mut CertificateParams) {
         match self.clone() {
-            Self::Name(name) => params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into().unwrap())),
+            Self::Name(name) => {
+                params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into().unwrap()));
+            }
             Self::NoName => params.subject_alt_names.clear(),
             Self::Ca(None) => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             Self::Ca(Some(most)) => params.is_ca = IsCa::Ca(BasicConstraints::Constrained(most)),
@@ -185,7 +191,8 @@ impl Bend {
             Self::Usage(usage) => params.key_usages.push(usage),
             Self::Purpose(purpose) => params.extended_key_usages.push(purpose),
             Self::Dates(from, to) => {
-                (params.not_before, params.not_after) = (date_time_ymd(from, 6, 15), date_time_ymd(to, 6, 15));
+                (params.not_before, params.not_after) =
+                    (date_time_ymd(from, 6, 15), date_time_ymd(to, 6, 15));
             }
             Self::Extension(number, critical, content) => {
                 let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, number], content);
@@ -193,7 +200,9 @@ impl Bend {
                 params.custom_extensions.push(extension);
             }
             Self::Constraint(permitted, choice, base) => {
-                let wrap = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+                let wrap = |tag: u8, content: &[u8]| {
+                    [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
+                };
                 let tree = wrap(0x30, &wrap(0x80 | choice, &base));
                 let content = wrap(0x30, &wrap(if permitted { 0xa0 } else { 0xa1 }, &tree));
                 params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 30], content));
@@ -312,8 +321,7 @@ fn circles() {
     let leaf = sign(&leaf, leaf_key, &first, first_key);
     let top_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let root = top.self_signed(&top_key).unwrap().der().to_vec();
-    let circle =
-        [sign(&first, first_key, &second, second_key), sign(&second, second_key, &first, first_key)];
+    let circle = [sign(&first, first_key, &second, second_key), sign(&second, second_key, &first, first_key)];
     let verdict = |others: &[Vec<u8>]| {
         Case { host: HOST, roots: std::slice::from_ref(&root), leaf: &leaf, others, now: NOW }.ours()
     };

@@ -8,8 +8,7 @@ use core::slice;
 use mbedtls_rs::TlsReference;
 use mbedtls_rs::sys::{
     MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS, MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY,
-    MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET, MBEDTLS_ERR_SSL_WANT_READ, MBEDTLS_SSL_IS_CLIENT,
-    MBEDTLS_SSL_PRESET_DEFAULT, MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_VERIFY_REQUIRED, mbedtls_pk_context,
+    MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET, MBEDTLS_ERR_SSL_WANT_READ, mbedtls_pk_context,
     mbedtls_pk_parse_key, mbedtls_ssl_close_notify, mbedtls_ssl_conf_authmode, mbedtls_ssl_conf_ca_chain,
     mbedtls_ssl_conf_own_cert, mbedtls_ssl_conf_rng, mbedtls_ssl_config, mbedtls_ssl_config_defaults,
     mbedtls_ssl_context, mbedtls_ssl_get_verify_result, mbedtls_ssl_handshake, mbedtls_ssl_protocol_version,
@@ -21,6 +20,18 @@ use mbedtls_rs::sys::{
 
 use crate::structure::Owned;
 use crate::verification::{Judge, Verification, verify};
+
+/// The constants of Mbed TLS that its functions take as `int`.
+#[expect(clippy::cast_possible_wrap, reason = "small numbers")]
+mod constant {
+    use core::ffi::c_int;
+    use mbedtls_rs::sys;
+
+    pub(super) const IS_CLIENT: c_int = sys::MBEDTLS_SSL_IS_CLIENT as c_int;
+    pub(super) const STREAM: c_int = sys::MBEDTLS_SSL_TRANSPORT_STREAM as c_int;
+    pub(super) const DEFAULT: c_int = sys::MBEDTLS_SSL_PRESET_DEFAULT as c_int;
+    pub(super) const VERIFY_REQUIRED: c_int = sys::MBEDTLS_SSL_VERIFY_REQUIRED as c_int;
+}
 
 /// An error code of Mbed TLS: negative, `MBEDTLS_ERR_...`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,20 +124,21 @@ impl<'a> Session<'a> {
     ) -> Result<Self, Code> {
         let Config { host, versions: (oldest, newest), client } = config;
         let roots = certificates(roots.iter().copied())?;
-        let own = client.map(|Client { chain, key }| Ok((certificates(chain)?, private_key(key)?))).transpose()?;
+        let own =
+            client.map(|Client { chain, key }| Ok((certificates(chain)?, private_key(key)?))).transpose()?;
         let (config, ssl) = (Owned::<mbedtls_ssl_config>::new()?, Owned::<mbedtls_ssl_context>::new()?);
         // SAFETY: all of these structures were made here, and live as long as the session; the context goes first.
         unsafe {
             Code::check(psa_crypto_init())?;
             Code::check(mbedtls_ssl_config_defaults(
                 config.as_ptr(),
-                MBEDTLS_SSL_IS_CLIENT as c_int,
-                MBEDTLS_SSL_TRANSPORT_STREAM as c_int,
-                MBEDTLS_SSL_PRESET_DEFAULT as c_int,
+                constant::IS_CLIENT,
+                constant::STREAM,
+                constant::DEFAULT,
             ))?;
             (*config.as_ptr()).private_min_tls_version = oldest.number();
             (*config.as_ptr()).private_max_tls_version = newest.number();
-            mbedtls_ssl_conf_authmode(config.as_ptr(), MBEDTLS_SSL_VERIFY_REQUIRED as c_int);
+            mbedtls_ssl_conf_authmode(config.as_ptr(), constant::VERIFY_REQUIRED);
             mbedtls_ssl_conf_ca_chain(config.as_ptr(), roots.as_ptr(), ptr::null_mut());
             mbedtls_ssl_conf_rng(config.as_ptr(), Some(random), ptr::null_mut());
             if let Some((chain, key)) = &own {
@@ -160,7 +172,8 @@ impl<'a> Session<'a> {
     /// [`Code::WANT_READ`], or why the connection has ended.
     pub fn read(&mut self, transport: &mut dyn Transport, out: &mut [u8]) -> Result<usize, Code> {
         // SAFETY: the context of this session, and a buffer of that length.
-        let outcome = self.with(transport, |ssl| unsafe { mbedtls_ssl_read(ssl, out.as_mut_ptr(), out.len()) });
+        let outcome =
+            self.with(transport, |ssl| unsafe { mbedtls_ssl_read(ssl, out.as_mut_ptr(), out.len()) });
         match outcome {
             Err(Code(MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)) => Ok(0),
             outcome => outcome,
@@ -245,7 +258,15 @@ fn private_key(der: &[u8]) -> Result<Owned<mbedtls_pk_context>, Code> {
     let key = Owned::<mbedtls_pk_context>::new()?;
     // SAFETY: a structure of its own, and bytes of that length, without a password.
     let code = unsafe {
-        mbedtls_pk_parse_key(key.as_ptr(), der.as_ptr(), der.len(), ptr::null(), 0, Some(random), ptr::null_mut())
+        mbedtls_pk_parse_key(
+            key.as_ptr(),
+            der.as_ptr(),
+            der.len(),
+            ptr::null(),
+            0,
+            Some(random),
+            ptr::null_mut(),
+        )
     };
     Code::check(code).map(|_| key)
 }

@@ -111,7 +111,13 @@ impl<'v> Verification<'v> {
         }
         // SAFETY: as the caller says. Places that Mbed TLS left out are empty, and so is their certificate.
         let path = self.path.map(|place| if place.is_null() { &[][..] } else { unsafe { der(place) } });
-        let found = Found { path, length: self.length, leaf: certificate, flags: self.flags, _presented: PhantomData };
+        let found = Found {
+            path,
+            length: self.length,
+            leaf: certificate,
+            flags: self.flags,
+            _presented: PhantomData,
+        };
         let verdict = self.judge.judge(&found);
         (self.length, self.flags) = (0, 0);
         verdict

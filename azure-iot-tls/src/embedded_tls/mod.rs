@@ -86,5 +86,5 @@ pub async fn connect<'a, S: Read + Write, const RX: usize, const TX: usize>(
     identity: Option<&dyn Identity>,
     random: &mut dyn rand_core::CryptoRng,
 ) -> Result<Stream<'a, S, RX, TX>, Error> {
-    Stream::open(stream, buffers, trust, identity, random).await
+    crate::log_failure(trust.host(), Stream::open(stream, buffers, trust, identity, random).await)
 }

@@ -63,7 +63,7 @@ fn key_der(private: &SecretKey, public: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
 mod tests {
     extern crate std;
     use super::*;
-        use p256::elliptic_curve::sec1::ToSec1Point;
+    use p256::elliptic_curve::sec1::ToSec1Point;
 
     #[test]
     fn key_is_the_standard_form() {

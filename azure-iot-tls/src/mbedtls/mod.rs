@@ -108,7 +108,7 @@ impl Stack {
         trust: &Trust<'a>,
         identity: Option<&'a dyn Identity>,
     ) -> Result<Stream<'a, S>, Error> {
-        Stream::open(self, stream, trust, identity).await
+        crate::log_failure(trust.host(), Stream::open(self, stream, trust, identity).await)
     }
 
     /// For other uses of `mbedtls-rs` beside this adapter's: it has only one of these, and this has it.

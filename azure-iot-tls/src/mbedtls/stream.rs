@@ -1,10 +1,10 @@
 //! The stream: Mbed TLS's state machine between the application and the stream below it.
 
+use super::Stack;
 use super::credentials::Credentials;
 use super::error::{self, Context};
 use super::judge::Verdict;
 use super::wire::Wire;
-use super::Stack;
 use crate::{Authenticated, Error, Identity, Progress, Trust, Versions, x509};
 use azure_iot_tls_mbedtls::{Code, Config, Session, Version};
 use core::ffi::CStr;

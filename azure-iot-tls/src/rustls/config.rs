@@ -1,6 +1,8 @@
 //! One connection's configuration: a verifier that remembers how far it got, and the identity as a signing key.
 
-use super::std::{borrow::ToOwned, boxed::Box, string::String, sync::Arc, sync::OnceLock, time::Duration, vec::Vec};
+use super::std::{
+    borrow::ToOwned, boxed::Box, string::String, sync::Arc, sync::OnceLock, time::Duration, vec::Vec,
+};
 use crate::x509::{self, BAD_SIGNATURE, Link, SignatureVerifier};
 use crate::{Error, Identity, IdentityError, Progress, Trust, Versions};
 use ::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -124,7 +126,7 @@ impl Verifier {
     ) -> Result<(), Error> {
         let roots: Vec<&[u8]> = self.roots.iter().map(Vec::as_slice).collect();
         let trust = Trust::new(&self.host, &roots)?.at(now.as_secs());
-        let others = others.iter().map(|der| der.as_ref());
+        let others = others.iter().map(AsRef::<[u8]>::as_ref);
         x509::verify(&trust, leaf, &others, &mut { self.signatures }).map(|_| ())
     }
 

@@ -54,6 +54,9 @@ pub async fn connect<S: Read + Write>(
     trust: &Trust<'_>,
     identity: Option<Arc<dyn Identity + Send + Sync>>,
 ) -> Result<Stream<S>, Error> {
-    let client = config::client(trust, identity)?;
-    Stream::open(stream, client).await
+    let outcome = match config::client(trust, identity) {
+        Ok(client) => Stream::open(stream, client).await,
+        Err(error) => Err(error),
+    };
+    crate::log_failure(trust.host(), outcome)
 }

@@ -12,7 +12,11 @@ pub(crate) struct Ecdsa;
 impl SignatureVerifier for Ecdsa {
     fn verify(&mut self, link: &Link<'_>) -> Result<(), Error> {
         let key = VerifyingKey::new(&link.key)?;
-        if key.verify(link.algorithm.hash(), link.message, link.signature) { Ok(()) } else { Err(BAD_SIGNATURE) }
+        if key.verify(link.algorithm.hash(), link.message, link.signature) {
+            Ok(())
+        } else {
+            Err(BAD_SIGNATURE)
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl<'a> PublicKey<'a> {
             KeyKind::P256
         } else if identifier == P384 && point(97) {
             KeyKind::P384
-        } else if identifier.strip_prefix(RSA) == Some(&[1, NULL[0], NULL[1]]) && is_good_rsa(bits)? {
+        } else if identifier.strip_prefix(RSA) == Some(&[1, 5, 0]) && is_good_rsa(bits)? {
             KeyKind::Rsa
         } else {
             return Ok(None);

@@ -88,9 +88,11 @@ impl<'a> Constraints<'a> {
         let names = below.names.unwrap_or_default();
         let subject = Some((DIRECTORY_NAME, below.subject)).filter(|(_, name)| *name != EMPTY_NAME);
         let host = host.map(|host| (DNS_NAME, host.as_bytes()));
-        general_names(names).chain(subject.into_iter().chain(host).map(Ok)).enumerate().all(|(index, name)| {
-            index < MAX_NAMES && name.is_ok_and(|(choice, name)| self.allow_name(choice, name))
-        })
+        general_names(names).chain(subject.into_iter().chain(host).map(Ok)).enumerate().all(
+            |(index, name)| {
+                index < MAX_NAMES && name.is_ok_and(|(choice, name)| self.allow_name(choice, name))
+            },
+        )
     }
 
     fn allow_name(&self, choice: u32, name: &[u8]) -> bool {
@@ -133,7 +135,9 @@ fn subtrees(trees: &[u8]) -> impl Iterator<Item = Result<(u32, &[u8]), der::Erro
             end(&tree)?;
             match base {
                 (IP_ADDRESS, network) if !matches!(network.len(), 8 | 32) => Err(malformed()),
-                (DNS_NAME, name) if !name.is_empty() && !is_domain(name.strip_prefix(b".").unwrap_or(name)) => {
+                (DNS_NAME, name)
+                    if !name.is_empty() && !is_domain(name.strip_prefix(b".").unwrap_or(name)) =>
+                {
                     Err(malformed())
                 }
                 base => Ok(base),
@@ -178,7 +182,7 @@ fn is_in_network(address: &[u8], network: &[u8]) -> bool {
 
 /// Whether a `Name` begins with the base, given as a `Name` too, byte by byte.
 fn is_below(name: &[u8], base: &[u8]) -> bool {
-    let content = |name| AnyRef::from_der(name).map(|name| name.value());
+    let content = |name| AnyRef::from_der(name).map(AnyRef::value);
     match (content(name), content(base)) {
         (Ok(name), Ok(base)) => name.starts_with(base),
         _ => false,

@@ -117,7 +117,7 @@ async fn names_of_other_kinds<A: Adapter>(adapter: &A) {
         vec![SanType::Rfc822Name(HOST.try_into().unwrap())],
         vec![address, SanType::Rfc822Name(HOST.try_into().unwrap())],
     ] {
-        let server = leaf(|params| params.subject_alt_names = names.clone());
+        let server = leaf(|params| params.subject_alt_names.clone_from(&names));
         expect(adapter, &server, &format!("{names:?}"), Some(Error::WrongHost)).await;
     }
     for common_name in ["*.azure-devices.net", "*", HOST] {
@@ -131,7 +131,9 @@ async fn names_of_other_kinds<A: Adapter>(adapter: &A) {
     // A dot at the end, a NUL within, and the name under another choice of GeneralName: x400Address, registeredID.
     let with_dot = [HOST.as_bytes(), b"."].concat();
     let with_nul = [HOST.as_bytes(), b"\0.evil.example"].concat();
-    for (tag, name) in [(0x82, &with_dot[..]), (0x82, &with_nul), (0x83, HOST.as_bytes()), (0x88, HOST.as_bytes())] {
+    for (tag, name) in
+        [(0x82, &with_dot[..]), (0x82, &with_nul), (0x83, HOST.as_bytes()), (0x88, HOST.as_bytes())]
+    {
         let server = leaf(|params| {
             params.subject_alt_names.clear();
             params.custom_extensions = vec![alternative(tag, name)];
@@ -186,8 +188,12 @@ async fn name_constraints<A: Adapter>(adapter: &A) {
                 let what = format!("{what}, level {level}, critical: {critical}");
                 // A root that cannot be read is the caller's fault, not the server's.
                 match (critical, A::CRITICAL_CONSTRAINT, level) {
-                    (true, Error::BadCertificate, 0) => expect(adapter, &server, &what, Some(Error::Roots)).await,
-                    (true, error @ Error::BadCertificate, _) => expect(adapter, &server, &what, Some(error)).await,
+                    (true, Error::BadCertificate, 0) => {
+                        expect(adapter, &server, &what, Some(Error::Roots)).await;
+                    }
+                    (true, error @ Error::BadCertificate, _) => {
+                        expect(adapter, &server, &what, Some(error)).await;
+                    }
                     _ => expect(adapter, &server, &what, *expected).await,
                 }
             }
@@ -360,6 +366,8 @@ async fn rights<A: Adapter>(adapter: &A) {
 }
 
 async fn usage<A: Adapter>(adapter: &A) {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, OcspSigning, ServerAuth};
+
     let client = leaf(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     expect(adapter, &client, "for clients only", Some(Error::WrongUsage)).await;
     let any = leaf(|params| params.extended_key_usages.clear());
@@ -383,7 +391,6 @@ async fn usage<A: Adapter>(adapter: &A) {
                 }
             })
         };
-        use ExtendedKeyUsagePurpose::{Any, ClientAuth, OcspSigning, ServerAuth};
         for purposes in [&[ClientAuth][..], &[OcspSigning, ClientAuth], &[Any]] {
             let what = format!("a CA of level {level} for {purposes:?}");
             expect(adapter, &server(purposes), &what, Some(Error::WrongUsage)).await;

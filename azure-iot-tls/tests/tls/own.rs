@@ -31,7 +31,10 @@ async fn there_is_one_mbedtls() {
     assert_eq!(Stack::new(other).unwrap_err(), Error::Busy);
     // Two connections, one after the other.
     for version in [Versions::Tls12, Versions::Tls13] {
-        assert_eq!(meet(version, async |pipe, trust| stack.connect(pipe, trust, None).await.err()).await, None);
+        assert_eq!(
+            meet(version, async |pipe, trust| stack.connect(pipe, trust, None).await.err()).await,
+            None
+        );
     }
 }
 

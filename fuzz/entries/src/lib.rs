@@ -5,6 +5,7 @@
 //! The same entries run without a fuzzer, on mutations of well-formed inputs: [`Target::run_mutations`].
 
 mod bytes;
+mod certificates;
 mod dice;
 mod dice_seeds;
 mod dps;
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
@@ -45,6 +46,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "dice_pem", run: dice::pem_text, seeds: dice_seeds::pem_texts },
     Target { name: "dice_tcb_info", run: dice::tcb_info, seeds: dice_seeds::tcb_infos },
     Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
+    Target { name: "certificates", run: certificates::run, seeds: certificates::seeds },
 ];
 
 /// The target of this name.

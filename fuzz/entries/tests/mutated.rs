@@ -82,6 +82,11 @@ fn dice_tcb_info() {
 }
 
 #[test]
+fn certificates() {
+    target("certificates").run_mutations(COUNT);
+}
+
+#[test]
 fn seeds_are_there() {
     for target in fuzz_entries::TARGETS {
         assert!(target.seeds().len() > 2, "{}", target.name);

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
+use azure_iot_tls::{Trust, roots, x509};
 use devkit_app::Options;
 use devkit_host::{HostBoard, HostNetwork, HostSystem, Memory, User};
 use local_cloud::Handle;
 use peripherals::{Buttons, FlashSector};
-use rustls::RootCertStore;
 use stsafe_a100::sim::VirtualChip;
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ use crate::device::{Device, HostKeys, Running};
 /// What the device finds in its network.
 #[derive(Debug, Clone)]
 struct Network {
-    roots: RootCertStore,
+    roots: Vec<Vec<u8>>,
     hosts: Vec<(String, SocketAddr)>,
 }
 
@@ -40,7 +40,7 @@ pub struct HostDevice {
 }
 
 impl HostDevice {
-    /// A device with this firmware image, which trusts the public authorities.
+    /// A device with this firmware image, which trusts the roots of the Azure services.
     #[must_use]
     pub fn new(chip: VirtualChip, image: &Path, version: &str, mac: [u8; 6], options: Options) -> Self {
         let memory: Arc<Mutex<Memory>> = Arc::default();
@@ -52,7 +52,7 @@ impl HostDevice {
             options,
             certificate_arguments: Vec::new(),
             network: Network {
-                roots: RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+                roots: roots::AZURE.into_iter().chain(roots::AZURE_ECC).map(<[u8]>::to_vec).collect(),
                 hosts: Vec::new(),
             },
             chip,
@@ -72,7 +72,9 @@ impl HostDevice {
     /// # Errors
     /// It is no certificate in DER.
     pub fn trust(&mut self, root: &[u8]) -> Result<()> {
-        Ok(self.network.roots.add(root.to_vec().into())?)
+        x509::check_roots(&Trust::new(dps_client::GLOBAL_ENDPOINT, &[root])?)?;
+        self.network.roots.push(root.to_vec());
+        Ok(())
     }
 
     /// Gives the device a network in which the services' names lead to this cloud, and which it alone is trusted in.
@@ -80,7 +82,7 @@ impl HostDevice {
     /// # Errors
     /// `root` is no certificate in DER.
     pub fn connect(&mut self, cloud: &Handle, root: &[u8]) -> Result<()> {
-        self.network.roots = RootCertStore::empty();
+        self.network.roots = Vec::new();
         self.network.hosts = vec![
             (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address()),
             (cloud.config().hub_name.clone(), cloud.hub_address()),

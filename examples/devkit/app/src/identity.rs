@@ -3,9 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use azure_iot_tls::{SecretKey as TlsKey, Signature};
-use dice_core::hash::Sha256;
-use dice_core::key::SecretKey;
+use azure_iot_tls::{ChainIdentity, SecretKey};
 use dice_core::standard::{self, FirmwareInfo};
 use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, riot};
 use heapless::Vec;
@@ -64,6 +62,14 @@ pub enum IdentityError {
     Dice(Error),
     /// A range to be measured lies outside the image.
     OutsideImage,
+    /// TLS does not take the chain.
+    Tls(azure_iot_tls::IdentityError),
+}
+
+impl From<azure_iot_tls::IdentityError> for IdentityError {
+    fn from(error: azure_iot_tls::IdentityError) -> Self {
+        Self::Tls(error)
+    }
 }
 
 impl From<Error> for IdentityError {
@@ -76,6 +82,7 @@ impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dice(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::OutsideImage => f.write_str("a range to be measured lies outside the firmware image"),
         }
     }
@@ -85,19 +92,23 @@ impl core::error::Error for IdentityError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Dice(error) => Some(error),
+            Self::Tls(error) => Some(error),
             Self::OutsideImage => None,
         }
     }
 }
 
+/// Longest chain, in bytes.
+const CHAIN_MAX_LEN: usize = LEAF_MAX_LEN + standard::DEVICE_ID_CERTIFICATE_MAX_LEN;
+
+/// A chain with its key, as TLS takes it.
+pub type TlsIdentity = ChainIdentity<SecretKey, CHAIN_MAX_LEN>;
+
 /// The client certificate chain and its key. The DeviceID key is gone, the alias key is wiped on drop.
 #[derive(Debug)]
 pub struct Identity {
-    alias_key: SecretKey,
+    tls: TlsIdentity,
     firmware: Vec<u8, { FirmwareDigest::MAX_LEN }>,
-    leaf: Vec<u8, LEAF_MAX_LEN>,
-    /// The certificate above the leaf; empty if the leaf is presented alone.
-    issuer: Vec<u8, { standard::DEVICE_ID_CERTIFICATE_MAX_LEN }>,
 }
 
 impl Identity {
@@ -113,17 +124,18 @@ impl Identity {
         version: &str,
         id: RegistrationId<'_>,
     ) -> Result<Self, IdentityError> {
-        let mut buffer = [0; LEAF_MAX_LEN];
+        let mut leaf = [0; LEAF_MAX_LEN];
         match profile {
             Profile::Standard => {
                 let identity =
                     standard::Identity::derive(uds, &FirmwareDigest::of(image)?, &firmware_info(version))?;
-                Ok(Self {
-                    leaf: bytes(identity.alias_certificate(id, &mut buffer)?),
-                    issuer: bytes(identity.device_id_certificate(&mut buffer)?),
-                    firmware: bytes(identity.firmware().as_bytes()),
-                    alias_key: identity.into_alias_key(),
-                })
+                let mut issuer = [0; standard::DEVICE_ID_CERTIFICATE_MAX_LEN];
+                let chain = [
+                    identity.alias_certificate(id, &mut leaf)?,
+                    identity.device_id_certificate(&mut issuer)?,
+                ];
+                let firmware = bytes(identity.firmware().as_bytes());
+                Self::new(&chain, &identity.into_alias_key(), firmware)
             }
             Profile::Riot { core, firmware } => {
                 let [core, firmware] = [core, firmware].map(|range| image.get(range.clone()));
@@ -131,52 +143,43 @@ impl Identity {
                     return Err(IdentityError::OutsideImage);
                 };
                 let identity = riot::Identity::derive(uds, core, firmware)?;
-                Ok(Self {
-                    leaf: bytes(identity.alias_certificate(id, &mut buffer)?),
-                    issuer: Vec::new(),
-                    firmware: bytes(&identity.fwid().0),
-                    alias_key: identity.into_alias_key(),
-                })
+                let chain = [identity.alias_certificate(id, &mut leaf)?];
+                let firmware = bytes(&identity.fwid().0);
+                Self::new(&chain, &identity.into_alias_key(), firmware)
             }
         }
+    }
+
+    fn new(
+        chain: &[&[u8]],
+        alias_key: &dice_core::key::SecretKey,
+        firmware: Vec<u8, { FirmwareDigest::MAX_LEN }>,
+    ) -> Result<Self, IdentityError> {
+        let tls = TlsIdentity::new(chain, *alias_key.expose_scalar().expose())?;
+        Ok(Self { tls, firmware })
     }
 
     /// The alias certificate (DER): the leaf.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
-        &self.leaf
+        self.chain().next().unwrap_or_default()
     }
 
     /// The whole chain to present, leaf first (DER).
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
-        [self.leaf.as_slice(), &self.issuer].into_iter().filter(|certificate| !certificate.is_empty())
+        self.tls.certificates()
     }
 
-    /// The key of the leaf.
+    /// Chain and key as TLS takes them.
     #[must_use]
-    pub fn alias_key(&self) -> &SecretKey {
-        &self.alias_key
+    pub fn tls(&self) -> &TlsIdentity {
+        &self.tls
     }
 
     /// The measured digest of the firmware.
     #[must_use]
     pub fn firmware(&self) -> &[u8] {
         &self.firmware
-    }
-}
-
-/// What TLS shows of it, for as long as a connection borrows it.
-impl azure_iot_tls::Identity for Identity {
-    fn certificate(&self, index: usize) -> Option<&[u8]> {
-        self.chain().nth(index)
-    }
-
-    fn sign(&self, digest: &[u8; 32]) -> Result<Signature, azure_iot_tls::IdentityError> {
-        Ok(Signature::from_bytes(*self.alias_key.sign_prehash::<Sha256>(digest).as_bytes()))
-    }
-
-    fn secret_key(&self) -> Option<TlsKey> {
-        Some(TlsKey::from_bytes(*self.alias_key.expose_scalar().expose()))
     }
 }
 

@@ -1,12 +1,9 @@
-//! The board as the application sees it.
+//! What is this board's own of the board that the application sees.
 
 use core::cell::RefCell;
 
-use devkit_app::board::Crash;
-use devkit_app::{Board, Parts, System};
-use devkit_common::network::{NetworkLink, StackNetwork};
-use devkit_common::random::RANDOM;
-use devkit_common::{crash, fault, image};
+use devkit_common::board::StackBoard;
+use devkit_common::system::Hardware;
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_embedded_hal::flash::partition::BlockingPartition;
 use embassy_stm32::Peri;
@@ -17,7 +14,6 @@ use embassy_stm32::peripherals::{FLASH, IWDG};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_time::Delay;
 use static_cell::StaticCell;
 
 use crate::panel::BoardPanel;
@@ -53,32 +49,7 @@ pub(crate) fn key_flash(flash: Peri<'static, FLASH>) -> KeyFlash {
 }
 
 /// All of the board.
-pub(crate) struct Az3166 {
-    pub(crate) bus: Bus,
-    pub(crate) delay: Delay,
-    pub(crate) console: Port,
-    pub(crate) panel: BoardPanel,
-    pub(crate) network: StackNetwork<'static>,
-    pub(crate) link: NetworkLink<'static>,
-    pub(crate) key_flash: KeyFlash,
-    pub(crate) system: Az3166System,
-}
-
-impl Board for Az3166 {
-    type I2c = Bus;
-    type Delay = Delay;
-    type Console = Port;
-    type Panel = BoardPanel;
-    type Network = StackNetwork<'static>;
-    type Link = NetworkLink<'static>;
-    type KeyFlash = KeyFlash;
-    type System = Az3166System;
-
-    fn parts(&mut self) -> Parts<'_, Self> {
-        let Self { bus, delay, console, panel, network, link, key_flash, system } = self;
-        Parts { i2c: bus, delay, console, panel, network, link, key_flash, system }
-    }
-}
+pub(crate) type Az3166 = StackBoard<Bus, Port, BoardPanel, KeyFlash, Chip>;
 
 /// The additional root, if the flash holds one.
 pub(crate) fn extra_root() -> Option<&'static [u8]> {
@@ -96,53 +67,25 @@ pub(crate) fn mac(unique_id: &[u8]) -> [u8; 6] {
     mac
 }
 
-/// Flash, watchdog and reset.
-pub(crate) struct Az3166System {
-    pub(crate) mac: [u8; 6],
-    pub(crate) watchdog: IndependentWatchdog<'static, IWDG>,
-}
+/// The chip: its watchdog, and its flags about the last reset.
+pub(crate) struct Chip(pub(crate) IndependentWatchdog<'static, IWDG>);
 
-impl System for Az3166System {
-    fn image(&self) -> &[u8] {
-        // SAFETY: the image's own bytes in flash, which nothing writes to.
-        unsafe { core::slice::from_raw_parts(IMAGE, image::length()) }
-    }
+impl Hardware for Chip {
+    const NAME: &'static str = "Board: MXChip AZ3166";
 
-    #[allow(clippy::unnecessary_literal_bound, reason = "the trait's signature")]
-    fn firmware_version(&self) -> &str {
-        env!("CARGO_PKG_VERSION")
-    }
-
-    fn versions(&self) -> &[&str] {
-        &["Board: MXChip AZ3166"]
-    }
-
-    fn mac(&self) -> [u8; 6] {
-        self.mac
-    }
-
-    fn random(&mut self) -> u32 {
-        // Before there is a seed, there is no network to spread load on.
-        RANDOM.next_u32().unwrap_or_default()
-    }
-
-    fn crash(&self) -> Option<Crash> {
-        let mut text = [0; crash::MAX_LEN];
-        let kept = fault::last(&mut text);
-        let cause = kept.or_else(|| reset::by_watchdog().then_some("watchdog: a task made no progress"))?;
-        Crash::try_from(cause).ok()
-    }
-
-    fn forget_crash(&mut self) {
-        fault::forget();
-        reset::forget();
+    fn image_start(&self) -> *const u8 {
+        IMAGE
     }
 
     fn feed_watchdog(&mut self) {
-        self.watchdog.pet();
+        self.0.pet();
     }
 
-    fn reset(&mut self) {
-        cortex_m::peripheral::SCB::sys_reset();
+    fn was_reset_by_watchdog(&self) -> bool {
+        reset::by_watchdog()
+    }
+
+    fn forget_reset(&mut self) {
+        reset::forget();
     }
 }

@@ -12,10 +12,14 @@ mod port;
 mod reset;
 mod serial_network;
 
+use core::fmt::Write as _;
+
+use azure_iot_embassy::entropy::Pool;
+use azure_iot_embassy::random::RANDOM;
 use devkit_app::Options;
 use devkit_common::network::{NetworkLink, StackNetwork};
-use devkit_common::random::{RANDOM, SEED_LEN};
-use devkit_common::{clock, fault, heap};
+use devkit_common::system::BoardSystem;
+use devkit_common::{clock, fault, heap, kept};
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
@@ -32,7 +36,7 @@ use embedded_io_async::Write;
 use static_cell::{ConstStaticCell, StaticCell};
 use stsafe_a100::asynch::Stsafe;
 
-use crate::board::{Az3166, Az3166System, Bus};
+use crate::board::{Az3166, Bus, Chip};
 use crate::panel::{BoardPanel, Pins};
 use crate::port::Port;
 use crate::serial_network::Packets;
@@ -139,7 +143,10 @@ async fn main(spawner: Spawner) {
         network: StackNetwork::new(stack, board::extra_root()),
         link: NetworkLink::new(stack),
         key_flash: board::key_flash(chip.FLASH),
-        system: Az3166System { mac: board::mac(&uid::uid()), watchdog },
+        // SAFETY: the image's own bytes in flash, which nothing writes to.
+        system: unsafe {
+            BoardSystem::new(Chip(watchdog), board::mac(&uid::uid()), env!("CARGO_PKG_VERSION"))
+        },
     };
     #[allow(clippy::large_futures, reason = "it lies in this task's static memory")]
     devkit_app::run_forever(&mut board, &Options::default()).await;
@@ -151,16 +158,25 @@ fn port_config(baud: u32) -> usart::Config {
     config
 }
 
-/// Seeds the random numbers from the secure element and from the chip's own generator. One of them is enough; without
-/// either there are none, and no connections.
+/// Seeds the random numbers from the chip's own generator, which counts, and from the secure element, whose bus others can read. Both
+/// have to work: without a seed there are no connections, and the console says why.
 async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) {
-    let mut seed = [0; SEED_LEN];
-    match Stsafe::new(bus, Delay).random(&mut seed).await {
-        Ok(()) => RANDOM.seed(&mut seed),
-        // Nothing is left to do if the terminal itself is gone.
-        Err(_) => drop(console.write_all(b"ERROR: the secure element gives no random numbers\r\n").await),
+    let mut pool = Pool::new();
+    let mut bytes = [0; 64];
+    match Stsafe::new(bus, Delay).random(&mut bytes).await {
+        Ok(()) => pool.add_observed("the secure element", &bytes),
+        Err(_) => pool.fail("the secure element"),
     }
-    if Rng::new(generator, Interrupts).async_fill_bytes(&mut seed).await.is_ok() {
-        RANDOM.seed(&mut seed);
+    match Rng::new(generator, Interrupts).async_fill_bytes(&mut bytes).await {
+        Ok(()) => pool.add_generator("the chip's generator", &bytes),
+        Err(_) => pool.fail("the chip's generator"),
+    }
+    pool.add_uncounted(uid::uid());
+    pool.add_uncounted(&kept::seed());
+    if let Err(error) = RANDOM.seed(pool) {
+        let mut line = heapless::String::<128>::new();
+        // A text that does not fit is cut; and nothing is left to do if the terminal itself is gone.
+        let _ = write!(line, "ERROR: {error}\r\n");
+        drop(console.write_all(line.as_bytes()).await);
     }
 }

@@ -12,8 +12,8 @@ use cortex_m::peripheral::SCB;
 use cortex_m::register::msp;
 use critical_section::Mutex;
 
+use crate::backtrace::{Backtrace, Code};
 use crate::crash::{MAX_LEN, Record};
-use crate::trail::{Code, Trail};
 
 #[unsafe(link_section = ".uninit.CRASH")]
 static mut KEPT: MaybeUninit<Record> = MaybeUninit::uninit();
@@ -67,10 +67,10 @@ pub fn crash(cause: fmt::Arguments<'_>) -> ! {
     SCB::sys_reset()
 }
 
-/// The record keeps where the panic came from, not its message: see [`trail`](crate::trail).
+/// The record keeps where the panic came from, not its message: see [`backtrace`](crate::backtrace).
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    crash(format_args!("panic at{}", trail(msp::read() as usize)))
+    crash(format_args!("panic at{}", backtrace(msp::read() as usize)))
 }
 
 /// A fault of the processor. The stack pointer may be what is wrong: the report goes on below what the processor pushed only if
@@ -118,7 +118,7 @@ unsafe extern "C" fn report(stack: usize) -> ! {
     }
     // The processor pushed r0-r3, r12, lr, pc, psr.
     let pc = words(stack).nth(6).unwrap_or_default();
-    crash(format_args!("hard fault at {pc:#x}, cfsr {configurable:#x}, hfsr {hard:#x};{}", trail(stack)))
+    crash(format_args!("hard fault at {pc:#x}, cfsr {configurable:#x}, hfsr {hard:#x};{}", backtrace(stack)))
 }
 
 /// The words of the stack from this address on; none if it is not in the stack.
@@ -130,9 +130,9 @@ fn words(from: usize) -> impl Iterator<Item = u32> {
 }
 
 /// The calls that the stack tells of from this address on.
-fn trail(stack: usize) -> Trail {
+fn backtrace(stack: usize) -> Backtrace {
     let (start, end) = (&raw const __stext, &raw const __etext);
     // SAFETY: the program's instructions, which nothing changes.
     let bytes = unsafe { slice::from_raw_parts(start, end as usize - start as usize) };
-    Trail::new(&Code { start: start as u32, bytes }, words(stack))
+    Backtrace::new(&Code { start: start as u32, bytes }, words(stack))
 }

@@ -1,4 +1,4 @@
-//! This machine's network as a board's, with TLS by rustls.
+//! This machine's network as a board's, with TLS by azure-iot-tls's adapter for rustls.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -8,29 +8,49 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use azure_iot_tls::{Trust, rustls};
 use devkit_app::board::{Networks, Wifi};
 use devkit_app::{Identity, Link, Network};
 use embedded_io_adapters::tokio_1::FromTokio;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use zeroize::Zeroizing;
 
 /// A connection that failed.
 #[derive(Debug)]
-pub struct ConnectError(io::Error);
+#[non_exhaustive]
+pub enum ConnectError {
+    /// There is no such network, or no connection to the host.
+    Io(io::Error),
+    /// The TLS handshake failed.
+    Tls(azure_iot_tls::Error),
+}
 
 impl std::fmt::Display for ConnectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Io(cause) => cause.fmt(f),
+            Self::Tls(cause) => write!(f, "TLS: {cause}"),
+        }
     }
 }
 
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        match self {
+            Self::Io(cause) => Some(cause),
+            Self::Tls(cause) => Some(cause),
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
+    }
+}
+
+impl From<azure_iot_tls::Error> for ConnectError {
+    fn from(cause: azure_iot_tls::Error) -> Self {
+        Self::Tls(cause)
     }
 }
 
@@ -38,7 +58,7 @@ impl std::error::Error for ConnectError {
 #[derive(Debug)]
 pub struct HostNetwork {
     hosts: HashMap<String, SocketAddr>,
-    roots: Arc<RootCertStore>,
+    roots: Vec<Vec<u8>>,
     /// The access points in reach; with none the network is a wired one.
     access_points: Vec<AccessPoint>,
     address: Rc<Cell<Option<Ipv4Addr>>>,
@@ -54,15 +74,10 @@ pub struct AccessPoint {
 }
 
 impl HostNetwork {
-    /// A network with certificate authorities that the device trusts, and hosts that are not looked up but found here.
+    /// A network with roots that the device trusts (DER), and hosts that are not looked up but found here.
     #[must_use]
-    pub fn new(roots: RootCertStore, hosts: impl IntoIterator<Item = (String, SocketAddr)>) -> Self {
-        Self {
-            hosts: hosts.into_iter().collect(),
-            roots: Arc::new(roots),
-            access_points: Vec::new(),
-            address: Rc::default(),
-        }
+    pub fn new(roots: Vec<Vec<u8>>, hosts: impl IntoIterator<Item = (String, SocketAddr)>) -> Self {
+        Self { hosts: hosts.into_iter().collect(), roots, access_points: Vec::new(), address: Rc::default() }
     }
 
     /// The same with a radio, and these access points in reach.
@@ -77,7 +92,7 @@ impl HostNetwork {
 }
 
 impl Network for HostNetwork {
-    type Stream<'s> = FromTokio<TlsStream<TcpStream>>;
+    type Stream<'s> = rustls::Stream<FromTokio<TcpStream>>;
     type Error = ConnectError;
 
     async fn join(&mut self, wifi: Option<Wifi<'_>>) -> Result<(), ConnectError> {
@@ -91,10 +106,9 @@ impl Network for HostNetwork {
         }
         match wifi {
             None => Err(invalid("no Wi-Fi SSID is stored".into())),
-            Some(_) => Err(ConnectError(io::Error::new(
-                io::ErrorKind::NotFound,
-                "no such network, or another password",
-            ))),
+            Some(_) => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "no such network, or another password").into())
+            }
         }
     }
 
@@ -114,42 +128,27 @@ impl Network for HostNetwork {
         port: u16,
         identity: &'s Identity,
     ) -> Result<Self::Stream<'s>, ConnectError> {
-        let config = client_config(self.roots.clone(), identity)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(error.to_string()))?;
-        let connection = async {
-            let tcp = match self.hosts.get(host) {
-                Some(address) => TcpStream::connect(address).await?,
-                None => TcpStream::connect((host, port)).await?,
-            };
-            tcp.set_nodelay(true)?;
-            TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+        let tcp = match self.hosts.get(host) {
+            Some(address) => TcpStream::connect(address).await?,
+            None => TcpStream::connect((host, port)).await?,
         };
-        connection.await.map(FromTokio::new).map_err(ConnectError)
+        tcp.set_nodelay(true)?;
+        let roots: Vec<&[u8]> = self.roots.iter().map(Vec::as_slice).collect();
+        let trust = Trust::new(host, &roots)?;
+        Ok(rustls::connect(FromTokio::new(tcp), &trust, Some(Arc::new(identity.tls().clone()))).await?)
     }
 
     /// The network may come back; a server that is not who it should be stays that.
     fn is_retriable(error: &ConnectError) -> bool {
-        let cause = error.0.get_ref().and_then(|inner| inner.downcast_ref());
-        !matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
-            && error.0.kind() != io::ErrorKind::InvalidInput
+        match error {
+            ConnectError::Io(cause) => cause.kind() != io::ErrorKind::InvalidInput,
+            ConnectError::Tls(cause) => cause.is_retriable(),
+        }
     }
 }
 
 fn invalid(why: String) -> ConnectError {
-    ConnectError(io::Error::new(io::ErrorKind::InvalidInput, why))
-}
-
-/// TLS 1.2 and 1.3 with the device's chain. The key's copy in the TLS library lives as long as the connection.
-fn client_config(roots: Arc<RootCertStore>, identity: &Identity) -> Result<ClientConfig, ConnectError> {
-    let chain = identity.chain().map(|certificate| CertificateDer::from(certificate.to_vec())).collect();
-    let mut key = Zeroizing::new([0; 256]);
-    let key = identity.alias_key().to_pkcs8_der(key.as_mut()).map_err(|error| invalid(error.to_string()))?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map(|builder| builder.with_root_certificates(roots))
-        .and_then(|builder| builder.with_client_auth_cert(chain, key))
-        .map_err(|error| invalid(error.to_string()))
+    io::Error::new(io::ErrorKind::InvalidInput, why).into()
 }
 
 /// Whether the network was joined.

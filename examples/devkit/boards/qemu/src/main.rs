@@ -14,19 +14,23 @@ mod registers;
 mod uart;
 mod watchdog;
 
+use core::fmt::Write;
 use core::pin::pin;
 
+use azure_iot_embassy::entropy::Pool;
+use azure_iot_embassy::random::RANDOM;
 use devkit_app::Options;
+use devkit_app::board::{Button, Panel};
 use devkit_common::network::{NetworkLink, StackNetwork};
-use devkit_common::random::{RANDOM, SEED_LEN};
-use devkit_common::{clock, fault, heap};
+use devkit_common::system::BoardSystem;
+use devkit_common::{clock, fault, heap, kept};
 use embassy_executor::Spawner;
 use embassy_net::{DhcpConfig, Runner, StackResources};
 use embassy_time::Delay;
 use static_cell::StaticCell;
 use stsafe_a100::asynch::Stsafe;
 
-use crate::board::{Qemu, QemuSystem};
+use crate::board::{Emulated, Qemu};
 use crate::bridge::{BridgeFlash, BridgePanel, Bus, Line, SharedLine};
 use crate::lan9118::Lan9118;
 use crate::registers::Register;
@@ -63,7 +67,7 @@ async fn main(spawner: Spawner) {
     let line = LINE.init(Line::open().await);
     let (mut bus, mut panel) = (Bus(line), BridgePanel(line));
     panel.reset().await;
-    seed(&mut bus).await;
+    seed(&mut bus, &mut panel).await;
 
     let controller = match Lan9118::start() {
         Ok(controller) => controller,
@@ -72,7 +76,7 @@ async fn main(spawner: Spawner) {
     interrupts::enable_ethernet();
     let mac = controller.mac();
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
-    // Ports and sequence numbers; without a secure element there is nothing to connect with anyway.
+    // Ports and sequence numbers; without random numbers there is no TLS anyway.
     let mut stack_seed = [0; 8];
     let _ = RANDOM.fill(&mut stack_seed);
     let (stack, runner) = embassy_net::new(
@@ -94,16 +98,36 @@ async fn main(spawner: Spawner) {
         network: StackNetwork::new(stack, board::extra_root()),
         link: NetworkLink::new(stack),
         key_flash: BridgeFlash(line),
-        system: QemuSystem { mac },
+        // SAFETY: the image's own bytes, which nothing writes to.
+        system: unsafe { BoardSystem::new(Emulated, mac, env!("CARGO_PKG_VERSION")) },
     };
     pin!(devkit_app::run_forever(&mut board, &Options::default())).await;
 }
 
-/// Seeds the random numbers from the secure element. Without one there are none, and no connections.
-async fn seed(bus: &mut Bus) {
-    let mut seed = [0; SEED_LEN];
-    match Stsafe::new(bus, Delay).random(&mut seed).await {
-        Ok(()) => RANDOM.seed(&mut seed),
-        Err(_) => CONSOLE.write(b"ERROR: the secure element gives no random numbers\r\n").await,
+/// Questions to the host whose time is taken, in cycles of 40 ns.
+const JITTER_SAMPLES: usize = 320;
+
+/// Seeds the random numbers. The emulated board has no generator of its own, and whoever watches the bus knows what the secure element
+/// gives; so what counts is the time that the host takes for an answer. Without a seed there are no connections.
+async fn seed(bus: &mut Bus, panel: &mut BridgePanel) {
+    let mut pool = Pool::new();
+    let mut element = [0; 64];
+    match Stsafe::new(bus, Delay).random(&mut element).await {
+        Ok(()) => pool.add_observed("the secure element", &element),
+        Err(_) => pool.fail("the secure element"),
+    }
+    let mut cycles = [0; JITTER_SAMPLES];
+    for sample in &mut cycles {
+        let start = COUNTER.read();
+        panel.is_pressed(Button::A).await;
+        *sample = COUNTER.read().wrapping_sub(start);
+    }
+    pool.add_jitter("the clock", cycles.into_iter());
+    pool.add_uncounted(&kept::seed());
+    if let Err(error) = RANDOM.seed(pool) {
+        let mut line = heapless::String::<128>::new();
+        // A text that does not fit is cut.
+        let _ = write!(line, "ERROR: {error}\r\n");
+        CONSOLE.write(line.as_bytes()).await;
     }
 }

@@ -8,7 +8,6 @@ use devkit_host::{AccessPoint, HostBoard, HostNetwork, HostSystem, Memory, User,
 use dice_core::Uds;
 use dps_client::Backoff;
 use local_cloud::LocalCloud;
-use rustls::RootCertStore;
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::sim::{Profile, VirtualChip};
 use stsafe_a100::vault::{Layout, Setting};
@@ -63,18 +62,16 @@ impl Bench {
 
     /// Puts the device on a network without a cloud.
     pub(crate) fn offline(&self) -> (HostBoard, User) {
-        self.board(HostNetwork::new(RootCertStore::empty(), []))
+        self.board(HostNetwork::new(Vec::new(), []))
     }
 
     /// Puts the device on a network with this cloud.
     pub(crate) fn online(&self, cloud: &local_cloud::Handle) -> (HostBoard, User) {
-        let mut roots = RootCertStore::empty();
-        roots.add(cloud.root_der().to_vec().into()).unwrap();
         let hosts = [
             (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address()),
             (cloud.config().hub_name.clone(), cloud.hub_address()),
         ];
-        self.board(HostNetwork::new(roots, hosts))
+        self.board(HostNetwork::new(vec![cloud.root_der().to_vec()], hosts))
     }
 
     fn board(&self, network: HostNetwork) -> (HostBoard, User) {

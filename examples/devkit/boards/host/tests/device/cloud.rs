@@ -273,11 +273,9 @@ async fn nothing_secret_is_told() {
         let uds = Uds::from_bytes(UDS).unwrap();
         let identity =
             devkit_app::Identity::derive(&bench.options.profile, &uds, &bench.image, "2.0.0", id).unwrap();
-        let mut key = [0; 256];
-        identity.alias_key().to_pkcs8_der(&mut key).unwrap().to_vec()
+        identity.tls().key().as_bytes().to_vec()
     };
-    // The private scalar stands in the middle of the key.
-    for secret in [&UDS[..], &key[36..68], b"correct-horse-9"] {
+    for secret in [&UDS[..], &key, b"correct-horse-9"] {
         let forms = [
             hex::encode(secret),
             hex::encode_upper(secret),

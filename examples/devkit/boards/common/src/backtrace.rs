@@ -1,12 +1,12 @@
 //! The calls that led to a crash, as far as the stack tells.
 //!
 //! A word of the stack that points behind a call instruction is where that call returns to. One that nobody has overwritten
-//! since an earlier call looks the same, so a trail may name calls that are over. The image holds no messages and no places
+//! since an earlier call looks the same, so a backtrace may name calls that are over. The image holds no messages and no places
 //! of panics, which would be a tenth of it; `tools/where` turns the addresses into functions and lines.
 
 use core::fmt;
 
-/// The most calls in a trail.
+/// The most calls in a backtrace.
 pub const DEPTH: usize = 8;
 
 /// The program in memory.
@@ -43,21 +43,21 @@ impl Code<'_> {
 
 /// The last calls before a crash: addresses of the call instructions, the innermost first.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Trail {
+pub struct Backtrace {
     calls: [u32; DEPTH],
     length: usize,
 }
 
-impl Trail {
+impl Backtrace {
     /// Looks for calls in these words of the stack, the newest first.
     pub fn new(code: &Code<'_>, stack: impl Iterator<Item = u32>) -> Self {
-        let mut trail = Self::default();
+        let mut backtrace = Self::default();
         let calls = stack.filter_map(|word| code.call_before(word));
-        for (slot, call) in trail.calls.iter_mut().zip(calls) {
+        for (slot, call) in backtrace.calls.iter_mut().zip(calls) {
             *slot = call;
-            trail.length += 1;
+            backtrace.length += 1;
         }
-        trail
+        backtrace
     }
 
     /// The addresses.
@@ -67,7 +67,7 @@ impl Trail {
     }
 }
 
-impl fmt::Display for Trail {
+impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.calls().iter().try_for_each(|call| write!(f, " {call:#x}"))
     }
@@ -83,13 +83,13 @@ mod tests {
     const CODE: [u8; 14] =
         [0x00, 0xbf, 0xff, 0xf7, 0xfe, 0xff, 0x98, 0x47, 0x00, 0xf0, 0x00, 0xb8, 0x70, 0x47];
 
-    fn trail(stack: &[u32]) -> Trail {
-        Trail::new(&Code { start: START, bytes: &CODE }, stack.iter().copied())
+    fn backtrace(stack: &[u32]) -> Backtrace {
+        Backtrace::new(&Code { start: START, bytes: &CODE }, stack.iter().copied())
     }
 
     #[test]
     fn a_word_behind_a_call_is_one() {
-        let found = trail(&[START + 9, 0, START + 7]);
+        let found = backtrace(&[START + 9, 0, START + 7]);
         assert_eq!(found.calls(), [START + 6, START + 2], "blx, then bl");
         assert_eq!(found.to_string(), " 0x800c006 0x800c002");
     }
@@ -103,22 +103,22 @@ mod tests {
         for word in
             before_the_code.into_iter().chain(no_call_before).chain(no_thumb_bit).chain(behind_the_code)
         {
-            assert_eq!(trail(&[word]).calls(), [], "{word:#x}");
+            assert_eq!(backtrace(&[word]).calls(), [], "{word:#x}");
         }
     }
 
     #[test]
-    fn a_long_trail_keeps_the_last_calls() {
+    fn a_long_backtrace_keeps_the_last_calls() {
         let mut stack = [START + 7; DEPTH + 3];
         stack[0] = START + 9;
-        let found = trail(&stack);
+        let found = backtrace(&stack);
         assert_eq!(found.calls().len(), DEPTH);
         assert_eq!(found.calls()[..2], [START + 6, START + 2]);
     }
 
     #[test]
     fn the_longest_report_fits_into_its_record() {
-        let found = Trail { calls: [u32::MAX; DEPTH], length: DEPTH };
+        let found = Backtrace { calls: [u32::MAX; DEPTH], length: DEPTH };
         let longest = format!("hard fault at {0:#x}, cfsr {0:#x}, hfsr {0:#x};{found}", u32::MAX);
         assert!(longest.len() <= crate::crash::MAX_LEN, "{} bytes", longest.len());
     }

@@ -1,0 +1,40 @@
+//! The last time that was known, and a seed for the next run, in memory that a reset leaves alone. Power-off clears both.
+
+use core::mem::MaybeUninit;
+
+use azure_iot_embassy::random::RANDOM;
+use azure_iot_embassy::time::Kept;
+
+#[unsafe(link_section = ".uninit.KEPT")]
+static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
+
+fn kept() -> *mut Kept {
+    (&raw mut KEPT).cast()
+}
+
+fn load() -> Kept {
+    // SAFETY: inside a critical section nothing else uses it. Any bits are a valid value, and the volatile read keeps the compiler from
+    // knowing that they were never written in this run.
+    critical_section::with(|_| unsafe { kept().read_volatile() })
+}
+
+/// The last time that was known before this start, or in this run: seconds since 1970.
+#[must_use]
+pub fn time() -> Option<u64> {
+    load().time()
+}
+
+/// What the run before has left for the random numbers of this one. It counts for nothing.
+#[must_use]
+pub fn seed() -> [u8; 32] {
+    *load().seed()
+}
+
+/// Keeps the time, and a seed of this run.
+pub fn keep(time: u64) {
+    let mut seed = [0; 32];
+    // Without random numbers there is nothing to keep of them.
+    let _ = RANDOM.fill(&mut seed);
+    // SAFETY: as in `load`.
+    critical_section::with(|_| unsafe { kept().write_volatile(Kept::new(time, seed)) });
+}
