@@ -1,19 +1,20 @@
 //! A seed from several sources, none of which is believed alone, and none of which may fail unseen.
 //!
-//! Everything that is given to a [`Pool`] is mixed into the seed (SHA-256). Whether there *is* a seed depends on what was counted:
-//! 256 bits from sources that nobody outside the chip can watch, and that have passed their health tests. A generator that fails its
-//! tests, or gives nothing, ends it: a device whose generator breaks is to say so, and not to go on with worse keys.
+//! Everything that is given to a [`Pool`] is mixed into the seed (SHA-256). Whether there *is* a seed depends on what
+//! was counted: 256 bits from sources that nobody outside the chip can watch, and that have passed their health
+//! tests. A generator that fails its tests, or gives nothing, ends it: a device whose generator breaks is to say so,
+//! and not to go on with worse keys.
 //!
 //! | source | how | counts |
 //! |---|---|---|
 //! | a generator on the chip, an ADC's noise behind a conditioner | [`Pool::add_generator`] | 8 bits a byte |
-//! | a generator behind a bus that others can read: a secure element without a secure channel | [`Pool::add_observed`] | nothing |
+//! | a generator behind a bus that others can read: a secure element in the clear | [`Pool::add_observed`] | nothing |
 //! | time that something outside takes, in cycles of a fast counter | [`Pool::add_jitter`] | one bit a sample |
 //! | serial numbers, uptime, a seed kept from before | [`Pool::add_uncounted`] | nothing |
 //!
-//! The health tests are those of NIST SP 800-90B §4.4 (repetition count and adaptive proportion) at a false alarm rate below 2⁻²⁰,
-//! over the bytes and over their differences, and a comparison of the halves. They find what is stuck, counts, or repeats itself; they
-//! cannot tell a good generator from a good imitation.
+//! The health tests are those of NIST SP 800-90B §4.4 (repetition count and adaptive proportion) at a false alarm
+//! rate below 2⁻²⁰, over the bytes and over their differences, and a comparison of the halves. They find what is
+//! stuck, counts, or repeats itself; they cannot tell a good generator from a good imitation.
 
 use core::fmt;
 
@@ -52,8 +53,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it makes sense to try again in this run: no, a failing source stays one until somebody has looked at it, or at least
-    /// until a reset.
+    /// Whether it makes sense to try again in this run: no, a failing source stays one until somebody has looked at
+    /// it, or at least until a reset.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         false
@@ -113,7 +114,8 @@ impl Pool {
         Self { hash: Sha256::new(), bits: 0, failing: None }
     }
 
-    /// Adds the output of a generator that nobody else can see: at least [`MIN_GENERATOR_LEN`] bytes, and better twice as many.
+    /// Adds the output of a generator that nobody else can see: at least [`MIN_GENERATOR_LEN`] bytes, and better
+    /// twice as many.
     pub fn add_generator(&mut self, source: &'static str, bytes: &[u8]) {
         if self.add_tested(source, bytes) {
             let bits = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(8);
@@ -188,12 +190,13 @@ impl Pool {
     }
 }
 
-/// The longest run of one value, and the most of one value among 64, of a generator that gives eight bits a byte. Chances of a good one
-/// to be worse: 2⁻²⁶ and 2⁻²⁹.
+/// The longest run of one value, and the most of one value among 64, of a generator that gives eight bits a byte.
+/// Chances of a good one to be worse: 2⁻²⁶ and 2⁻²⁹.
 const GENERATOR_RUN: usize = 4;
 const GENERATOR_SHARE: usize = 8;
 const WINDOW: usize = 64;
-/// The same of samples that give one bit each: a run of more than 20 has a chance of 2⁻²⁰; of one value at most three quarters.
+/// The same of samples that give one bit each: a run of more than 20 has a chance of 2⁻²⁰; of one value at most three
+/// quarters.
 const JITTER_RUN: usize = 20;
 
 fn generator_is_healthy(bytes: &[u8]) -> bool {

@@ -26,7 +26,8 @@ const TIME_PORT: u16 = 123;
 /// Requests for the time, and how long each waits for its answer.
 const TIME_REQUESTS: usize = 3;
 const TIME_PATIENCE: Duration = Duration::from_secs(2);
-/// A TCP connection whose other side acknowledges nothing for so long is broken, and one that is silent is asked so often.
+/// A TCP connection whose other side acknowledges nothing for so long is broken, and one that is silent is asked so
+/// often.
 const TCP_TIMEOUT: Duration = Duration::from_secs(30);
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The time that was heard is asked for again after this one.
@@ -54,8 +55,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anybody changing anything. A server that is not who it should be stays that, and
-    /// so does a random number generator that fails.
+    /// Whether the same call may succeed later without anybody changing anything. A server that is not who it should
+    /// be stays that, and so does a random number generator that fails.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {

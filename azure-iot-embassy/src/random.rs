@@ -1,7 +1,7 @@
 //! Random numbers for TLS: ChaCha20, seeded from an [entropy pool](crate::entropy).
 //!
-//! One generator for the whole firmware, because TLS libraries call for random numbers from functions that know no context.
-//! It gives nothing before it is seeded, and remembers why it was not.
+//! One generator for the whole firmware, because TLS libraries call for random numbers from functions that know no
+//! context. It gives nothing before it is seeded, and remembers why it was not.
 
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -36,7 +36,8 @@ impl Random {
     /// Seeds the generator: what it gives from now on depends on this seed and on all earlier ones.
     ///
     /// # Errors
-    /// Why the pool has no seed. If there was none before either, that is what everyone is told who asks for random numbers.
+    /// Why the pool has no seed. If there was none before either, that is what everyone is told who asks for random
+    /// numbers.
     pub fn seed(&self, pool: Pool) -> Result<(), Error> {
         let seed = pool.into_seed();
         critical_section::with(|cs| {

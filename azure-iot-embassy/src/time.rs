@@ -1,9 +1,9 @@
 //! What a device without a clock keeps over a reset: the last time it was told, and a seed for the next run.
 //!
-//! Plain SNTP can be forged, and the one thing that bounds a forgery is the time that is certainly over: no answer before it is
-//! believed. That is when the firmware was built, and on a board whose memory survives a reset the last time that was known. Put a
-//! [`Kept`] where start-up code does not write (`cortex-m-rt`: the section `.uninit`); after power-on it holds nonsense, which a mark and
-//! a checksum tell apart.
+//! Plain SNTP can be forged, and the one thing that bounds a forgery is the time that is certainly over: no answer
+//! before it is believed. That is when the firmware was built, and on a board whose memory survives a reset the last
+//! time that was known. Put a [`Kept`] where start-up code does not write (`cortex-m-rt`: the section `.uninit`);
+//! after power-on it holds nonsense, which a mark and a checksum tell apart.
 
 /// Memory for a time and a seed. Any bit pattern is a valid value of it.
 #[derive(Clone, Copy)]
@@ -38,7 +38,8 @@ impl Kept {
         self.is_whole().then_some(self.time)
     }
 
-    /// The seed, whatever it is: even what power-on leaves in memory differs from board to board. Nothing is to be counted for it.
+    /// The seed, whatever it is: even what power-on leaves in memory differs from board to board. Nothing is to be
+    /// counted for it.
     #[must_use]
     pub const fn seed(&self) -> &[u8; 32] {
         &self.seed
@@ -56,8 +57,8 @@ impl Kept {
     }
 }
 
-/// The time before which no answer of a time server is believed: the firmware's date, or the last time known if that is later. One that
-/// lies more than 20 years ahead of the firmware is not believed to have been the time.
+/// The time before which no answer of a time server is believed: the firmware's date, or the last time known if that
+/// is later. One that lies more than 20 years ahead of the firmware is not believed to have been the time.
 #[must_use]
 pub fn floor(built: u64, known: Option<u64>) -> u64 {
     const MOST: u64 = 20 * 366 * 86_400;

@@ -40,8 +40,8 @@ pub trait Signer {
     }
 }
 
-/// Signs by the crate p256 (RFC 6979) with the features `rustls` and `embedded-tls`. Mbed TLS takes the key and signs by itself; with no
-/// other adapter there is nobody to sign, and no code for it.
+/// Signs by the crate p256 (RFC 6979) with the features `rustls` and `embedded-tls`. Mbed TLS takes the key and signs
+/// by itself; with no other adapter there is nobody to sign, and no code for it.
 impl Signer for SecretKey {
     #[cfg(any(feature = "rustls", feature = "embedded-tls"))]
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
@@ -73,8 +73,8 @@ impl<K, const SIZE: usize> ChainIdentity<K, SIZE> {
     /// Copies the certificates (DER, the leaf first, without the root), and takes the key of the leaf.
     ///
     /// # Errors
-    /// [`IdentityError::NoCertificate`] without any, [`IdentityError::ChainTooLong`] if they are more than four or longer than
-    /// `SIZE` bytes.
+    /// [`IdentityError::NoCertificate`] without any, [`IdentityError::ChainTooLong`] if they are more than four or
+    /// longer than `SIZE` bytes.
     pub fn new(chain: &[&[u8]], key: impl Into<K>) -> Result<Self, IdentityError> {
         let mut identity = Self { chain: Vec::new(), ends: Vec::new(), key: key.into() };
         for certificate in chain.iter().filter(|certificate| !certificate.is_empty()) {

@@ -1,9 +1,9 @@
 //! TLS for devices of Azure IoT: what a device shows ([`Identity`]), whom it believes ([`Trust`]), what went wrong
 //! ([`Error`]), and one adapter per TLS implementation, each behind a feature.
 //!
-//! The clients of DPS and hub know nothing of it: they run over any async byte stream. An adapter takes such a stream, does the
-//! handshake and hands back a stream; it hands it out only after the server's certificates *and* the server's signature over the
-//! handshake were checked.
+//! The clients of DPS and hub know nothing of it: they run over any async byte stream. An adapter takes such a
+//! stream, does the handshake and hands back a stream; it hands it out only after the server's certificates *and* the
+//! server's signature over the handshake were checked.
 //!
 //! | feature | TLS | needs | meant for |
 //! |---|---|---|---|
@@ -12,13 +12,14 @@
 //! | `rustls` | 1.2, 1.3 | `std`, a C compiler | hosts: gateways, tools, tests |
 //!
 //! # What every adapter checks
-//! The server's certificates, by [one policy](x509) that all of them call; the key's signature over the handshake; the Finished
-//! value; the version against a forced downgrade. Certificate revocation is not checked by any of them: the Azure services staple
-//! no OCSP response that could be relied on, and a device has no way to fetch lists before it is connected.
+//! The server's certificates, by [one policy](x509) that all of them call; the key's signature over the handshake;
+//! the Finished value; the version against a forced downgrade. Certificate revocation is not checked by any of them:
+//! the Azure services staple no OCSP response that could be relied on, and a device has no way to fetch lists before
+//! it is connected.
 //!
 //! # Time
-//! Dates mean something only to a device that knows the time. [`Trust::at`] takes it, as seconds since 1970; a device without a
-//! clock gets it from the network first ([`crate::sntp`] says how, and what that is worth).
+//! Dates mean something only to a device that knows the time. [`Trust::at`] takes it, as seconds since 1970; a device
+//! without a clock gets it from the network first ([`crate::sntp`] says how, and what that is worth).
 //!
 //! # Roots
 //! [`roots`] has those that the Azure services are issued under.

@@ -150,7 +150,8 @@ impl<'a> Session<'a> {
         Ok(Self { ssl, _config: config, _roots: roots, _own: own, _borrowed: PhantomData })
     }
 
-    /// Goes on with the handshake. The judge is asked once, when the server's certificates and the path above them are known.
+    /// Goes on with the handshake. The judge is asked once, when the server's certificates and the path above them
+    /// are known.
     ///
     /// # Errors
     /// [`Code::WANT_READ`], or why the handshake has failed.
@@ -206,7 +207,8 @@ impl<'a> Session<'a> {
         [Version::Tls12, Version::Tls13].into_iter().find(|version| version.number() == number)
     }
 
-    /// What Mbed TLS has found wrong with the server's certificates (`MBEDTLS_X509_BADCERT_...`); all bits before there were any.
+    /// What Mbed TLS has found wrong with the server's certificates (`MBEDTLS_X509_BADCERT_...`); all bits before
+    /// there were any.
     #[must_use]
     pub fn findings(&self) -> u32 {
         // SAFETY: the context of this session.
@@ -277,7 +279,8 @@ struct Bio<'t> {
 }
 
 unsafe extern "C" fn receive(context: *mut c_void, out: *mut c_uchar, length: usize) -> c_int {
-    // SAFETY: `Session::with` has set the context, and Mbed TLS gives a buffer of that length, which it has initialised.
+    // SAFETY: `Session::with` has set the context, and Mbed TLS gives a buffer of that length, which it has
+    // initialised.
     let (bio, out) = unsafe { (&mut *context.cast::<Bio<'_>>(), slice::from_raw_parts_mut(out, length)) };
     match bio.transport.receive(out) {
         0 => MBEDTLS_ERR_SSL_WANT_READ,

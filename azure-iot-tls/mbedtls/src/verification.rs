@@ -11,8 +11,8 @@ pub const MAX_PATH: usize = 10;
 
 /// Judges the server's certificates.
 pub trait Judge {
-    /// Judges what Mbed TLS has found; `0` accepts the server, and everything else (flags `MBEDTLS_X509_BADCERT_...`, by which Mbed TLS
-    /// chooses its alert) refuses it.
+    /// Judges what Mbed TLS has found; `0` accepts the server, and everything else (flags `MBEDTLS_X509_BADCERT_...`,
+    /// by which Mbed TLS chooses its alert) refuses it.
     ///
     /// Mbed TLS has verified the signatures along the path, but only if [`Found::flags`] has none that says otherwise.
     fn judge(&mut self, found: &Found<'_>) -> u32;
@@ -131,8 +131,8 @@ pub(crate) unsafe extern "C" fn verify(
     depth: c_int,
     flags: *mut u32,
 ) -> c_int {
-    // SAFETY: `Session::with` has set it for the time of this call, and nobody else uses it meanwhile; Mbed TLS gives valid pointers,
-    // and keeps the certificates until it has shown the leaf.
+    // SAFETY: `Session::with` has set it for the time of this call, and nobody else uses it meanwhile; Mbed TLS gives
+    // valid pointers, and keeps the certificates until it has shown the leaf.
     unsafe {
         let verification = &mut *context.cast::<Verification<'_>>();
         *flags = verification.take(certificate, usize::try_from(depth).unwrap_or(usize::MAX), *flags);

@@ -1,8 +1,8 @@
 //! The records between `embedded-tls` and the stream below: whole records in, a queue out.
 //!
-//! `embedded-tls` 0.19 keeps half-read records and half-written ones in its futures, and loses them when those are dropped. It gets
-//! only whole records from here, and its writes always succeed at once; so its futures never wait, and there is nothing to lose.
-//! What can be seen of a record in the clear is checked here too.
+//! `embedded-tls` 0.19 keeps half-read records and half-written ones in its futures, and loses them when those are
+//! dropped. It gets only whole records from here, and its writes always succeed at once; so its futures never wait,
+//! and there is nothing to lose. What can be seen of a record in the clear is checked here too.
 
 use super::suite::AFTER_HANDSHAKE;
 use crate::{Alert, Error};
@@ -108,8 +108,8 @@ impl<const RX: usize, const TX: usize> Records<RX, TX> {
     }
 }
 
-/// What `embedded-tls` 0.19 does not check of a `ServerHello`: that it is one, alone and whole, for TLS 1.3 and the suite that was
-/// offered.
+/// What `embedded-tls` 0.19 does not check of a `ServerHello`: that it is one, alone and whole, for TLS 1.3 and the
+/// suite that was offered.
 fn check_server_hello(record: &[u8]) -> Result<(), Error> {
     /// The random that makes it a HelloRetryRequest (RFC 8446 §4.1.3).
     const RETRY: [u8; 8] = [0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11];

@@ -1,4 +1,5 @@
-//! What `embedded-tls` asks for in a handshake: random numbers, a judge of the server, and the device's certificate and signature.
+//! What `embedded-tls` asks for in a handshake: random numbers, a judge of the server, and the device's certificate
+//! and signature.
 
 use super::suite::Suite;
 use crate::x509::{self, Ecdsa, Hash, VerifyingKey};
@@ -124,8 +125,8 @@ fn x509_der<'c>(entry: &CertificateEntryRef<'c>) -> Option<&'c [u8]> {
 /// What the server's signature is over, besides the transcript (RFC 8446 §4.4.3).
 const CONTEXT: &[u8; 34] = b"TLS 1.3, server CertificateVerify\0";
 
-/// The identity's signature. `embedded-tls` 0.19 panics if there is none, so it gets an empty one, and the note sees to it that nothing
-/// of that is sent.
+/// The identity's signature. `embedded-tls` 0.19 panics if there is none, so it gets an empty one, and the note sees
+/// to it that nothing of that is sent.
 struct Signer<'p> {
     identity: &'p dyn Identity,
     notes: &'p Notes,

@@ -12,10 +12,11 @@ use core::task::Poll;
 use embedded_io_async::{ErrorType, Read, Write};
 use embedded_tls::{TlsConfig, TlsConnection, TlsContext, TlsError};
 
-/// Memory for one connection: `RX` bytes for a record of the server, twice, and `TX` bytes for one of the device, twice.
+/// Memory for one connection: `RX` bytes for a record of the server, twice, and `TX` bytes for one of the device,
+/// twice.
 ///
-/// A server may send records of 16 KiB and does not ask first: [`FULL_RX`](super::FULL_RX) takes them all. `TX` must hold the
-/// ClientHello and the device's certificate: [`USUAL_TX`](super::USUAL_TX) usually does.
+/// A server may send records of 16 KiB and does not ask first: [`FULL_RX`](super::FULL_RX) takes them all. `TX` must
+/// hold the ClientHello and the device's certificate: [`USUAL_TX`](super::USUAL_TX) usually does.
 #[derive(Debug)]
 pub struct Buffers<const RX: usize, const TX: usize> {
     records: RefCell<Records<RX, TX>>,

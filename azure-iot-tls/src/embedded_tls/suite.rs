@@ -1,8 +1,9 @@
 //! TLS_AES_128_GCM_SHA256 with a look at what was decrypted, before `embedded-tls` reads it.
 //!
-//! `embedded-tls` 0.19 panics on an empty plaintext, and after the handshake on every handshake message that it knows but a session
-//! ticket. Both are encrypted, so that nothing below it could see them; but the cipher is a type parameter, and this one does.
-//! It cannot say why it refuses, so it disguises a record as one that `embedded-tls` refuses with an error of its own.
+//! `embedded-tls` 0.19 panics on an empty plaintext, and after the handshake on every handshake message that it knows
+//! but a session ticket. Both are encrypted, so that nothing below it could see them; but the cipher is a type
+//! parameter, and this one does. It cannot say why it refuses, so it disguises a record as one that `embedded-tls`
+//! refuses with an error of its own.
 
 use aes_gcm::aead::consts::{U0, U12, U16};
 use aes_gcm::aead::generic_array::GenericArray;
@@ -22,8 +23,8 @@ impl TlsCipherSuite for Suite {
     type LabelBufferSize = <Aes128GcmSha256 as TlsCipherSuite>::LabelBufferSize;
 }
 
-/// The second byte of the version in the header of records that are given to `embedded-tls` after the handshake. The header is
-/// authenticated, so the cipher sees it; on the wire it is always 3.
+/// The second byte of the version in the header of records that are given to `embedded-tls` after the handshake. The
+/// header is authenticated, so the cipher sees it; on the wire it is always 3.
 pub(super) const AFTER_HANDSHAKE: u8 = 4;
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -98,7 +99,8 @@ fn after_handshake(kind: u8, inner: &[u8]) -> u8 {
     }
 }
 
-/// Whether the messages of one record are of the server's part of the handshake, each once, and in the order they have there.
+/// Whether the messages of one record are of the server's part of the handshake, each once, and in the order they
+/// have there.
 fn in_order(inner: &[u8]) -> bool {
     let place = |message: u8| [8, 13, 11, 15, 20].iter().position(|known| *known == message);
     let mut last = None;

@@ -34,8 +34,8 @@ fn chain(identity: &dyn Identity) -> impl Iterator<Item = &[u8]> {
     (0..).map_while(|index| identity.certificate(index))
 }
 
-/// The P-256 point of a certificate's `SubjectPublicKeyInfo` (RFC 5480 §2), found by its fixed first bytes. Only the device's own
-/// certificates are looked at.
+/// The P-256 point of a certificate's `SubjectPublicKeyInfo` (RFC 5480 §2), found by its fixed first bytes. Only the
+/// device's own certificates are looked at.
 fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     const SPKI: &[u8] = &[
         0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
@@ -48,7 +48,8 @@ fn public_key(certificate: &[u8]) -> Option<&[u8]> {
 /// Length of the DER form of a key: 7 + 32 + 14 + 68.
 const KEY_LEN: usize = 121;
 
-/// The key as `ECSecretKey` (RFC 5915 §3), with its public half: Mbed TLS would need a random number generator to compute it.
+/// The key as `ECSecretKey` (RFC 5915 §3), with its public half: Mbed TLS would need a random number generator to
+/// compute it.
 fn key_der(private: &SecretKey, public: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
     const HEAD: &[u8] = &[0x30, 119, 0x02, 1, 1, 0x04, 32];
     const CURVE: &[u8] =

@@ -86,7 +86,8 @@ impl Context<'_> {
     fn alert(&self) -> Error {
         match self.watch.alert() {
             Some(alert) => Error::from_alert(alert),
-            // An error of Mbed TLS's own that has the same code: in TLS 1.3 a server says nothing before its certificate.
+            // An error of Mbed TLS's own that has the same code: in TLS 1.3 a server says nothing before its
+            // certificate.
             None if !self.verified => Error::NoCertificate,
             // In TLS 1.3 the first word of a server after the device's certificate.
             None if self.connected && !self.heard && !self.watch.chose_tls12() => {

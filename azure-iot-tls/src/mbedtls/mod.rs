@@ -1,14 +1,15 @@
 //! TLS 1.2 and 1.3 by Mbed TLS, for devices: over any `embedded-io-async` stream.
 //!
-//! Chains with ECDSA (P-256, P-384) and RSA keys (PKCS #1 v1.5 and PSS, from 2048 bits) are verified; the key exchange is ECDHE
-//! with P-256 or P-384, the cipher AES-GCM. Sessions are not resumed, so that every connection proves both sides anew.
+//! Chains with ECDSA (P-256, P-384) and RSA keys (PKCS #1 v1.5 and PSS, from 2048 bits) are verified; the key
+//! exchange is ECDHE with P-256 or P-384, the cipher AES-GCM. Sessions are not resumed, so that every connection
+//! proves both sides anew.
 //!
 //! # What the firmware provides
 //! Mbed TLS is C, and expects of its surroundings:
 //! - a global allocator, with the heap that the crate's README states;
 //! - an implementation of `critical-section`;
-//! - the C functions `calloc`, `free`, `strlen`, `strcmp`, `strncmp`, `strchr` and `strstr`, which the crate `tinyrlibc` 0.5 has
-//!   (features `alloc` and those of the functions' names);
+//! - the C functions `calloc`, `free`, `strlen`, `strcmp`, `strncmp`, `strchr` and `strstr`, which the crate
+//!   `tinyrlibc` 0.5 has (features `alloc` and those of the functions' names);
 //! - a random number generator for cryptography, for ever: [`Stack::new`].
 //!
 //! # Example
@@ -31,27 +32,28 @@
 //! ```
 //!
 //! # The device's key
-//! Mbed TLS signs by itself, so [`Identity::secret_key`] must give the key. It is copied into Mbed TLS's heap when a connection
-//! begins, and wiped there when the [`Stream`] is dropped, or when [`connect`](Stack::connect) fails. [`Identity::sign`] is not
-//! called. A key that cannot leave its secure element cannot be used with this adapter.
+//! Mbed TLS signs by itself, so [`Identity::secret_key`] must give the key. It is copied into Mbed TLS's heap when a
+//! connection begins, and wiped there when the [`Stream`] is dropped, or when [`connect`](Stack::connect) fails.
+//! [`Identity::sign`] is not called. A key that cannot leave its secure element cannot be used with this adapter.
 //!
 //! # Cancelling
-//! Every future of [`Stream`] may be dropped at any point, if those of the stream below may: no byte is lost, none is sent twice.
-//! [`connect`](Stack::connect) may be dropped too, with the connection. It waits as long as the stream below does: put a limit of
-//! time around it.
+//! Every future of [`Stream`] may be dropped at any point, if those of the stream below may: no byte is lost, none is
+//! sent twice. [`connect`](Stack::connect) may be dropped too, with the connection. It waits as long as the stream
+//! below does: put a limit of time around it.
 //!
 //! # How it judges the server
-//! By the [one policy](crate::x509) of this crate, inside the handshake, before anything of the device is shown. Mbed TLS finds the path
-//! and verifies its signatures. What it does by itself on top of that:
+//! By the [one policy](crate::x509) of this crate, inside the handshake, before anything of the device is shown. Mbed
+//! TLS finds the path and verifies its signatures. What it does by itself on top of that:
 //! - it refuses a critical name constraint, obeyed or not: [`Error::BadCertificate`];
 //! - of several paths it tries one: the first issuer whose name and signature fit;
 //! - it passes over bytes that follow a certificate in its place in the handshake.
 //!
 //! # What its errors cannot tell apart
-//! - In TLS 1.3, a wrong Finished is [`Error::BadSignature`] of the handshake, and a missing CertificateVerify or Finished is
-//!   [`Error::UnexpectedMessage`].
-//! - In TLS 1.3, alerts are encrypted and Mbed TLS keeps their number for itself: [`Alert::UNKNOWN`](super::Alert::UNKNOWN). If it is
-//!   the first that the server says after the handshake, it is [`Error::ClientRefused`].
+//! - In TLS 1.3, a wrong Finished is [`Error::BadSignature`] of the handshake, and a missing CertificateVerify or
+//!   Finished is [`Error::UnexpectedMessage`].
+//! - In TLS 1.3, alerts are encrypted and Mbed TLS keeps their number for itself:
+//!   [`Alert::UNKNOWN`](super::Alert::UNKNOWN). If it is the first that the server says after the handshake, it is
+//!   [`Error::ClientRefused`].
 
 extern crate alloc;
 
@@ -72,8 +74,8 @@ use embedded_io_async::{Read, Write};
 use mbedtls_rs::{Tls, TlsReference};
 use rand_core::CryptoRng;
 
-/// Mbed TLS itself, of which there is one. All connections borrow it, and it stays where it was made: Mbed TLS is built without
-/// locks, so only one thread (or one executor) may use it.
+/// Mbed TLS itself, of which there is one. All connections borrow it, and it stays where it was made: Mbed TLS is
+/// built without locks, so only one thread (or one executor) may use it.
 pub struct Stack {
     tls: Tls<'static>,
     _one_thread: PhantomData<*const ()>,
@@ -93,15 +95,15 @@ impl Stack {
 
     /// Does the handshake over `stream` and gives the protected stream.
     ///
-    /// With an identity, its chain is sent and its key signs if the server requests a certificate (as the Azure services do);
-    /// without one an empty answer is sent.
+    /// With an identity, its chain is sent and its key signs if the server requests a certificate (as the Azure
+    /// services do); without one an empty answer is sent.
     ///
     /// In TLS 1.3 a server judges the client's certificate after this function has returned: its refusal,
     /// [`Error::ClientRefused`], then comes from the first read.
     ///
     /// # Errors
-    /// What refused the server ([`Error`] says which check), [`Error::ClientRefused`], [`Error::Memory`], or a failure of the
-    /// stream or the identity. The server is told by an alert, as far as the stream still takes it.
+    /// What refused the server ([`Error`] says which check), [`Error::ClientRefused`], [`Error::Memory`], or a
+    /// failure of the stream or the identity. The server is told by an alert, as far as the stream still takes it.
     pub async fn connect<'a, S: Read + Write>(
         &'a self,
         stream: S,

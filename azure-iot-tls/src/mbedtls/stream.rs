@@ -78,8 +78,8 @@ impl<'a, S: Read + Write> Stream<'a, S> {
         self.link.wire.io()
     }
 
-    /// Sends what was written and the close notice. The stream below can be used again if it is one that can be borrowed:
-    /// connect over `&mut stream` then.
+    /// Sends what was written and the close notice. The stream below can be used again if it is one that can be
+    /// borrowed: connect over `&mut stream` then.
     ///
     /// # Errors
     /// Those of the stream below; the connection is gone all the same.

@@ -1,9 +1,10 @@
-//! Looks at the server's records as they go by: an alert in the clear, and how far the handshake went, which Mbed TLS does not
-//! tell.
+//! Looks at the server's records as they go by: an alert in the clear, and how far the handshake went, which Mbed TLS
+//! does not tell.
 
 use crate::Alert;
 
-/// Follows the record layer (RFC 5246 §6.2.1) until records are encrypted. What it finds explains errors and decides nothing.
+/// Follows the record layer (RFC 5246 §6.2.1) until records are encrypted. What it finds explains errors and decides
+/// nothing.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent observations")]
 pub(super) struct Watch {
@@ -196,7 +197,8 @@ mod tests {
 
     #[test]
     fn messages_and_alert_in_any_pieces() {
-        // ServerHello in two records, a Certificate behind it, an empty record, ServerKeyExchange, an alert in two records
+        // ServerHello in two records, a Certificate behind it, an empty record, ServerKeyExchange, an alert in two
+        // records
         let bytes = [
             22, 3, 3, 0, 5, 2, 0, 0, 3, 1, 22, 3, 3, 0, 7, 2, 3, 11, 0, 0, 1, 9, 22, 3, 3, 0, 0, 22, 3, 3, 0,
             4, 12, 0, 0, 0, 21, 3, 3, 0, 1, 2, 21, 3, 3, 0, 1, 48,

@@ -1,5 +1,5 @@
-//! What Mbed TLS sees as its stream: it reads what has come, and writes into a queue, so that nothing waits in the middle of a
-//! record; the queue goes out before more is waited for.
+//! What Mbed TLS sees as its stream: it reads what has come, and writes into a queue, so that nothing waits in the
+//! middle of a record; the queue goes out before more is waited for.
 
 use super::alloc::vec::Vec;
 use super::watch::Watch;

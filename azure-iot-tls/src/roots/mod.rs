@@ -1,12 +1,12 @@
 //! The root certificates that Azure's device services are issued under, as data.
 //!
-//! Microsoft asks devices to carry [both RSA roots](AZURE), because either may sign the services' certificates, and to pin nothing
-//! below them: leaves and issuing authorities change without notice. The ECC roots sign the ECC certificates that hubs show to
-//! clients which offer nothing else.
+//! Microsoft asks devices to carry [both RSA roots](AZURE), because either may sign the services' certificates, and
+//! to pin nothing below them: leaves and issuing authorities change without notice. The ECC roots sign the ECC
+//! certificates that hubs show to clients which offer nothing else.
 //!
-//! They are Mozilla's, as Debian's package `ca-certificates` has them; a test compares them with the crate `webpki-root-certs` and
-//! with the fingerprints that the authorities publish. They are certificates that expire: plan for an update of the firmware
-//! before the years given.
+//! They are Mozilla's, as Debian's package `ca-certificates` has them; a test compares them with the crate
+//! `webpki-root-certs` and with the fingerprints that the authorities publish. They are certificates that expire:
+//! plan for an update of the firmware before the years given.
 
 /// A root certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! TLS 1.2 and 1.3 by rustls, for hosts: over any `embedded-io-async` stream, with or without tokio.
 //!
-//! Chains are judged by the [one policy](crate::x509) of this crate, and then by `rustls-webpki`; cryptography is `ring`. What
-//! [`Trust`] leaves open is the system's clock: a host has one, so dates are always checked. Sessions are not resumed, so that every connection proves both sides
-//! anew.
+//! Chains are judged by the [one policy](crate::x509) of this crate, and then by `rustls-webpki`; cryptography is
+//! `ring`. What [`Trust`] leaves open is the system's clock: a host has one, so dates are always checked. Sessions
+//! are not resumed, so that every connection proves both sides anew.
 //!
 //! # Example
 //! ```

@@ -1,4 +1,5 @@
-//! The time for a device that has no clock: a client of the Simple Network Time Protocol (RFC 4330, RFC 5905 §14), sans-IO.
+//! The time for a device that has no clock: a client of the Simple Network Time Protocol (RFC 4330, RFC 5905 §14),
+//! sans-IO.
 //!
 //! A [`Request`] gives 48 bytes to send to UDP port 123 of a server and judges the answer. What comes out is what
 //! [`Trust::at`](crate::Trust::at) wants: the time must be known before certificates are judged.
@@ -17,14 +18,16 @@
 //! ```
 //!
 //! # What it is worth
-//! Plain SNTP is not authenticated. Whoever can read the request on its way, or controls the network or its name server, can set the
-//! device's clock to any time after the floor that is given to [`accept`](Request::accept). With that they can make an expired
-//! certificate look valid, whose key they hold, or make connections fail. They cannot make any other certificate valid. Whoever cannot
-//! see the request cannot answer it: 64 random bits are in it, which the answer must repeat.
+//! Plain SNTP is not authenticated. Whoever can read the request on its way, or controls the network or its name
+//! server, can set the device's clock to any time after the floor that is given to [`accept`](Request::accept). With
+//! that they can make an expired certificate look valid, whose key they hold, or make connections fail. They cannot
+//! make any other certificate valid. Whoever cannot see the request cannot answer it: 64 random bits are in it, which
+//! the answer must repeat.
 //!
-//! The other way without a clock is the `Date` header of a first HTTPS answer (`dps_client::https` reads it), over a TLS connection
-//! whose [`Trust`](crate::Trust) has no time: only who holds a certificate for that host, valid or expired, can set the time then,
-//! at the price of one more connection. After that the device connects anew, with the time.
+//! The other way without a clock is the `Date` header of a first HTTPS answer (`dps_client::https` reads it), over a
+//! TLS connection whose [`Trust`](crate::Trust) has no time: only who holds a certificate for that host, valid or
+//! expired, can set the time then, at the price of one more connection. After that the device connects anew, with the
+//! time.
 
 mod error;
 
@@ -33,7 +36,8 @@ pub use error::{Error, Kiss};
 /// Length of a request and of the part of an answer that is read, in bytes.
 pub const PACKET_LEN: usize = 48;
 
-/// The longest time between request and answer that is accepted, in milliseconds: the error of the time is at most half of it.
+/// The longest time between request and answer that is accepted, in milliseconds: the error of the time is at most
+/// half of it.
 pub const MAX_WAIT_MS: u32 = 5_000;
 
 const VERSION_4_CLIENT: u8 = 0b00_100_011;
@@ -82,17 +86,18 @@ impl Request {
         packet
     }
 
-    /// Judges a datagram that came `waited_ms` milliseconds after the request was sent, and gives the time at which it came.
+    /// Judges a datagram that came `waited_ms` milliseconds after the request was sent, and gives the time at which
+    /// it came.
     ///
-    /// `not_before`, seconds since 1970, is a time that is certainly over: when the firmware was built, or the last time known.
-    /// NTP counts seconds modulo 2³²; the answer is taken to be the first such time from there on (RFC 5905 §6), so that
-    /// the year 2036 needs no attention.
+    /// `not_before`, seconds since 1970, is a time that is certainly over: when the firmware was built, or the last
+    /// time known. NTP counts seconds modulo 2³²; the answer is taken to be the first such time from there on (RFC
+    /// 5905 §6), so that the year 2036 needs no attention.
     ///
     /// What follows the first 48 bytes, extensions and authenticators, is not looked at.
     ///
     /// # Errors
-    /// [`Error::NotTheAnswer`] says that the datagram has nothing to do with the request: wait on for another. All others end this
-    /// question; [`Error::Kiss`] asks for more, see [`Kiss`].
+    /// [`Error::NotTheAnswer`] says that the datagram has nothing to do with the request: wait on for another. All
+    /// others end this question; [`Error::Kiss`] asks for more, see [`Kiss`].
     pub fn accept(&self, datagram: &[u8], waited_ms: u32, not_before: u64) -> Result<Time, Error> {
         let packet: &[u8; PACKET_LEN] = datagram.first_chunk().ok_or(Error::NotTheAnswer)?;
         let [first, stratum, _, _, rest @ ..] = packet;
@@ -112,7 +117,8 @@ impl Request {
             1..=15 => {}
             _ => return Err(Error::Unsynchronised),
         }
-        // Leap indicator 3 is the alarm. Delay and dispersion are 16.16 bit seconds: from one second on they tell of trouble.
+        // Leap indicator 3 is the alarm. Delay and dispersion are 16.16 bit seconds: from one second on they tell of
+        // trouble.
         if leap == 3 || transmit == 0 || receive == 0 {
             return Err(Error::Unsynchronised);
         }

@@ -5,16 +5,19 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 use super::certificate::{end, inside, malformed};
 
-/// The content of `AlgorithmIdentifier`, which has one form for each algorithm that counts (RFC 5480 §2.1.1, RFC 4055 §1.2).
+/// The content of `AlgorithmIdentifier`, which has one form for each algorithm that counts (RFC 5480 §2.1.1, RFC 4055
+/// §1.2).
 const P256: &[u8] =
     &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P384: &[u8] = &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 0x04, 0, 0x22];
-/// `rsaEncryption` with its NULL, as far as the last byte of the identifier, which tells signatures with PKCS #1 v1.5 apart.
+/// `rsaEncryption` with its NULL, as far as the last byte of the identifier, which tells signatures with PKCS #1 v1.5
+/// apart.
 const RSA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
 const NULL: &[u8] = &[5, 0];
 /// `ecdsa-with-SHA256` and `-SHA384`, as far as the byte that tells the hash.
 const ECDSA: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3];
-/// RSASSA-PSS with MGF1 of the same hash and a salt of its length (RFC 4055 §6), the hash's number and the salt's length left out.
+/// RSASSA-PSS with MGF1 of the same hash and a salt of its length (RFC 4055 §6), the hash's number and the salt's
+/// length left out.
 const PSS: [&[u8]; 3] = [
     &[
         0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10, 0x30, 0x34, 0xa0, 0x0f, 0x30, 13, 0x06, 9,

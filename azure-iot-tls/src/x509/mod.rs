@@ -1,28 +1,29 @@
-//! The one policy by which every adapter judges a server's certificates: RFC 5280 as far as a client of one service needs it,
-//! without an allocator.
+//! The one policy by which every adapter judges a server's certificates: RFC 5280 as far as a client of one service
+//! needs it, without an allocator.
 //!
 //! # The rules
 //! - The path ends in one of the roots of [`Trust`], issuer by issuer, names compared byte by byte.
 //! - Dates: leaf, CAs and root, if [`Trust`] has a time.
-//! - The host is one of the leaf's DNS names (subjectAltName only: no common name, no URI, no address). A wildcard stands for the
-//!   whole first label, with two labels or more behind it.
-//! - The leaf is no CA, may sign (keyUsage, where there is one, has digitalSignature), and is for server authentication (extended
-//!   key usage, where there is one). That holds for the extended key usage of every CA, too.
-//! - A CA, the root among them, says that it is one (basicConstraints), may sign certificates (keyUsage, where there is one), and
-//!   has no more CAs below it than it allows. Self-issued ones count. It has a name.
-//! - Name constraints of a CA, critical or not, hold for every name of every certificate below it, and for the host itself. What
-//!   they constrain and is not understood here refuses certificates that have such names.
+//! - The host is one of the leaf's DNS names (subjectAltName only: no common name, no URI, no address). A wildcard
+//!   stands for the whole first label, with two labels or more behind it.
+//! - The leaf is no CA, may sign (keyUsage, where there is one, has digitalSignature), and is for server
+//!   authentication (extended key usage, where there is one). That holds for the extended key usage of every CA, too.
+//! - A CA, the root among them, says that it is one (basicConstraints), may sign certificates (keyUsage, where there
+//!   is one), and has no more CAs below it than it allows. Self-issued ones count. It has a name.
+//! - Name constraints of a CA, critical or not, hold for every name of every certificate below it, and for the host
+//!   itself. What they constrain and is not understood here refuses certificates that have such names.
 //! - No extension comes twice; an unknown one that is critical is refused.
-//! - Keys are P-256, P-384, or RSA from 2048 to 8192 bits; signatures are ECDSA with SHA-256 or SHA-384, and RSA (PKCS #1 v1.5 and
-//!   PSS) with SHA-256, SHA-384 or SHA-512.
+//! - Keys are P-256, P-384, or RSA from 2048 to 8192 bits; signatures are ECDSA with SHA-256 or SHA-384, and RSA
+//!   (PKCS #1 v1.5 and PSS) with SHA-256, SHA-384 or SHA-512.
 //! - Everything is version 3 and proper DER.
 //!
-//! Policies and revocation are not looked at. The work is bounded: a path has at most six CAs below its root, and at most twelve
-//! signatures are verified for one chain.
+//! Policies and revocation are not looked at. The work is bounded: a path has at most six CAs below its root, and at
+//! most twelve signatures are verified for one chain.
 //!
 //! # Signatures
-//! The rules are decided here; signatures are verified by whoever has the arithmetic: [`verify`] finds a path and asks a
-//! [`SignatureVerifier`] for each of its links; [`check_path`] judges a path whose signatures a TLS library has verified.
+//! The rules are decided here; signatures are verified by whoever has the arithmetic: [`verify`] finds a path and
+//! asks a [`SignatureVerifier`] for each of its links; [`check_path`] judges a path whose signatures a TLS library
+//! has verified.
 
 mod certificate;
 #[cfg(feature = "embedded-tls")]
@@ -66,8 +67,8 @@ pub trait SignatureVerifier {
     fn verify(&mut self, link: &Link<'_>) -> Result<(), Error>;
 }
 
-/// Finds out whether the certificates of a server, the leaf first and the others in any order, prove to be the host; gives the
-/// leaf's key.
+/// Finds out whether the certificates of a server, the leaf first and the others in any order, prove to be the host;
+/// gives the leaf's key.
 ///
 /// # Errors
 /// The rule that is broken; of several candidates for an issuer, by the first that says more than that there is none.

@@ -32,7 +32,8 @@ fn general_name(name: AnyRef<'_>) -> Result<(u32, &[u8]), der::Error> {
     }
 }
 
-/// Looks for the host among the DNS names of a `GeneralNames` value. Nothing else counts: no common name, no URI, no address.
+/// Looks for the host among the DNS names of a `GeneralNames` value. Nothing else counts: no common name, no URI, no
+/// address.
 pub(super) fn is_among(host: &str, names: &[u8]) -> bool {
     let mut found = false;
     for name in general_names(names) {
@@ -83,7 +84,8 @@ impl<'a> Constraints<'a> {
         if count > MAX_SUBTREES { Err(malformed()) } else { Ok(constraints) }
     }
 
-    /// Whether this certificate may stand below the CA: each of its names, its subject, and the host that it is to stand for.
+    /// Whether this certificate may stand below the CA: each of its names, its subject, and the host that it is to
+    /// stand for.
     pub(super) fn allow(&self, below: &Certificate<'_>, host: Option<&str>) -> bool {
         let names = below.names.unwrap_or_default();
         let subject = Some((DIRECTORY_NAME, below.subject)).filter(|(_, name)| *name != EMPTY_NAME);

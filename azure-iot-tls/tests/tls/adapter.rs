@@ -73,8 +73,8 @@ macro_rules! impatient {
     };
 }
 
-/// What [`Adapter::talk`] does once there is a stream: impatiently, dropping each future that does not have its answer at once, which
-/// must do no harm.
+/// What [`Adapter::talk`] does once there is a stream: impatiently, dropping each future that does not have its
+/// answer at once, which must do no harm.
 pub(crate) async fn exchange(
     stream: &mut (impl Read<Error = Error> + Write<Error = Error>),
     mut say: &[u8],

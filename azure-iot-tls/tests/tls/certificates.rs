@@ -104,7 +104,8 @@ fn alternative(tag: u8, name: &[u8]) -> CustomExtension {
     extension(17, false, der(0x30, &der(tag, name)))
 }
 
-/// What is not a DNS name among the alternative ones is no name of the host: neither is the common name, which every leaf here has.
+/// What is not a DNS name among the alternative ones is no name of the host: neither is the common name, which every
+/// leaf here has.
 async fn names_of_other_kinds<A: Adapter>(adapter: &A) {
     let host = HOST.try_into().unwrap();
     let uri: rcgen::string::Ia5String = format!("https://{HOST}/").as_str().try_into().unwrap();

@@ -1,5 +1,5 @@
-//! Every adapter with streams that break: cut after every byte of the handshake, and with each byte of it changed. There must be an
-//! error each time, and no waiting for what does not come.
+//! Every adapter with streams that break: cut after every byte of the handshake, and with each byte of it changed.
+//! There must be an error each time, and no waiting for what does not come.
 
 use crate::adapter::{Adapter, each_adapter};
 use crate::pki::{self, Family, HOST, NOW, Server};

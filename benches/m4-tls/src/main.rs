@@ -1,8 +1,8 @@
-//! TLS handshakes of the Mbed TLS adapter with a server in the same memory, on the emulated board: what the client takes of
-//! instructions, stack and heap. `tools/measure-m4 tls` makes a table of it.
+//! TLS handshakes of the Mbed TLS adapter with a server in the same memory, on the emulated board: what the client
+//! takes of instructions, stack and heap. `tools/measure-m4 tls` makes a table of it.
 //!
-//! Both sides are polled in turns. Instructions and stack are counted around the client's turns only, and the heap knows whose
-//! turn it is.
+//! Both sides are polled in turns. Instructions and stack are counted around the client's turns only, and the heap
+//! knows whose turn it is.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! The policy of azure-iot-tls over any certificates, and SNTP over any datagram. Signatures are taken for good, so that mutations get as
-//! far as the rules. What the policy takes for a server's certificate, rustls-webpki can read, too.
+//! The policy of azure-iot-tls over any certificates, and SNTP over any datagram. Signatures are taken for good, so
+//! that mutations get as far as the rules. What the policy takes for a server's certificate, rustls-webpki can read,
+//! too.
 
 use azure_iot_tls::sntp::Request;
 use azure_iot_tls::x509::{self, Link, SignatureVerifier};

@@ -34,7 +34,8 @@ pub enum Profile {
     /// The whole image is measured; the device presents its alias certificate and the DeviceID certificate above it.
     #[default]
     Standard,
-    /// As the original firmware of the DevKit: two ranges of the image are measured, the alias certificate is presented alone.
+    /// As the original firmware of the DevKit: two ranges of the image are measured, the alias certificate is
+    /// presented alone.
     Riot {
         /// The RIoT core within the image.
         core: Range<usize>,

@@ -1,7 +1,7 @@
 //! The firmware's date: no time before it is believed.
 //!
-//! It is `SOURCE_DATE_EPOCH` if that is set (reproducible-builds.org), and otherwise the date of the last change to the DevKit's sources
-//! that is committed, so that two builds of one state give one image.
+//! It is `SOURCE_DATE_EPOCH` if that is set (reproducible-builds.org), and otherwise the date of the last change to
+//! the DevKit's sources that is committed, so that two builds of one state give one image.
 
 use std::process::Command;
 use std::{env, fs};

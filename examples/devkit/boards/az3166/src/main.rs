@@ -158,8 +158,8 @@ fn port_config(baud: u32) -> usart::Config {
     config
 }
 
-/// Seeds the random numbers from the chip's own generator, which counts, and from the secure element, whose bus others can read. Both
-/// have to work: without a seed there are no connections, and the console says why.
+/// Seeds the random numbers from the chip's own generator, which counts, and from the secure element, whose bus
+/// others can read. Both have to work: without a seed there are no connections, and the console says why.
 async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) {
     let mut pool = Pool::new();
     let mut bytes = [0; 64];

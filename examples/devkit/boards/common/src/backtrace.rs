@@ -1,8 +1,9 @@
 //! The calls that led to a crash, as far as the stack tells.
 //!
-//! A word of the stack that points behind a call instruction is where that call returns to. One that nobody has overwritten
-//! since an earlier call looks the same, so a backtrace may name calls that are over. The image holds no messages and no places
-//! of panics, which would be a tenth of it; `tools/where` turns the addresses into functions and lines.
+//! A word of the stack that points behind a call instruction is where that call returns to. One that nobody has
+//! overwritten since an earlier call looks the same, so a backtrace may name calls that are over. The image holds no
+//! messages and no places of panics, which would be a tenth of it; `tools/where` turns the addresses into functions
+//! and lines.
 
 use core::fmt;
 
@@ -24,8 +25,8 @@ impl Code<'_> {
         self.bytes.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
     }
 
-    /// The address of the call that returns to this word, if it is one: the Thumb bit is set, and the instruction before is
-    /// a `bl` or a `blx` (Armv7-M ARM, A7.7.18 and A7.7.19).
+    /// The address of the call that returns to this word, if it is one: the Thumb bit is set, and the instruction
+    /// before is a `bl` or a `blx` (Armv7-M ARM, A7.7.18 and A7.7.19).
     fn call_before(&self, word: u32) -> Option<u32> {
         if word & 1 == 0 {
             return None;

@@ -1,7 +1,7 @@
 //! The clock: `embassy-time` on the core's own timer (SysTick), which every Cortex-M has.
 //!
-//! An interrupt that is late by more than a tick swallows ticks. A board with a free-running counter at the core's frequency gives
-//! it to [`start_with`], and no time is lost.
+//! An interrupt that is late by more than a tick swallows ticks. A board with a free-running counter at the core's
+//! frequency gives it to [`start_with`], and no time is lost.
 
 use core::cell::{Cell, RefCell};
 use core::task::Waker;

@@ -1,5 +1,5 @@
-//! What happens when the program fails: the cause goes into a [`Record`] that the reset leaves alone, and the board starts
-//! anew. The application reports the cause after the restart.
+//! What happens when the program fails: the cause goes into a [`Record`] that the reset leaves alone, and the board
+//! starts anew. The application reports the cause after the restart.
 
 use core::arch::naked_asm;
 use core::cell::RefCell;
@@ -31,8 +31,9 @@ fn kept() -> *mut Record {
 /// The record stays until [`forget`], so that a reset before the report does not lose it.
 pub fn start() {
     critical_section::with(|cs| {
-        // SAFETY: interrupts are off and this core is the only one, so nothing else uses the record. Any bits are a valid
-        // value, and the volatile read keeps the compiler from knowing that they were never written in this run.
+        // SAFETY: interrupts are off and this core is the only one, so nothing else uses the record. Any bits are a
+        // valid value, and the volatile read keeps the compiler from knowing that they were never written in this
+        // run.
         *LAST.borrow_ref_mut(cs) = unsafe { kept().read_volatile() };
     });
 }
@@ -73,8 +74,9 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     crash(format_args!("panic at{}", backtrace(msp::read() as usize)))
 }
 
-/// A fault of the processor. The stack pointer may be what is wrong: the report goes on below what the processor pushed only if
-/// there is room, and begins with a fresh stack otherwise. What it tells lies on the stack, so it must not write there.
+/// A fault of the processor. The stack pointer may be what is wrong: the report goes on below what the processor
+/// pushed only if there is room, and begins with a fresh stack otherwise. What it tells lies on the stack, so it must
+/// not write there.
 #[unsafe(naked)]
 #[unsafe(export_name = "HardFault")]
 unsafe extern "C" fn hard_fault() -> ! {

@@ -1,4 +1,5 @@
-//! The heap of the TLS library; the rest of the firmware has no use for one. Counts what is used, and the most there was.
+//! The heap of the TLS library; the rest of the firmware has no use for one. Counts what is used, and the most there
+//! was.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;

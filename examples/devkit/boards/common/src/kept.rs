@@ -1,4 +1,5 @@
-//! The last time that was known, and a seed for the next run, in memory that a reset leaves alone. Power-off clears both.
+//! The last time that was known, and a seed for the next run, in memory that a reset leaves alone. Power-off clears
+//! both.
 
 use core::mem::MaybeUninit;
 
@@ -13,8 +14,8 @@ fn kept() -> *mut Kept {
 }
 
 fn load() -> Kept {
-    // SAFETY: inside a critical section nothing else uses it. Any bits are a valid value, and the volatile read keeps the compiler from
-    // knowing that they were never written in this run.
+    // SAFETY: inside a critical section nothing else uses it. Any bits are a valid value, and the volatile read keeps
+    // the compiler from knowing that they were never written in this run.
     critical_section::with(|_| unsafe { kept().read_volatile() })
 }
 

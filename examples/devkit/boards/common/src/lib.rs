@@ -1,6 +1,6 @@
-//! What every board of the DevKit's firmware needs, and no board has an opinion on: the clock, the heap, the network, faults whose
-//! cause and a time that outlive the reset, the trust anchors, and the stack's high-water mark. What other firmware needs, too, is in
-//! `azure-iot-embassy`.
+//! What every board of the DevKit's firmware needs, and no board has an opinion on: the clock, the heap, the network,
+//! faults whose cause and a time that outlive the reset, the trust anchors, and the stack's high-water mark. What
+//! other firmware needs, too, is in `azure-iot-embassy`.
 //!
 //! What needs a Cortex-M is compiled for one only; the rest is tested on hosts.
 #![cfg_attr(not(test), no_std)]

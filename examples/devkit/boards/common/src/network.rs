@@ -1,4 +1,5 @@
-//! The application's network over `embassy-net`, with Mbed TLS: the same for every board that has frames or packets to give.
+//! The application's network over `embassy-net`, with Mbed TLS: the same for every board that has frames or packets
+//! to give.
 
 use core::net::Ipv4Addr;
 use core::pin::pin;

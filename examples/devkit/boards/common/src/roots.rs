@@ -1,10 +1,10 @@
 //! One more certification authority than the Azure services' own, for a cloud on the desk.
 //!
-//! A board may let its user write it to a flash sector outside the measured image: the image, and with it the device's identity,
-//! stays the same.
+//! A board may let its user write it to a flash sector outside the measured image: the image, and with it the
+//! device's identity, stays the same.
 
-/// What the sector with an additional root begins with, followed by the length of the certificate (32 bits, little-endian)
-/// and the certificate in DER.
+/// What the sector with an additional root begins with, followed by the length of the certificate (32 bits,
+/// little-endian) and the certificate in DER.
 pub const EXTRA_MARK: [u8; 4] = *b"ROOT";
 
 /// The additional root in a flash sector, if there is one.

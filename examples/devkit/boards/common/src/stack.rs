@@ -1,7 +1,7 @@
 //! The main stack: how much of it was ever used.
 //!
-//! `cortex-m-rt` paints it before the program starts (feature `paint-stack`). It lies below the statics, so that an overflow
-//! leaves the memory and faults, instead of changing statics in silence.
+//! `cortex-m-rt` paints it before the program starts (feature `paint-stack`). It lies below the statics, so that an
+//! overflow leaves the memory and faults, instead of changing statics in silence.
 
 use cortex_m_rt::STACK_PAINT_VALUE;
 
@@ -21,8 +21,8 @@ pub fn size() -> usize {
 pub fn peak() -> usize {
     let mut word = &raw const _stack_end;
     let top = &raw const _stack_start;
-    // SAFETY: aligned words between the two ends of the stack, which is memory at all times. What the program writes there
-    // meanwhile lies above the first changed word.
+    // SAFETY: aligned words between the two ends of the stack, which is memory at all times. What the program writes
+    // there meanwhile lies above the first changed word.
     while word < top && unsafe { word.read_volatile() } == STACK_PAINT_VALUE {
         word = word.wrapping_add(1);
     }

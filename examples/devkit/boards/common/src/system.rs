@@ -39,8 +39,8 @@ impl<H: Hardware> BoardSystem<H> {
     /// On this hardware, with its address, and the firmware's version.
     ///
     /// # Safety
-    /// The hardware's image must be flash that nothing writes to, as long as it lies behind [`Hardware::image_start`] in the linked
-    /// program.
+    /// The hardware's image must be flash that nothing writes to, as long as it lies behind [`Hardware::image_start`]
+    /// in the linked program.
     pub unsafe fn new(hardware: H, mac: [u8; 6], version: &'static str) -> Self {
         Self { hardware, mac, version, lines: [H::NAME] }
     }

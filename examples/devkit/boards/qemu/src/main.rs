@@ -107,8 +107,9 @@ async fn main(spawner: Spawner) {
 /// Questions to the host whose time is taken, in cycles of 40 ns.
 const JITTER_SAMPLES: usize = 320;
 
-/// Seeds the random numbers. The emulated board has no generator of its own, and whoever watches the bus knows what the secure element
-/// gives; so what counts is the time that the host takes for an answer. Without a seed there are no connections.
+/// Seeds the random numbers. The emulated board has no generator of its own, and whoever watches the bus knows what
+/// the secure element gives; so what counts is the time that the host takes for an answer. Without a seed there are
+/// no connections.
 async fn seed(bus: &mut Bus, panel: &mut BridgePanel) {
     let mut pool = Pool::new();
     let mut element = [0; 64];
