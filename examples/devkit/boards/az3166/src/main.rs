@@ -171,7 +171,7 @@ async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) 
         Ok(()) => pool.add_generator("the chip's generator", &bytes),
         Err(_) => pool.fail("the chip's generator"),
     }
-    pool.add_uncounted(uid::uid());
+    pool.add_uncounted(&uid::uid()[..]);
     pool.add_uncounted(&kept::seed());
     if let Err(error) = RANDOM.seed(pool) {
         let mut line = heapless::String::<128>::new();
