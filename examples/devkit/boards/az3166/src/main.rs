@@ -177,6 +177,6 @@ async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) 
         let mut line = heapless::String::<128>::new();
         // A text that does not fit is cut; and nothing is left to do if the terminal itself is gone.
         let _ = write!(line, "ERROR: {error}\r\n");
-        drop(console.write_all(line.as_bytes()).await);
+        let _ = console.write_all(line.as_bytes()).await;
     }
 }
