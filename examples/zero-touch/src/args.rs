@@ -37,6 +37,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub device: Option<PathBuf>,
 
+    /// Go on until Ctrl-C, with the cloud's page in the browser: its link is printed
+    #[arg(long, conflicts_with_all = ["endpoint", "devices", "break_it"])]
+    pub stay: bool,
+
     /// Instead of one device, switch on a fleet in one moment, and see how its registrations spread
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500),
           conflicts_with_all = ["endpoint", "device", "break_it", "profile"])]

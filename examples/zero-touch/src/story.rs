@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,7 +47,9 @@ async fn locally(args: &Args, narrator: &mut Narrator, device: &Device) -> Resul
     let broken = args.break_it;
     narrator.step("The cloud: a provisioning service and an IoT Hub start on this machine");
     let (folder, firmware) = (&device.folder, device.firmware());
-    let bench = Bench::new(local_cloud::Config::default(), &firmware, folder, folder, |cloud, _| {
+    let web = args.stay.then(|| (Ipv4Addr::LOCALHOST, 0).into());
+    let config = local_cloud::Config { web, ..local_cloud::Config::default() };
+    let bench = Bench::new(config, &firmware, folder, folder, |cloud, _| {
         let root = match broken {
             Some(Break::ForeignServer) => local_cloud::Authority::generate()?.root_der().to_vec(),
             _ => cloud.root_der().to_vec(),
@@ -97,7 +100,13 @@ async fn locally(args: &Args, narrator: &mut Narrator, device: &Device) -> Resul
         narrator.step("The cloud goes down, and comes back");
         bench = narrator.in_step(faults::restart(bench, &running).await)?;
     }
-    tutorial::command(narrator, &mut bench, &running).await
+    tutorial::command(narrator, &mut bench, &running).await?;
+    if let Some(link) = bench.cloud.web_link() {
+        narrator.step("The page: all of this in a browser, until Ctrl-C");
+        line(link);
+        tokio::signal::ctrl_c().await?;
+    }
+    Ok(())
 }
 
 /// With a provisioning service that is somewhere else.

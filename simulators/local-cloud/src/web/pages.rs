@@ -80,7 +80,7 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
                                 tr {
                                     td data-label="Device" { a href=(device_link(id)) { (id) } }
                                     td data-label="Connection" { span data-state=(id) { (connection(twin)) } }
-                                    td data-label="Access" { (badge(twin["status"] == "enabled", ("enabled", "disabled"))) }
+                                    td data-label="Access" { (access(twin)) }
                                     td data-label="Waiting" { (twin["cloudToDeviceMessageCount"]) }
                                     td class="time" data-label="Last seen" { (last(twin)) }
                                 }
@@ -101,6 +101,11 @@ pub(super) async fn devices(State(app): State<Shown>) -> Markup {
         }
     };
     page(&app, "/portal/devices", "Devices", &content)
+}
+
+/// Whether the device is let in.
+fn access(twin: &Value) -> Markup {
+    badge(twin["status"] == "enabled", ("enabled", "disabled"))
 }
 
 /// A time of the service, to the second.
@@ -135,7 +140,7 @@ pub(super) async fn device(State(app): State<Shown>, Query(query): Parameters) -
         section class="card state" {
             p {
                 span data-state=(id) { (connection(&twin)) } " "
-                (badge(enabled, ("enabled", "disabled"))) " "
+                (access(&twin)) " "
                 span class="quiet" { "waiting messages: " (twin["cloudToDeviceMessageCount"]) }
             }
             form method="post" action="/portal/device/change" class="row" {
