@@ -16,6 +16,7 @@ pub mod backoff;
 mod error;
 pub mod json;
 pub mod percent;
+pub mod query;
 pub mod text;
 
 pub use backoff::Backoff;

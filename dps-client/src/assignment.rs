@@ -102,18 +102,19 @@ impl Assignment {
     /// [`Error::Answer`] for hub and device id;
     /// [`Error::UnknownConnectionProfile`]; [`Error::NotAssigned`] if the state itself says so.
     pub fn from_state(state: &RegistrationState<'_>) -> Result<Self, Error> {
-        if let Some(status) = state.status()?
+        // Hub and id are what is needed; the rest counts where it can be read.
+        if let Ok(Some(status)) = state.status()
             && status != Status::Assigned
         {
-            return Err(Error::NotAssigned { status, code: state.error_code()? });
+            return Err(Error::NotAssigned { status, code: state.error_code().ok().flatten() });
         }
+        let profile = state.connection_profile().ok().flatten().filter(|word| !word.is_empty());
         let mut assignment = Self {
             hub: heapless::String::new(),
             device_id: heapless::String::new(),
-            profile: state
-                .connection_profile()?
-                .map_or(Ok(ConnectionProfile::Classic), ConnectionProfile::parse)?,
-            substatus: state.substatus()?.map(Substatus::parse),
+            // An unknown word is not guessed at: the hub speaks something else.
+            profile: profile.map_or(Ok(ConnectionProfile::Classic), ConnectionProfile::parse)?,
+            substatus: state.substatus().ok().flatten().map(Substatus::parse),
         };
         copy_member("assignedHub", state.assigned_hub()?, is_host, &mut assignment.hub)?;
         copy_member("deviceId", state.device_id()?, is_device_id, &mut assignment.device_id)?;

@@ -179,7 +179,7 @@ impl<'a> Config<'a> {
     /// # Errors
     /// [`Error::Json`] if it is not one JSON value.
     pub fn with_payload(mut self, payload: &'a [u8]) -> Result<Self, Error> {
-        json::parse(payload).map_err(Error::Json)?;
+        json::check(payload).map_err(Error::Json)?;
         self.payload = Some(payload);
         Ok(self)
     }

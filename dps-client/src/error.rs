@@ -41,8 +41,6 @@ pub enum AnswerError {
     Missing(&'static str),
     /// A member has the wrong type, is empty, or has a value that cannot be right.
     BadMember(&'static str),
-    /// A member stands there twice.
-    Duplicate(&'static str),
     /// A member is longer than this crate keeps.
     TooLong(&'static str),
 }
@@ -54,7 +52,6 @@ impl fmt::Display for AnswerError {
             Self::NotAnObject => f.write_str("the answer is not a JSON object"),
             Self::Missing(member) => write!(f, "the answer has no {member}"),
             Self::BadMember(member) => write!(f, "the answer's {member} is not acceptable"),
-            Self::Duplicate(member) => write!(f, "the answer has {member} twice"),
             Self::TooLong(member) => write!(f, "the answer's {member} is too long"),
         }
     }
@@ -213,7 +210,9 @@ impl fmt::Display for Error {
                     1 => f.write_str(": protocol level"),
                     2 => f.write_str(": client id"),
                     3 => f.write_str(": not available, try later"),
-                    4 | 5 => f.write_str(": check credential, registration id, id scope and enrolment"),
+                    4 | 5 => f.write_str(
+                        ": enrol the device at the provisioning service, or check its ID scope, registration ID and credential",
+                    ),
                     _ => Ok(()),
                 }
             }
@@ -223,15 +222,26 @@ impl fmt::Display for Error {
                     write!(f, " (error {code})")?;
                 }
                 match status {
-                    401 => f.write_str(": the certificate or token is not accepted"),
-                    403 => f.write_str(": forbidden"),
-                    404 => f.write_str(": no such enrolment or id scope"),
+                    401 => f.write_str(
+                        ": the certificate or token is not accepted; compare it with the enrolment, and check that it has not expired",
+                    ),
+                    403 => f.write_str(": forbidden; check whether the enrolment is enabled"),
+                    404 => f.write_str(
+                        ": the device is not enrolled; add an enrolment for its registration ID, or check the ID scope",
+                    ),
                     _ => Ok(()),
                 }
             }
             Self::NotAssigned { status, code } => {
                 write!(f, "the registration ended as {}", status.as_str())?;
-                code.map_or(Ok(()), |code| write!(f, " (error {code})"))
+                if let Some(code) = code {
+                    write!(f, " (error {code})")?;
+                }
+                f.write_str(match status {
+                    crate::Status::Disabled => ": enable the enrolment",
+                    crate::Status::Failed => ": check the hubs that are linked to the provisioning service, and its allocation policy",
+                    _ => "",
+                })
             }
             Self::OperationLost => f.write_str("the service lost the registration twice"),
             Self::Cache(error) => error.fmt(f),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(
@@ -19,6 +20,7 @@ mod config;
 mod error;
 #[cfg(feature = "https")]
 pub mod https;
+mod logging;
 mod message;
 pub mod mqtt;
 mod registration;
@@ -35,6 +37,6 @@ pub use config::{
 pub use error::{AnswerError, Error, Word};
 pub use message::{OperationStatus, RegistrationState, ServiceError, Status};
 pub use registration::{
-    Action, Answer, Event, Fault, MAX_OPERATION_ID, Operation, Progress, Registration, Request,
+    Action, Answer, Fault, MAX_OPERATION_ID, Operation, Progress, Registration, RegistrationEvent, Request,
 };
 pub use retry::StatusClass;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::json::{self, JsonStr, Object, Value};
 use crate::{AnswerError, Config, Error};
-use azure_iot_common::text::Writer;
+use azure_iot_common::text::{Writer, parse_u32};
 
 /// State of a registration as the service words it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +53,15 @@ impl fmt::Display for Status {
     }
 }
 
-/// The one member of this name; null when there is none.
-fn member<'a>(object: Object<'a>, name: &'static str) -> Result<Value<'a>, AnswerError> {
-    let mut found = None;
-    for (key, value) in object.members() {
-        if key == name && found.replace(value).is_some() {
-            return Err(AnswerError::Duplicate(name));
-        }
-    }
-    Ok(found.unwrap_or(Value::Null))
+/// The member of this name, in whatever case; null when there is none. If the name repeats the last one counts, as with most
+/// readers.
+fn member<'a>(object: Object<'a>, name: &'static str) -> Value<'a> {
+    let named = object.members().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    named.last().map_or(Value::Null, |(_, value)| value)
 }
 
 fn text<'a>(object: Object<'a>, name: &'static str) -> Result<Option<JsonStr<'a>>, AnswerError> {
-    match member(object, name)? {
+    match member(object, name) {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
         _ => Err(AnswerError::BadMember(name)),
@@ -73,14 +69,16 @@ fn text<'a>(object: Object<'a>, name: &'static str) -> Result<Option<JsonStr<'a>
 }
 
 fn number(object: Object<'_>, name: &'static str) -> Result<Option<u32>, AnswerError> {
-    match member(object, name)? {
+    match member(object, name) {
         Value::Null => Ok(None),
+        // Some services put numbers between quotes.
+        Value::String(digits) => parse_u32(digits.raw()).map(Some).ok_or(AnswerError::BadMember(name)),
         value => value.as_u32().map(Some).ok_or(AnswerError::BadMember(name)),
     }
 }
 
 fn nested<'a>(object: Object<'a>, name: &'static str) -> Result<Option<Object<'a>>, AnswerError> {
-    match member(object, name)? {
+    match member(object, name) {
         Value::Null => Ok(None),
         Value::Object(object) => Ok(Some(object)),
         _ => Err(AnswerError::BadMember(name)),
@@ -99,7 +97,7 @@ fn parse_object(body: &[u8]) -> Result<Object<'_>, AnswerError> {
 ///
 /// The syntax of the whole body has been checked; members are looked up when asked for. A member counts only at its
 /// own level, `null` counts as absent, and members that nobody asks for may hold anything. The accessors give
-/// [`AnswerError::BadMember`] for a wrong type and [`AnswerError::Duplicate`] for a name that stands there twice.
+/// [`AnswerError::BadMember`] for a wrong type. What a registration does not need costs it nothing, whatever it looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OperationStatus<'a>(Object<'a>);
@@ -228,7 +226,7 @@ impl<'a> RegistrationState<'a> {
     /// # Errors
     /// See [`OperationStatus`].
     pub fn payload(&self) -> Result<Value<'a>, AnswerError> {
-        member(self.0, "payload")
+        Ok(member(self.0, "payload"))
     }
 
     /// Certificates issued for the CSR: base64 of DER each, leaf first.
@@ -236,7 +234,7 @@ impl<'a> RegistrationState<'a> {
     /// # Errors
     /// See [`OperationStatus`].
     pub fn issued_certificate_chain(&self) -> Result<Option<json::Array<'a>>, AnswerError> {
-        match member(self.0, "issuedCertificateChain")? {
+        match member(self.0, "issuedCertificateChain") {
             Value::Null => Ok(None),
             Value::Array(chain) => Ok(Some(chain)),
             _ => Err(AnswerError::BadMember("issuedCertificateChain")),

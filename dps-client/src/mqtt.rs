@@ -7,7 +7,8 @@
 use crate::config::{MAX_API_VERSION, MAX_ID_SCOPE, MAX_PRODUCT, MAX_REGISTRATION_ID};
 use crate::registration::{MAX_OPERATION_ID, Operation, Request};
 use crate::{Answer, Config, Error, percent};
-use azure_iot_common::text::{Pieces, Writer, cut, parse_u32};
+use azure_iot_common::query;
+use azure_iot_common::text::{Writer, cut, parse_u32};
 
 /// Port of MQTT over TLS.
 pub const PORT: u16 = 8883;
@@ -91,11 +92,12 @@ pub fn topic<'b>(request: &Request<'_>, out: &'b mut [u8]) -> Result<&'b str, Er
 }
 
 /// Takes a message of the service apart: `$dps/registrations/res/<status>/?$rid=<rid>[&retry-after=<seconds>]`, the
-/// fields after the question mark in any order, unknown ones skipped.
+/// fields after the question mark in any order and spelling ([`query`]), unknown ones skipped. A retry time that cannot be
+/// read counts as absent.
 ///
 /// # Errors
-/// [`Error::NotAnAnswer`] for a topic of somebody else; [`Error::BadTopic`] for a status that is not three digits, no
-/// request id, a retry time that is not a number, or one of them twice.
+/// [`Error::NotAnAnswer`] for a topic of somebody else; [`Error::BadTopic`] for a status that is not three digits, or no
+/// request id.
 pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Error> {
     let rest = topic.strip_prefix(ANSWER_PREFIX).ok_or(Error::NotAnAnswer)?;
     let (status, rest) = cut(rest, b'/');
@@ -104,18 +106,6 @@ pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Er
         Some(Ok(number @ 100..=599)) if status.len() == 3 => number,
         _ => return Err(Error::BadTopic("status")),
     };
-    let (mut rid, mut retry_after) = (None, None);
-    for field in Pieces::new(fields, b'&') {
-        if let Some(value) = field.strip_prefix("$rid=") {
-            if value.is_empty() || rid.replace(value).is_some() {
-                return Err(Error::BadTopic("$rid"));
-            }
-        } else if let Some(value) = field.strip_prefix("retry-after=") {
-            let seconds = parse_u32(value).ok_or(Error::BadTopic("retry-after"))?;
-            if retry_after.replace(seconds).is_some() {
-                return Err(Error::BadTopic("retry-after"));
-            }
-        }
-    }
-    Ok(Answer { status, rid: Some(rid.ok_or(Error::BadTopic("$rid"))?), retry_after_s: retry_after, body })
+    let rid = query::values(fields, "$rid").next().ok_or(Error::BadTopic("$rid"))?;
+    Ok(Answer { status, rid: Some(rid), retry_after_s: query::retry_after(fields), body })
 }

@@ -4,8 +4,8 @@ mod support;
 
 use dps_client::https::{self, Chunked, HttpError, ResponseReader};
 use dps_client::{
-    Action, Assignment, Config, Error, Event, GLOBAL_ENDPOINT, Registration, RegistrationState, TpmKeys,
-    Transport,
+    Action, Assignment, Config, Error, GLOBAL_ENDPOINT, Registration, RegistrationEvent, RegistrationState,
+    TpmKeys, Transport,
 };
 use proptest::prelude::*;
 use support::{ASSIGNED, ASSIGNING, OPERATION, config};
@@ -115,7 +115,13 @@ fn retry_times() {
         ("Retry-After: 0", Some(0)),
         ("retry-after:  7  ", Some(7)),
         ("Retry-After: 4294967296", None),
-        ("Retry-After: 3.5", None),
+        ("Retry-After: 3.5", Some(4)),
+        ("Retry-After: 3\r\nRetry-After: soon", Some(3)),
+        ("Retry-After: soon\r\nretry-after: 3\r\nRETRY-AFTER: 2", Some(3)),
+        (
+            "Date: soon\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun Nov  6 08:50:37 1994",
+            Some(60),
+        ),
         ("Retry-After: -1", None),
         ("Retry-After: soon", None),
         ("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
@@ -136,16 +142,20 @@ fn dates() {
         ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),
         ("Fri, 31 Dec 2100 23:59:60 GMT", Some(4_133_980_800)),
         ("Sun, 06 Nov 1994 08:49:37", None),
-        ("Sun, 06 Nov 1994 08:49:37 UTC", None),
+        ("Sun, 06 Nov 1994 08:49:37 UTC", Some(784_111_777)),
+        ("sun, 6 nov 1994 08:49:37 gmt", Some(784_111_777)),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
+        ("Sun Nov  6 08:49:37 1994", Some(784_111_777)),
+        ("Sun, 06-Nov-1994 08:49:37 GMT", Some(784_111_777)),
+        ("Monday, 07-Nov-69 00:00:00 GMT", Some(3_151_008_000)),
         ("Sun, 06 Nov 1994 08:49:37 GMT x", None),
+        ("Sun, 06 Nov 1994 08:49:37 CET", None),
         ("Sun, 06 Nov 1994 24:49:37 GMT", None),
         ("Sun, 00 Nov 1994 08:49:37 GMT", None),
-        ("Sun, 6 Nov 1994 08:49:37 GMT", None),
-        ("Sun, 06 nov 1994 08:49:37 GMT", None),
-        ("Sun, 06 Nov 94 08:49:37 GMT", None),
         ("Sun, 06 Nov 1969 08:49:37 GMT", None),
-        ("Sunday, 06-Nov-94 08:49:37 GMT", None),
-        ("Sun Nov  6 08:49:37 1994", None),
+        ("Sun, 06 Nov 994 08:49:37 GMT", None),
+        ("06 Nov 1994 08:49:37 GMT", None),
+        ("784111777", None),
         ("", None),
     ] {
         let answer = format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n");
@@ -164,31 +174,42 @@ fn malformed_answers() {
         "HTTP/1.1 099 OK",
         "HTTP/1.1 600 OK",
         "ICY 200 OK",
-        "HTTP/1.1 200 OK\r\nno colon",
-        "HTTP/1.1 200 OK\r\n folded: x",
-        "HTTP/1.1 200 OK\r\nName : x",
-        "HTTP/1.1 200 OK\r\nA: x\r\n  folded",
-        "HTTP/1.1 200 OK\r\nA: x\u{0}",
     ] {
         assert_eq!(head(bad), Err(HttpError::BadHead), "{bad}");
     }
-    let many = format!("HTTP/1.1 200 OK{}", "\r\nA: x".repeat(33));
-    assert_eq!(head(&many), Err(HttpError::BadHead));
+    // A header that nobody needs may look like anything, and there may be any number.
+    let many = "A: x\r\n".repeat(100);
+    for odd in [
+        "no colon",
+        " folded: x",
+        "Name : x",
+        "A: x\r\n  folded",
+        "A: x\u{0}",
+        ": x",
+        "Ä: ö",
+        many.trim_end(),
+    ] {
+        let answer = format!("HTTP/1.1 202 OK\r\n{odd}\r\nretry-after : 3\r\nContent-Length: 2\r\n\r\n{{}}");
+        let (found, _) = whole(&answer).unwrap().unwrap();
+        assert_eq!(found, Read { retry_after_s: Some(3), ..plain(202, "{}") }, "{odd}");
+    }
     for bad in [
         "Content-Length: 1\r\nContent-Length: 2",
         "Content-Length: -1",
         "Content-Length: +1",
-        "Content-Length: 1, 1",
+        "Content-Length: 1, 2",
         "Content-Length: ",
         "Content-Length: 4294967296",
-        "Content-Length: 2\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: gzip",
         "Transfer-Encoding: gzip, chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
     ] {
         assert_eq!(head(&format!("HTTP/1.1 200 OK\r\n{bad}")), Err(HttpError::BadLength), "{bad}");
     }
-    assert!(head("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0").unwrap().is_some());
+    assert!(head("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0, 0").unwrap().is_some());
+    let both =
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    assert_eq!(whole(both).unwrap().unwrap().0, Read { keep_alive: false, ..plain(200, "{}") });
 }
 
 #[test]
@@ -219,7 +240,7 @@ fn chunks() {
     for (bytes, data) in [
         ("0\r\n\r\n", ""),
         ("000\r\n\r\n", ""),
-        ("0000003\r\nabc\r\n0\r\n\r\n", "abc"),
+        ("00000000000003\r\nabc\r\n0000000000\r\n\r\n", "abc"),
         ("1;a=\"b;c\"\r\nx\r\n0;last\r\n\r\n", "x"),
         ("A\r\n0123456789\r\n00\r\nX: y\r\nZ:\r\n\r\n", "0123456789"),
         ("2\na\n\n0\n\n", "a\n"),
@@ -251,14 +272,14 @@ fn chunks() {
 fn head_of(config: Config<'_>, polls: bool, authorization: Option<&str>) -> String {
     let mut registration = Registration::new(config, 0);
     registration.next(0);
-    registration.handle(Event::Connected, 0);
+    registration.handle(RegistrationEvent::Connected, 0);
     if polls {
         registration.next(0);
         let mut buffer = [0; 512];
         let mut reader = ResponseReader::new(&mut buffer);
         let answer = format!("HTTP/1.1 202 x\r\nContent-Length: {}\r\n\r\n{ASSIGNING}", ASSIGNING.len());
         reader.feed(answer.as_bytes()).unwrap();
-        registration.handle(Event::Answer(reader.answer().unwrap()), 0);
+        registration.handle(RegistrationEvent::Answer(reader.answer().unwrap()), 0);
     }
     let Action::Send(request) = registration.next(2000) else { panic!() };
     let mut body = [0; 256];

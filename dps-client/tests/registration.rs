@@ -3,8 +3,8 @@ mod support;
 
 use dps_client::json::Value;
 use dps_client::{
-    Answer, AnswerError, Backoff, Config, ConnectionProfile, Error, Event, Fault, Progress, Registration,
-    Status, Substatus, Timing, TpmKeys, Transport, mqtt,
+    Answer, AnswerError, Backoff, Config, ConnectionProfile, Error, Fault, Progress, Registration,
+    RegistrationEvent, Status, Substatus, Timing, TpmKeys, Transport, mqtt,
 };
 use support::{ASSIGNED, ASSIGNING, Device, Did, Meant, config, device};
 
@@ -53,10 +53,12 @@ fn an_assignment_brings_its_payload_and_certificates() {
         "connectionProfile":"MQTTv5","substatus":"somethingNew"}}"#;
     let mut registration = Registration::new(config().with_transport(Transport::Https), 0);
     registration.next(0);
-    registration.handle(Event::Connected, 0);
+    registration.handle(RegistrationEvent::Connected, 0);
     registration.next(0);
     let answer = Answer { status: 200, rid: None, retry_after_s: None, body: body.as_bytes() };
-    let Progress::Assigned(state) = registration.handle(Event::Answer(answer), 0) else { panic!() };
+    let Progress::Assigned(state) = registration.handle(RegistrationEvent::Answer(answer), 0) else {
+        panic!()
+    };
     assert!(
         matches!(state.payload(), Ok(Value::Object(o)) if o.raw() == r#"{"a":[1,{"deviceId":"not this"}]}"#)
     );
@@ -108,11 +110,11 @@ fn answers_to_other_requests_are_dropped() {
     }
     for odd in [format!("0{rid}"), format!("{rid} "), format!("+{rid}"), format!("%3{rid}"), "x".to_owned()] {
         let answer = Answer { status: 200, rid: Some(&odd), retry_after_s: None, body: ASSIGNED.as_bytes() };
-        assert_eq!(device.tell(Event::Answer(answer)), Meant::Ignored, "{odd}");
+        assert_eq!(device.tell(RegistrationEvent::Answer(answer)), Meant::Ignored, "{odd}");
     }
     // Over MQTT an answer without an id belongs to nothing.
     let answer = Answer { status: 200, rid: None, retry_after_s: None, body: ASSIGNED.as_bytes() };
-    assert_eq!(device.tell(Event::Answer(answer)), Meant::Ignored);
+    assert_eq!(device.tell(RegistrationEvent::Answer(answer)), Meant::Ignored);
     assert_eq!(device.answer(rid, 202, None, ASSIGNING), Meant::Assigning);
     // The same answer twice: the second comes when nothing is asked.
     assert_eq!(device.answer(rid, 200, None, ASSIGNED), Meant::Ignored);
@@ -137,7 +139,7 @@ fn final_statuses_without_a_hub() {
         assert_eq!(error, Error::NotAssigned { status, code: Some(400_208) });
         assert_eq!(error.is_retriable(), retriable);
         assert!(error.to_string().contains(word) && error.to_string().contains("400208"), "{error}");
-        assert_eq!(device.tell(Event::Disconnected), Meant::Ignored);
+        assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Ignored);
         assert_eq!(device.act(), Did::Failed(error));
     }
     let (mut device, rid) = Device::polling(config());
@@ -192,7 +194,7 @@ fn retry_after_of_a_refusal_is_a_floor_above_the_maximum() {
     let before = device.now;
     device.answer(rid, 429, Some(600), &error_body(429_001));
     // The connection may break meanwhile; the floor stays.
-    assert_eq!(device.tell(Event::Disconnected), Meant::Fault(Fault::ConnectionLost));
+    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
     assert!(matches!(device.act(), Did::Connect(0)));
     assert!((600_000..=605_000).contains(&(device.now - before)), "{}", device.now - before);
 }
@@ -221,6 +223,103 @@ fn a_conflict_waits_and_registers_again() {
     assert_eq!(device.now - before, 5000);
 }
 
+/// Anything a writer may put where nobody looks, or where a hint could have stood.
+const ODD: [&str; 14] = [
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "NaN",
+    "-Infinity",
+    "\"\"",
+    "\"\\ud800\"",
+    "[]",
+    "{}",
+    "[[[{\"deviceId\":\"no\"}]]]",
+    "18446744073709551616",
+    "\"401\"",
+    "1.50",
+];
+
+#[test]
+fn what_is_not_needed_costs_nothing() {
+    let optional = [
+        "substatus",
+        "etag",
+        "lastUpdatedDateTimeUtc",
+        "createdDateTimeUtc",
+        "x509",
+        "tpm",
+        "payload",
+        "errorCode",
+        "errorMessage",
+        "issuedCertificateChain",
+        "registrationId",
+        "status",
+        "symmetricKey",
+        "new",
+    ];
+    let deep = format!("{}1{}", "[{\"deviceId\":".repeat(500), "}]".repeat(500));
+    for name in optional {
+        for odd in ODD.into_iter().chain([deep.as_str()]) {
+            let body = format!(
+                "\u{feff}{{\"{name}\":{odd},\"status\":\"assigned\",\"registrationState\":{{\"{name}\":{odd},\"assignedHub\":\"h\",\
+                 \"{name}\":7,\"deviceId\":\"d\",\"{name}\":{odd}}}}}"
+            );
+            // The operation's own status is needed.
+            let body =
+                if name == "status" { body.replacen(&format!("\"status\":{odd},"), "", 1) } else { body };
+            let mut device = device();
+            device.connect();
+            let rid = device.register();
+            assert_eq!(device.answer(rid, 200, None, &body), Meant::Assigned, "{body}");
+            assert_eq!(device.act(), Did::Finished { hub: "h".into(), device_id: "d".into() });
+            assert_eq!(device.registration.assignment().unwrap().profile(), ConnectionProfile::Classic);
+        }
+    }
+    for odd in ODD.into_iter().filter(|odd| !odd.starts_with('"') || *odd == "\"\"") {
+        // No word at all is no unknown word.
+        let body = format!(
+            r#"{{"status":"assigned","registrationState":{{"connectionProfile":{odd},"assignedHub":"h","deviceId":"d"}}}}"#
+        );
+        let mut device = device();
+        device.connect();
+        let rid = device.register();
+        assert_eq!(device.answer(rid, 200, None, &body), Meant::Assigned, "{body}");
+    }
+}
+
+#[test]
+fn an_operation_that_is_known_goes_on_whatever_its_id_is_said_to_be() {
+    for odd in ["null", "7", "\"\"", "\"a/b\"", "[]"] {
+        let (mut device, rid) = Device::polling(config());
+        let body = format!(r#"{{"operationId":{odd},"status":"assigning"}}"#);
+        assert_eq!(device.answer(rid, 202, None, &body), Meant::Assigning, "{body}");
+        let rid = device.poll();
+        assert_eq!(device.answer(rid, 200, None, ASSIGNED), Meant::Assigned);
+    }
+}
+
+#[test]
+fn refusals_keep_their_status_whatever_the_body_is() {
+    for (body, code) in [
+        (r#"{"errorCode":"404201"}"#, Some(404_201)),
+        (r#"{"ErrorCode":404201.0,"Message":7}"#, Some(404_201)),
+        (r#"{"errorCode":404201,"errorCode":404201}"#, Some(404_201)),
+        (r#"{"ERRORCODE":1,"errorCode":4.04201e5}"#, Some(404_201)),
+        (r#"{"errorCode":1,"errorCode":2}"#, Some(2)),
+        (r#"{"errorCode":[]}"#, None),
+        ("<html>", None),
+        ("", None),
+    ] {
+        let mut device = device();
+        device.connect();
+        let rid = device.register();
+        assert_eq!(device.answer(rid, 404, None, body), Meant::Refused(404));
+        assert_eq!(device.act(), Did::Failed(Error::Service { status: 404, code }), "{body}");
+    }
+}
+
 #[test]
 fn answers_that_cannot_be_used() {
     let cases = [
@@ -234,7 +333,6 @@ fn answers_that_cannot_be_used() {
         (r#"{"status":"assigning","operationId":7}"#, "operationId is not acceptable"),
         (r#"{"status":"Assigned"}"#, "unknown registration status \"Assigned\""),
         (r#"{"status":"assigned"}"#, "no registrationState"),
-        (r#"{"status":"assigned","status":"failed"}"#, "status twice"),
         (r#"{"status":"assigned","registrationState":[]}"#, "registrationState is not acceptable"),
         (r#"{"status":"assigned","registrationState":{"deviceId":"d"}}"#, "no assignedHub"),
         (r#"{"status":"assigned","registrationState":{"assignedHub":"h"}}"#, "no deviceId"),
@@ -282,10 +380,10 @@ fn the_longest_operation_id_fits() {
     let mut registration = Registration::new(config().with_transport(Transport::Https), 0);
     let body = format!(r#"{{"status":"assigning","operationId":"{id}"}}"#);
     registration.next(0);
-    registration.handle(Event::Connected, 0);
+    registration.handle(RegistrationEvent::Connected, 0);
     registration.next(0);
     let answer = Answer { status: 202, rid: None, retry_after_s: None, body: body.as_bytes() };
-    assert!(matches!(registration.handle(Event::Answer(answer), 0), Progress::Assigning));
+    assert!(matches!(registration.handle(RegistrationEvent::Answer(answer), 0), Progress::Assigning));
     let dps_client::Action::Send(request) = registration.next(2000) else { panic!() };
     let mut exact = [0; mqtt::MAX_TOPIC];
     let topic = mqtt::topic(&request, &mut exact).unwrap();
@@ -301,7 +399,7 @@ fn refused_connections() {
     for code in [1, 2, 4, 5, 6, 255] {
         let mut device = device();
         device.act();
-        assert_eq!(device.tell(Event::ConnectionRefused { code }), Meant::Accepted);
+        assert_eq!(device.tell(RegistrationEvent::ConnectionRefused { code }), Meant::Accepted);
         let Did::Failed(error) = device.act() else { panic!() };
         assert_eq!(error, Error::ConnectionRefused { code });
         assert!(!error.is_retriable());
@@ -309,7 +407,7 @@ fn refused_connections() {
     let mut device = device();
     device.act();
     assert_eq!(
-        device.tell(Event::ConnectionRefused { code: mqtt::CONNACK_UNAVAILABLE }),
+        device.tell(RegistrationEvent::ConnectionRefused { code: mqtt::CONNACK_UNAVAILABLE }),
         Meant::Fault(Fault::ConnectionRefused(3))
     );
     let before = device.now;
@@ -321,17 +419,20 @@ fn refused_connections() {
 fn the_other_credential_is_tried() {
     let mut device = Device::new(config().with_credentials(3));
     assert_eq!(device.act(), Did::Connect(0));
-    assert_eq!(device.tell(Event::ConnectionRefused { code: 5 }), Meant::Fault(Fault::ConnectionRefused(5)));
+    assert_eq!(
+        device.tell(RegistrationEvent::ConnectionRefused { code: 5 }),
+        Meant::Fault(Fault::ConnectionRefused(5))
+    );
     assert_eq!(device.act(), Did::Connect(1));
-    device.tell(Event::Connected);
+    device.tell(RegistrationEvent::Connected);
     device.act();
-    device.tell(Event::Subscribed);
+    device.tell(RegistrationEvent::Subscribed);
     let rid = device.register();
     assert_eq!(device.answer(rid, 401, None, &error_body(401_002)), Meant::Refused(401));
     assert_eq!(device.act(), Did::Disconnect(Fault::Service(401)));
-    assert_eq!(device.tell(Event::Disconnected), Meant::Ignored);
+    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Ignored);
     assert_eq!(device.act(), Did::Connect(2));
-    assert_eq!(device.tell(Event::ConnectionRefused { code: 4 }), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::ConnectionRefused { code: 4 }), Meant::Accepted);
     assert_eq!(device.act(), Did::Failed(Error::ConnectionRefused { code: 4 }));
 }
 
@@ -339,12 +440,12 @@ fn the_other_credential_is_tried() {
 fn a_refused_subscription_starts_over() {
     let mut device = device();
     device.act();
-    device.tell(Event::Connected);
+    device.tell(RegistrationEvent::Connected);
     assert_eq!(device.act(), Did::Subscribe);
-    assert_eq!(device.tell(Event::SubscribeRefused), Meant::Fault(Fault::SubscribeRefused));
+    assert_eq!(device.tell(RegistrationEvent::SubscribeRefused), Meant::Fault(Fault::SubscribeRefused));
     assert_eq!(device.registration.attempts(), 1);
     // The service closes by itself; that is not a second fault.
-    assert_eq!(device.tell(Event::Disconnected), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Accepted);
     assert_eq!(device.registration.attempts(), 1);
     assert_eq!(device.act(), Did::Connect(0));
 }
@@ -358,12 +459,12 @@ fn everything_has_a_time_limit() {
     assert_eq!(device.now - start, 60_000);
     assert_eq!(device.act(), Did::Connect(0));
     // The connection that came too late is not there any more.
-    device.tell(Event::Connected);
+    device.tell(RegistrationEvent::Connected);
     assert_eq!(device.act(), Did::Subscribe);
     let start = device.now;
     assert_eq!(device.act(), Did::Disconnect(Fault::RequestTimeout));
     assert_eq!(device.now - start, 30_000);
-    assert_eq!(device.tell(Event::Subscribed), Meant::Ignored);
+    assert_eq!(device.tell(RegistrationEvent::Subscribed), Meant::Ignored);
     device.connect();
     let rid = device.register();
     let start = device.now;
@@ -396,11 +497,11 @@ fn a_broken_connection_goes_on_where_it_was() {
             let (mut device, mut known) = (Device::new(config), false);
             for step in 0.. {
                 if step == at {
-                    device.tell(Event::Disconnected);
+                    device.tell(RegistrationEvent::Disconnected);
                 }
                 match device.act() {
-                    Did::Connect(_) => assert_eq!(device.tell(Event::Connected), Meant::Accepted),
-                    Did::Subscribe => assert_eq!(device.tell(Event::Subscribed), Meant::Accepted),
+                    Did::Connect(_) => assert_eq!(device.tell(RegistrationEvent::Connected), Meant::Accepted),
+                    Did::Subscribe => assert_eq!(device.tell(RegistrationEvent::Subscribed), Meant::Accepted),
                     Did::Register { rid, .. } => {
                         assert!(!known, "an operation that is known is not begun again");
                         known = true;
@@ -421,14 +522,18 @@ fn a_broken_connection_goes_on_where_it_was() {
         for step in 0..=stop {
             match device.act() {
                 _ if step == stop => {}
-                Did::Connect(_) => drop(device.tell(Event::Connected)),
-                Did::Subscribe => drop(device.tell(Event::Subscribed)),
+                Did::Connect(_) => drop(device.tell(RegistrationEvent::Connected)),
+                Did::Subscribe => drop(device.tell(RegistrationEvent::Subscribed)),
                 Did::Register { rid, .. } => drop(device.answer(rid, 202, None, ASSIGNING)),
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(device.tell(Event::Disconnected), Meant::Fault(Fault::ConnectionLost), "{stop}");
-        assert_eq!(device.tell(Event::Disconnected), Meant::Ignored);
+        assert_eq!(
+            device.tell(RegistrationEvent::Disconnected),
+            Meant::Fault(Fault::ConnectionLost),
+            "{stop}"
+        );
+        assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Ignored);
         let before = device.now;
         device.connect();
         assert!(device.now - before >= 1000, "never at once");
@@ -475,7 +580,7 @@ fn it_gives_up_when_told_to() {
     let mut device = Device::new(config().with_timing(timing));
     for attempt in 1..=3 {
         assert_eq!(device.act(), Did::Connect(0));
-        assert_eq!(device.tell(Event::Disconnected), Meant::Fault(Fault::ConnectionLost));
+        assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
         assert_eq!(device.registration.attempts(), attempt);
     }
     let Did::Failed(error) = device.act() else { panic!() };
@@ -501,7 +606,7 @@ fn a_fleet_is_spread() {
         .map(|seed| {
             let mut device = Device { registration: Registration::new(config(), seed), now: 0 };
             device.act();
-            device.tell(Event::Disconnected);
+            device.tell(RegistrationEvent::Disconnected);
             device.act();
             device.now
         })
@@ -532,14 +637,14 @@ fn https_needs_no_subscription_and_may_be_closed_between_requests() {
     device.connect();
     let rid = device.register();
     device.answer(rid, 202, Some(3), ASSIGNING);
-    assert_eq!(device.tell(Event::Disconnected), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Accepted);
     assert_eq!(device.registration.attempts(), 0);
     let before = device.now;
     device.connect();
     assert_eq!(device.now - before, 3000, "not before the request is due");
     device.poll();
     // In the middle of a request it is a fault.
-    assert_eq!(device.tell(Event::Disconnected), Meant::Fault(Fault::ConnectionLost));
+    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
 }
 
 #[test]
@@ -553,9 +658,9 @@ fn a_tpm_is_challenged_first() {
     assert!(matches!(device.act(), Did::Register { authorized: false, .. }));
     assert_eq!(device.answer(0, 401, None, challenge), Meant::Challenge("AAEC/w==".to_owned()));
     assert_eq!(device.next(), Did::Wait(u64::MAX));
-    assert_eq!(device.tell(Event::Activated), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::Activated), Meant::Accepted);
     assert!(matches!(device.act(), Did::Register { authorized: true, .. }));
-    assert_eq!(device.tell(Event::Activated), Meant::Ignored);
+    assert_eq!(device.tell(RegistrationEvent::Activated), Meant::Ignored);
     device.answer(0, 202, None, ASSIGNING);
     device.poll();
     device.answer(0, 200, None, ASSIGNED);
@@ -566,7 +671,7 @@ fn a_tpm_is_challenged_first() {
     device.connect();
     device.act();
     device.answer(0, 401, None, challenge);
-    device.tell(Event::Activated);
+    device.tell(RegistrationEvent::Activated);
     device.act();
     assert_eq!(device.answer(0, 401, None, challenge), Meant::Refused(401));
     assert_eq!(device.act(), Did::Failed(Error::Service { status: 401, code: None }));
@@ -581,16 +686,16 @@ fn a_tpm_is_challenged_first() {
     device.connect();
     device.act();
     device.answer(0, 401, None, challenge);
-    assert_eq!(device.tell(Event::Disconnected), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Accepted);
     assert_eq!(device.next(), Did::Wait(u64::MAX));
-    assert_eq!(device.tell(Event::Activated), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::Activated), Meant::Accepted);
     device.connect();
     assert!(matches!(device.act(), Did::Register { authorized: true, .. }));
     let mut device = Device::new(config);
     device.connect();
     device.act();
     device.answer(0, 401, None, challenge);
-    assert_eq!(device.tell(Event::ActivationFailed), Meant::Accepted);
+    assert_eq!(device.tell(RegistrationEvent::ActivationFailed), Meant::Accepted);
     assert_eq!(device.act(), Did::Failed(Error::ActivationFailed));
 }
 
@@ -610,7 +715,7 @@ fn bodies_with_everything() {
     let config = config().with_tpm(keys).with_csr(&csr).unwrap().with_payload(br#" {"a":1} "#).unwrap();
     let mut registration = Registration::new(config, 0);
     registration.next(0);
-    registration.handle(Event::Connected, 0);
+    registration.handle(RegistrationEvent::Connected, 0);
     let dps_client::Action::Send(request) = registration.next(0) else { panic!() };
     let mut out = [0; 1024];
     let body = request.body(&mut out).unwrap();

@@ -3,7 +3,9 @@
 //! than it was told to.
 mod support;
 
-use dps_client::{Action, Backoff, Config, Event, Operation, Registration, Timing, Transport, mqtt};
+use dps_client::{
+    Action, Backoff, Config, Operation, Registration, RegistrationEvent, Timing, Transport, mqtt,
+};
 use proptest::prelude::*;
 use support::config;
 
@@ -156,7 +158,7 @@ fn run(seed: u64, transport: Transport) -> u64 {
     for _ in 0..100_000 {
         if service.connected && service.fault(now, 20) {
             service.break_connection();
-            registration.handle(Event::Disconnected, now);
+            registration.handle(RegistrationEvent::Disconnected, now);
         }
         match registration.next(now) {
             Action::Connect { credential } => {
@@ -165,25 +167,25 @@ fn run(seed: u64, transport: Transport) -> u64 {
                 if service.fault(now, 4) {
                     let code = mqtt::CONNACK_UNAVAILABLE;
                     let event = if service.moods.one_in(2) {
-                        Event::ConnectionRefused { code }
+                        RegistrationEvent::ConnectionRefused { code }
                     } else {
-                        Event::Disconnected
+                        RegistrationEvent::Disconnected
                     };
                     registration.handle(event, now);
                 } else if !service.fault(now, 6) {
                     service.connected = true;
                     // HTTPS has no subscription to wait for.
                     service.subscribed = transport == Transport::Https;
-                    registration.handle(Event::Connected, now);
+                    registration.handle(RegistrationEvent::Connected, now);
                 }
             }
             Action::Subscribe => {
                 assert!(service.connected && transport == Transport::Mqtt);
                 if service.fault(now, 10) {
-                    registration.handle(Event::SubscribeRefused, now);
+                    registration.handle(RegistrationEvent::SubscribeRefused, now);
                 } else if !service.fault(now, 10) {
                     service.subscribed = true;
-                    registration.handle(Event::Subscribed, now);
+                    registration.handle(RegistrationEvent::Subscribed, now);
                 }
             }
             Action::Send(request) => {
@@ -192,7 +194,7 @@ fn run(seed: u64, transport: Transport) -> u64 {
                 now += service.moods.below(3000);
                 for (topic, body) in answers {
                     let answer = mqtt::parse_answer(&topic, body.as_bytes()).unwrap();
-                    registration.handle(Event::Answer(answer), now);
+                    registration.handle(RegistrationEvent::Answer(answer), now);
                 }
             }
             Action::Disconnect { .. } => service.break_connection(),
@@ -290,24 +292,24 @@ proptest! {
                     }
                     continue;
                 }
-                Report::Connected => Event::Connected,
-                Report::Refused(code) => Event::ConnectionRefused { code },
-                Report::Subscribed => Event::Subscribed,
-                Report::SubscribeRefused => Event::SubscribeRefused,
-                Report::Disconnected => Event::Disconnected,
-                Report::Activated => Event::Activated,
+                Report::Connected => RegistrationEvent::Connected,
+                Report::Refused(code) => RegistrationEvent::ConnectionRefused { code },
+                Report::Subscribed => RegistrationEvent::Subscribed,
+                Report::SubscribeRefused => RegistrationEvent::SubscribeRefused,
+                Report::Disconnected => RegistrationEvent::Disconnected,
+                Report::Activated => RegistrationEvent::Activated,
                 Report::Answer(status, right, retry_after_s, body) => {
                     let rid = if right { rid.as_str() } else { "0" };
                     let rid = Some(rid).filter(|_| !https);
-                    Event::Answer(dps_client::Answer { status, rid, retry_after_s, body: BODIES[body].as_bytes() })
+                    RegistrationEvent::Answer(dps_client::Answer { status, rid, retry_after_s, body: BODIES[body].as_bytes() })
                 }
             };
             let progress = registration.handle(event, now);
             prop_assert!(!ended || matches!(progress, dps_client::Progress::Ignored));
             match (event, &progress) {
                 (_, dps_client::Progress::Ignored) => {}
-                (Event::Connected, _) => up = true,
-                (Event::Disconnected, _) => up = false,
+                (RegistrationEvent::Connected, _) => up = true,
+                (RegistrationEvent::Disconnected, _) => up = false,
                 _ => {}
             }
         }

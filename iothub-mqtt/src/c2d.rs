@@ -53,7 +53,9 @@ impl<'a> Message<'a> {
         if device.is_empty() {
             return Err(Error::BadTopic("device id"));
         }
-        if let Some(bag) = rest.strip_prefix("messages/devicebound/") {
+        if let Some(bag) = rest.strip_prefix("messages/devicebound") {
+            // The bag, and the slash before it, may be absent: the filter takes such a topic, too (MQTT 3.1.1, 4.7.1.2).
+            let bag = if bag.is_empty() { bag } else { bag.strip_prefix('/').ok_or(OTHER)? };
             return Ok(Self { input: None, properties: Properties::new(bag), payload });
         }
         let rest = rest.strip_prefix("modules/").ok_or(OTHER)?;
@@ -79,6 +81,6 @@ impl<'a> Message<'a> {
     /// The feedback the sender wants (`iothub-ack`): `none`, `full`, `positive` or `negative`.
     #[must_use]
     pub fn wanted_feedback(&self) -> Option<Encoded<'a>> {
-        self.properties.get("iothub-ack").flatten()
+        self.properties.get_ignore_case("iothub-ack").flatten()
     }
 }

@@ -33,7 +33,7 @@ pub enum Error {
     BadMember(&'static str),
     /// The server refused the connection.
     ConnectionRefused(Refusal),
-    /// The server refused a subscription.
+    /// The server refused a subscription; the connection stands.
     SubscriptionRefused,
     /// The connection ended: closed by the server, or no answer to a ping.
     Disconnected,
@@ -49,6 +49,11 @@ pub enum Error {
     Busy,
     /// The message is larger than the service or the transmit buffer takes.
     TooLarge,
+    /// What the service sent is larger than the receive buffer.
+    Oversized {
+        /// Size of its packet in bytes: a buffer of 16 bytes more would have been enough.
+        size: u32,
+    },
     /// Registration failed.
     #[cfg(feature = "dps")]
     Registration(dps_client::Error),
@@ -137,7 +142,8 @@ impl Error {
             | Self::BadTopic(_)
             | Self::Json(_)
             | Self::BadMember(_)
-            | Self::TooLarge => false,
+            | Self::TooLarge
+            | Self::Oversized { .. } => false,
         }
     }
 
@@ -162,6 +168,8 @@ impl Error {
                 | Self::BadMember(_)
                 | Self::Busy
                 | Self::TooLarge
+                | Self::Oversized { .. }
+                | Self::SubscriptionRefused
         )
     }
 }
@@ -183,6 +191,9 @@ impl fmt::Display for Error {
             Self::Timeout(what) => write!(f, "no {what} in time"),
             Self::Busy => f.write_str("too many messages in flight"),
             Self::TooLarge => f.write_str("message too large"),
+            Self::Oversized { size } => {
+                write!(f, "the service sent {size} bytes, more than the receive buffer takes")
+            }
             #[cfg(feature = "dps")]
             Self::Registration(e) => write!(f, "registration failed: {e}"),
             #[cfg(feature = "dps")]

@@ -85,7 +85,7 @@ pub(crate) fn value(text: &mut Writer<'_>, value: Value<'_>) -> Result<(), Error
             text
         }
         Value::Raw(raw) => {
-            read::parse(raw.as_bytes())?;
+            read::check(raw.as_bytes())?;
             text.text(raw)
         }
     };

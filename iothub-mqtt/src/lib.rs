@@ -17,7 +17,7 @@
 //! use iothub_mqtt::endpoint::{MAX_CLIENT_ID, MAX_USER_NAME};
 //! use iothub_mqtt::session::{Options, Session};
 //! use iothub_mqtt::translate::Connect;
-//! use iothub_mqtt::{Announcement, Client, ClientOptions, Endpoint, Error, Event, Telemetry};
+//! use iothub_mqtt::{Announcement, Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
 //!
 //! /// One connection, from CONNECT until it breaks.
 //! async fn serve(session: &mut Session<'_>, tls: impl Read + Write, random: u32) -> Result<(), Error> {
@@ -34,10 +34,10 @@
 //!     client.start().await?;
 //!     loop {
 //!         match client.poll().await? {
-//!             Some(Event::Connected) => {
+//!             Some(HubEvent::Connected) => {
 //!                 client.send(&Telemetry::json(br#"{"hello":"world"}"#)).await?;
 //!             }
-//!             Some(Event::Message(_message)) => { /* use it: it counts as taken when it goes out of scope */ }
+//!             Some(HubEvent::Message(_message)) => { /* use it: it counts as taken when it goes out of scope */ }
 //!             Some(_) | None => {}
 //!         }
 //!     }
@@ -53,6 +53,7 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(
@@ -66,12 +67,16 @@
 // Futures of this crate are as `Send` as the streams and handlers they are made from.
 #![allow(async_fn_in_trait)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod c2d;
 pub mod client;
 mod clock;
 pub mod endpoint;
 mod error;
 pub mod json;
+mod logging;
 pub mod method;
 pub mod pnp;
 pub mod property;
@@ -88,7 +93,9 @@ pub mod twin;
 
 /// The ladder of waiting times, shared with other clients of Azure's services.
 pub use azure_iot_common::Backoff;
-pub use client::{Client, ClientOptions, Event};
+pub use client::{Client, ClientOptions, HubEvent};
+#[cfg(feature = "dps")]
+pub use dps_client;
 pub use endpoint::{Announcement, Endpoint};
 pub use error::{Error, Refusal};
 pub use property::Properties;

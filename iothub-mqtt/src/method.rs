@@ -1,6 +1,7 @@
 //! Direct methods, which are Plug and Play commands too.
 
 use crate::{Error, topic};
+use azure_iot_common::query;
 use azure_iot_common::text::{Writer, cut};
 
 /// The filter to subscribe to.
@@ -45,7 +46,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Takes apart `$iothub/methods/POST/<name>/?$rid=<id>`.
+    /// Takes apart `$iothub/methods/POST/<name>/?$rid=<id>`; other fields beside the id are passed over.
     ///
     /// # Errors
     /// [`Error::BadTopic`] for any other topic, and for a request id longer than [`MAX_REQUEST_ID`].
@@ -55,7 +56,7 @@ impl<'a> Request<'a> {
         if name.is_empty() {
             return Err(Error::BadTopic("method name"));
         }
-        let request_id = topic::field(query, "$rid")?.ok_or(Error::BadTopic("$rid"))?;
+        let request_id = query::values(query, "$rid").next().ok_or(Error::BadTopic("$rid"))?;
         if request_id.len() > MAX_REQUEST_ID {
             return Err(Error::BadTopic("$rid"));
         }

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use azure_iot_common::percent;
+use azure_iot_common::query;
 use azure_iot_common::text::{Pieces, Writer, cut};
 
 /// Percent-encoded text, decoded only when asked. May come from the network: decoding checks it.
@@ -83,10 +84,16 @@ impl<'a> Properties<'a> {
         self.iter().find(|(found, _)| *found == *name).map(|(_, value)| value)
     }
 
-    /// The value of a system property, unless it is absent or null.
+    /// As [`get`](Self::get), whatever the case of the name: those of the service's own properties differ between SDKs.
+    #[must_use]
+    pub fn get_ignore_case(&self, name: &str) -> Option<Option<Encoded<'a>>> {
+        self.iter().find(|(found, _)| query::is_name(found.0, name)).map(|(_, value)| value)
+    }
+
+    /// The value of a system property, in any spelling of its name, unless it is absent or null.
     #[must_use]
     pub fn system(&self, property: SystemProperty) -> Option<Encoded<'a>> {
-        self.get(property.name()).flatten()
+        self.get_ignore_case(property.name()).flatten()
     }
 }
 

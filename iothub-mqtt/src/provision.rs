@@ -5,7 +5,7 @@ use crate::session::{self, Mqtt, Options, Session, Ticket};
 use crate::translate::Connect;
 use crate::{Error, Refusal};
 use core::pin::pin;
-use dps_client::{Action, Assignment, Event, Progress, Registration, Transport, mqtt};
+use dps_client::{Action, Assignment, Progress, Registration, RegistrationEvent, Transport, mqtt};
 use embassy_time::{Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 
@@ -49,7 +49,7 @@ pub(crate) async fn wanted(registration: &mut Registration<'_>) -> Result<Wanted
 }
 
 /// Waits until `registration` wants a connection: make it then, and give it to [`register_ready`]. If it cannot be made, tell
-/// the registration with [`Event::Disconnected`], so that it climbs its ladder, and call this again.
+/// the registration with [`RegistrationEvent::Disconnected`], so that it climbs its ladder, and call this again.
 ///
 /// Gives the assignment if there is one already.
 ///
@@ -125,13 +125,13 @@ pub(crate) async fn decide<S: Read + Write, const N: usize>(
         Ok(link) => link,
         Err(error) => return Err(connect_failed(registration, error)),
     };
-    registration.handle(Event::Connected, now_ms());
+    registration.handle(RegistrationEvent::Connected, now_ms());
     let decided = pin!(drive(registration, &mut link, buffers.body)).await;
     if decided.is_ok() {
         // The assignment stands; whether the service hears the goodbye does not matter.
         let _ = pin!(link.disconnect()).await;
     } else {
-        registration.handle(Event::Disconnected, now_ms());
+        registration.handle(RegistrationEvent::Disconnected, now_ms());
     }
     decided
 }
@@ -139,12 +139,12 @@ pub(crate) async fn decide<S: Read + Write, const N: usize>(
 /// Tells the registration that there is no connection; gives the error that is left.
 fn connect_failed(registration: &mut Registration<'_>, error: Error) -> Error {
     let Error::ConnectionRefused(refusal) = error else {
-        registration.handle(Event::Disconnected, now_ms());
+        registration.handle(RegistrationEvent::Disconnected, now_ms());
         return error;
     };
     let event = match refusal {
-        Refusal::Other(_) => Event::Disconnected,
-        refusal => Event::ConnectionRefused { code: refusal.code() },
+        Refusal::Other(_) => RegistrationEvent::Disconnected,
+        refusal => RegistrationEvent::ConnectionRefused { code: refusal.code() },
     };
     if let Progress::Fault(fault) = registration.handle(event, now_ms()) {
         // It goes on, perhaps with another credential.
@@ -193,14 +193,19 @@ async fn listen<L: Mqtt>(
         Err(_) => return Ok(()),
         Ok(Ok(Some(message))) => {
             // Other topics and malformed ones are dropped; if the answer does not come, the request times out.
-            if let Ok(answer) = mqtt::parse_answer(message.topic, message.payload) {
-                registration.handle(Event::Answer(answer), now_ms());
+            let oversized = message.oversized;
+            if let Ok(answer) = mqtt::parse_answer(message.topic, message.payload)
+                && let Progress::Unusable = registration.handle(RegistrationEvent::Answer(answer), now_ms())
+                && let Some(size) = oversized
+            {
+                // Without its body, which an assignment needs.
+                return Err(Error::Oversized { size });
             }
         }
         Ok(Ok(None)) => {}
         Ok(Err(Error::SubscriptionRefused)) => {
             *subscription = None;
-            registration.handle(Event::SubscribeRefused, now_ms());
+            registration.handle(RegistrationEvent::SubscribeRefused, now_ms());
         }
         Ok(Err(error)) => return Err(error),
     }
@@ -208,7 +213,7 @@ async fn listen<L: Mqtt>(
         && link.progress(ticket) == session::Progress::Done
     {
         *subscription = None;
-        registration.handle(Event::Subscribed, now_ms());
+        registration.handle(RegistrationEvent::Subscribed, now_ms());
     }
     while link.next_settled().is_some() {}
     Ok(())

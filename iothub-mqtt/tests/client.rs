@@ -5,12 +5,12 @@
 mod support;
 
 use iothub_mqtt::Backoff;
-use iothub_mqtt::client::ReportFailure;
+use iothub_mqtt::client::{ReportFailure, Subscription};
 use iothub_mqtt::method::status;
 use iothub_mqtt::session::{Options, Session};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::twin::{Step, Timing, Tracker};
-use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Telemetry};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
 use proptest::prelude::*;
 use support::{Packet, Server, pair};
 
@@ -117,7 +117,7 @@ async fn subscriptions_of_devices_and_modules() {
             let link = session.connect(stream, &CONNECT).await.unwrap();
             let mut client: Client<'_, _> = Client::new(link, endpoint, options);
             client.start().await.unwrap();
-            assert!(matches!(event!(client), Event::Connected));
+            assert!(matches!(event!(client), HubEvent::Connected));
             client.disconnect().await.unwrap();
         };
         let hub = async {
@@ -138,7 +138,8 @@ async fn subscriptions_of_devices_and_modules() {
         let options = ClientOptions { messages: false, methods: false, twin: false, ..options() };
         let mut client = client!(session, stream, options);
         client.send(&Telemetry::new(b"x")).await.unwrap();
-        assert!(matches!(event!(client), Event::Delivered(_)));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Delivered(_)));
     };
     let hub = async {
         server.accept(false).await;
@@ -172,11 +173,11 @@ async fn methods_are_answered() {
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let device = async {
         let mut client = client!(session, stream, ClientOptions { twin: false, ..options() });
-        assert!(matches!(event!(client), Event::Connected));
-        let Event::Method(request) = event!(client) else { panic!() };
+        assert!(matches!(event!(client), HubEvent::Connected));
+        let HubEvent::Method(request) = event!(client) else { panic!() };
         assert_eq!((request.name, request.payload), ("reboot", &b"{\"in\":5}"[..]));
         let first = request.reply_to();
-        let Event::Method(request) = event!(client) else { panic!() };
+        let HubEvent::Method(request) = event!(client) else { panic!() };
         assert_eq!(request.command(), (Some("thermostat1"), "getReport"));
         let second = request.reply_to();
         // in any order
@@ -184,7 +185,7 @@ async fn methods_are_answered() {
         client.respond(&first, status::OK, b"{\"ok\":true}").await.unwrap();
         assert_eq!(client.respond(&first, 200, &vec![b' '; 131_073]).await, Err(Error::TooLarge));
         // The answers are delivered in silence.
-        let Event::Oversized { topic, size } = event!(client) else { panic!() };
+        let HubEvent::Oversized { topic, size } = event!(client) else { panic!() };
         assert_eq!((topic, size), ("$iothub/methods/POST/big/?$rid=9", 2037));
         client.disconnect().await.unwrap();
     };
@@ -211,15 +212,15 @@ async fn the_twin_comes_first_then_its_changes_and_a_gap_fetches_it_again() {
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let device = async {
         let mut client = client!(session, stream, options());
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Twin(twin) if twin.version() == 5));
-        let Event::Desired(change) = event!(client) else { panic!() };
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 5));
+        let HubEvent::Desired(change) = event!(client) else { panic!() };
         assert_eq!(change.version, 6);
         assert_eq!(iothub_mqtt::twin::version(&change.object().unwrap()), Some(6));
-        assert!(matches!(event!(client), Event::Twin(twin) if twin.version() == 8));
-        assert!(matches!(event!(client), Event::Desired(change) if change.version == 9));
+        assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 8));
+        assert!(matches!(event!(client), HubEvent::Desired(change) if change.version == 9));
         client.refresh_twin();
-        assert!(matches!(event!(client), Event::Twin(twin) if twin.version() == 2));
+        assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 2));
         client.disconnect().await.unwrap();
     };
     let hub = async {
@@ -254,9 +255,9 @@ async fn twin_requests_are_repeated_when_throttled_or_lost() {
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let device = async {
         let mut client = client!(session, stream, options());
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Twin(twin) if twin.version() == 1));
-        assert!(matches!(event!(client), Event::TwinUnusable(Error::BadMember("desired"))));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 1));
+        assert!(matches!(event!(client), HubEvent::TwinUnusable(Error::BadMember("twin"))));
         client.disconnect().await.unwrap();
     };
     let hub = async {
@@ -273,33 +274,154 @@ async fn twin_requests_are_repeated_when_throttled_or_lost() {
         answer(&mut server, 200, &third, "", &twin(1)).await;
         desired(&mut server, 3).await;
         let fourth = get_request(&mut server).await;
-        answer(&mut server, 200, &fourth, "", b"{}").await;
+        answer(&mut server, 200, &fourth, "", b"[]").await;
         goodbye(&mut server).await;
     };
     tokio::join!(device, hub);
 }
 
+/// A twin that does not fit, or is none, costs what was set before; changes that come later are given all the same.
 #[tokio::test]
-async fn a_twin_that_does_not_fit_is_not_asked_for_again() {
+async fn an_unusable_twin_does_not_switch_its_changes_off() {
+    for large in [true, false] {
+        let (stream, mut server) = pair();
+        let (mut rx, mut tx) = ([0; 256], [0; 1024]);
+        let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
+        let device = async {
+            let mut client = client!(session, stream, options());
+            assert!(matches!(event!(client), HubEvent::Connected));
+            match event!(client) {
+                HubEvent::TwinUnusable(Error::Oversized { size: 2040.. }) => assert!(large),
+                HubEvent::TwinUnusable(Error::BadMember("twin")) => assert!(!large),
+                other => panic!("{other:?}"),
+            }
+            // It is not asked for again of itself.
+            assert!(matches!(event!(client), HubEvent::Desired(change) if change.version == 57));
+            assert!(matches!(event!(client), HubEvent::Desired(change) if change.version == 58));
+            // One is missing: what came counts, and perhaps the twin is small enough by now.
+            assert!(matches!(event!(client), HubEvent::Desired(change) if change.version == 60));
+            assert!(matches!(event!(client), HubEvent::Desired(change) if change.version == 61));
+            assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 61));
+            // A change that does not fit is told, and is in the whole twin.
+            assert!(matches!(event!(client), HubEvent::Oversized { topic, .. } if topic.ends_with("=62")));
+            assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 62));
+            // So is one that cannot be read, and one that does not tell its version.
+            assert!(matches!(event!(client), HubEvent::TwinUnusable(Error::Json(_))));
+            assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 63));
+            assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 64));
+            assert!(matches!(event!(client), HubEvent::Desired(change) if change.version == 65));
+            client.disconnect().await.unwrap();
+        };
+        let hub = async {
+            const DESIRED: &str = "$iothub/twin/PATCH/properties/desired/?$version=";
+            server.accept(false).await;
+            server.grant().await;
+            let id = get_request(&mut server).await;
+            answer(&mut server, 200, &id, "", if large { &[b' '; 2000] } else { b"[]" }).await;
+            for version in [57, 58, 58, 60] {
+                desired(&mut server, version).await;
+            }
+            let id = get_request(&mut server).await;
+            desired(&mut server, 61).await;
+            answer(&mut server, 200, &id, "", &twin(61)).await;
+            server.publish(0, &format!("{DESIRED}62"), &[b' '; 2000]).await;
+            let id = get_request(&mut server).await;
+            answer(&mut server, 200, &id, "", &twin(62)).await;
+            server.publish(0, &format!("{DESIRED}63"), b"{").await;
+            let id = get_request(&mut server).await;
+            answer(&mut server, 200, &id, "", &twin(63)).await;
+            server.publish(0, &format!("{DESIRED}soon"), b"{\"$version\":\"64\"}").await;
+            let id = get_request(&mut server).await;
+            answer(&mut server, 200, &id, "", &twin(64)).await;
+            server.publish(0, &format!("{DESIRED}later"), b"{\"$version\":65.0}").await;
+            goodbye(&mut server).await;
+        };
+        tokio::join!(device, hub);
+    }
+}
+
+/// An answer to a report needs no body, a refusal neither: however large they are.
+#[tokio::test]
+async fn bodies_that_are_not_needed_may_have_any_size() {
     let (stream, mut server) = pair();
     let (mut rx, mut tx) = ([0; 256], [0; 1024]);
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let device = async {
         let mut client = client!(session, stream, options());
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Oversized { size: 2040.., .. }));
-        let quiet = embassy_time::Duration::from_millis(100);
-        assert!(matches!(embassy_time::with_timeout(quiet, client.poll()).await, Err(_) | Ok(Ok(None))));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Twin(twin) if twin.version() == 3));
+        client.report("{}").await.unwrap();
+        let refused = ReportFailure::Refused { status: 400, retry_after_s: None };
+        assert!(matches!(event!(client), HubEvent::Reported { result: Err(why), .. } if why == refused));
         client.disconnect().await.unwrap();
     };
     let hub = async {
         server.accept(false).await;
         server.grant().await;
         let id = get_request(&mut server).await;
-        answer(&mut server, 200, &id, "", &[b' '; 2000]).await;
+        answer(&mut server, 500, &id, "&retry-after=x&$version=", &[b'x'; 2000]).await;
+        let id = get_request(&mut server).await;
+        answer(&mut server, 200, &id, "&$version=none", &twin(3)).await;
+        let (topic, _) = published(&mut server, "$iothub/twin/PATCH/properties/reported/?$rid=").await;
+        answer(&mut server, 400, topic.rsplit('=').next().unwrap(), "", &[b'x'; 2000]).await;
         goodbye(&mut server).await;
     };
     tokio::join!(device, hub);
+}
+
+/// Answers SUBSCRIBE packets until all filters are decided, refusing those with this text.
+async fn grant_but(server: &mut Server, refused: &str) {
+    loop {
+        let Packet::Subscribe { id, filters } = server.packet().await else { panic!() };
+        let mut suback = vec![0x90, 2 + filters.len() as u8, 0, id as u8];
+        suback.extend(filters.iter().map(|(filter, _)| if filter.contains(refused) { 0x80 } else { 1 }));
+        server.send(&suback).await;
+        if filters.len() == 1 && filters[0].0.contains("desired") {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_subscription_costs_only_itself() {
+    for (part, refused) in [
+        ("devicebound", vec![Subscription::Messages]),
+        ("methods", vec![Subscription::Methods]),
+        ("twin/res", vec![Subscription::TwinAnswers]),
+        ("twin", vec![Subscription::TwinAnswers, Subscription::TwinChanges]),
+        ("desired", vec![Subscription::TwinChanges]),
+    ] {
+        let (stream, mut server) = pair();
+        let (mut rx, mut tx) = ([0; 512], [0; 512]);
+        let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
+        let device = async {
+            let mut client = client!(session, stream, options());
+            for expected in &refused {
+                let HubEvent::SubscriptionRefused(found) = event!(client) else { panic!() };
+                assert_eq!(found, *expected);
+            }
+            assert!(matches!(event!(client), HubEvent::Connected));
+            if refused.contains(&Subscription::TwinAnswers) {
+                assert_eq!(client.report("{}").await, Err(Error::SubscriptionRefused));
+            } else {
+                assert!(matches!(event!(client), HubEvent::Twin(_)));
+            }
+            client.send(&Telemetry::new(b"x")).await.unwrap();
+            assert!(matches!(event!(client), HubEvent::Delivered(_)));
+            client.disconnect().await.unwrap();
+        };
+        let hub = async {
+            server.accept(false).await;
+            grant_but(&mut server, part).await;
+            if !refused.contains(&Subscription::TwinAnswers) {
+                let id = get_request(&mut server).await;
+                answer(&mut server, 200, &id, "", &twin(1)).await;
+            }
+            published(&mut server, "devices/dev/messages/events/").await;
+            goodbye(&mut server).await;
+        };
+        tokio::join!(device, hub);
+    }
 }
 
 #[tokio::test]
@@ -309,22 +431,22 @@ async fn reports_are_answered_refused_or_time_out() {
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let device = async {
         let mut client = client!(session, stream, options());
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Twin(_)));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Twin(_)));
         let a = client.report("{\"a\":1}").await.unwrap();
         let b = client.report("{\"b\":1}").await.unwrap();
         let c = client.report("{\"c\":1}").await.unwrap();
         let d = client.report("{\"d\":1}").await.unwrap();
         assert_eq!(client.report("{}").await, Err(Error::Busy));
         assert_eq!(client.report(&" ".repeat(32_769)).await, Err(Error::TooLarge));
-        let Event::Reported { request, result } = event!(client) else { panic!() };
+        let HubEvent::Reported { request, result } = event!(client) else { panic!() };
         assert_eq!((request, result), (b, Ok(Some(17))));
-        let Event::Reported { request, result } = event!(client) else { panic!() };
+        let HubEvent::Reported { request, result } = event!(client) else { panic!() };
         assert_eq!((request, result), (a, Ok(None)));
-        let Event::Reported { request, result } = event!(client) else { panic!() };
+        let HubEvent::Reported { request, result } = event!(client) else { panic!() };
         let refused = ReportFailure::Refused { status: 429, retry_after_s: Some(3) };
         assert_eq!((request, result), (c, Err(refused)));
-        let Event::Reported { request, result } = event!(client) else { panic!() };
+        let HubEvent::Reported { request, result } = event!(client) else { panic!() };
         assert_eq!((request, result), (d, Err(ReportFailure::TimedOut)));
         client.disconnect().await.unwrap();
     };
@@ -355,8 +477,8 @@ async fn telemetry_leaves_room_for_answers() {
     let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
     let device = async {
         let mut client = client!(session, stream, ClientOptions { twin: false, ..options() });
-        assert!(matches!(event!(client), Event::Connected));
-        let Event::Method(request) = event!(client) else { panic!() };
+        assert!(matches!(event!(client), HubEvent::Connected));
+        let HubEvent::Method(request) = event!(client) else { panic!() };
         let to = request.reply_to();
         for _ in 0..6 {
             assert!(client.can_send());
@@ -366,7 +488,7 @@ async fn telemetry_leaves_room_for_answers() {
         assert_eq!(client.send(&Telemetry::new(b"x")).await, Err(Error::Busy));
         client.respond(&to, 200, b"").await.unwrap();
         for _ in 0..6 {
-            assert!(matches!(event!(client), Event::Delivered(_)));
+            assert!(matches!(event!(client), HubEvent::Delivered(_)));
         }
         assert!(client.can_send());
         client.disconnect().await.unwrap();
@@ -415,7 +537,7 @@ fn tracker_ladder() {
     // a good answer starts the ladder again
     t.asked(10, now);
     assert!(t.is_expected(10) && !t.is_expected(9));
-    assert_eq!(t.document(3), Step::Apply);
+    assert_eq!(t.document(Some(3)), Step::Apply);
     assert_eq!((t.version(), t.deadline_ms()), (Some(3), None));
     t.refresh();
     assert_eq!(t.version(), None);
@@ -456,12 +578,66 @@ proptest! {
             if t.wants(now, 0) {
                 request += 1;
                 t.asked(request, now);
-                prop_assert_eq!(t.document(hub), Step::Apply);
+                prop_assert_eq!(t.document(Some(hub)), Step::Apply);
                 applied = Some(hub);
             }
         }
         prop_assert_eq!(applied, Some(hub));
         prop_assert_eq!(t.version(), Some(hub));
+    }
+
+    /// Without a base, whatever the hub sends and however often the twin is of no use: each change newer than all before
+    /// it counts, at once.
+    #[test]
+    fn without_a_base_changes_count_as_they_come(
+        versions in proptest::collection::vec(1u64..40, 1..60),
+        answers in proptest::collection::vec(any::<bool>(), 60),
+    ) {
+        let mut t = tracker();
+        t.asked(0, 0);
+        t.unusable();
+        prop_assert_eq!(t.version(), None);
+        let (mut highest, mut request, mut now) = (0, 0, 0);
+        for (version, answered) in versions.into_iter().zip(answers) {
+            prop_assert_eq!(t.change(version) == Step::Apply, version > highest);
+            highest = highest.max(version);
+            now += 1000;
+            if t.wants(now, 0) {
+                request += 1;
+                t.asked(request, now);
+                if answered {
+                    t.unusable();
+                }
+            }
+        }
+    }
+
+    /// A field that nobody understands changes nothing of what the others say.
+    #[test]
+    fn odd_fields_of_topics_cost_nothing(odd in "[^&/?]{0,20}", bag in "[^&/?]{0,20}") {
+        use iothub_mqtt::{c2d::Message as C2d, method::Request, twin::Message};
+        for hint in [odd.clone(), format!("retry-after={odd}"), format!("$version={odd}")] {
+            for query in [format!("$rid=7&{hint}"), format!("{hint}&%24RID=7")] {
+                prop_assume!(!hint.to_ascii_lowercase().contains("rid="));
+                let topic = format!("$iothub/twin/res/204/?{query}");
+                let is_answer = matches!(Message::parse(&topic, b""), Ok(Message::Answer(a)) if a.status == 204 && a.request_id == "7");
+                prop_assert!(is_answer, "{}", topic);
+                let topic = format!("$iothub/methods/POST/m/?{query}");
+                let is_call = matches!(Request::parse(&topic, b""), Ok(call) if call.name == "m" && call.request_id == "7");
+                prop_assert!(is_call, "{}", topic);
+            }
+            for query in [format!("?{hint}"), format!("?x&{hint}"), String::new()] {
+                let topic = format!("$iothub/twin/PATCH/properties/desired/{query}");
+                match Message::parse(&topic, b"") {
+                    Ok(Message::Desired(_)) => prop_assert!(hint.contains("version=")),
+                    Ok(Message::Unversioned { .. }) => {}
+                    other => panic!("{topic}: {other:?}"),
+                }
+            }
+        }
+        let topic = format!("devices/d/messages/devicebound/{bag}&%24.MID=1&{odd}");
+        let message = C2d::parse(&topic, b"").unwrap();
+        prop_assert!(message.message_id().is_some_and(|id| id == "1") || bag.to_ascii_lowercase().contains("mid"));
     }
 
     #[test]

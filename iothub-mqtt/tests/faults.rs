@@ -8,7 +8,7 @@ use embassy_time::{Duration, Instant};
 use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::session::{Mqtt, Options, QoS, Session};
 use iothub_mqtt::translate::Connect;
-use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Telemetry};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
 use support::{Packet, Server, pair};
 
 const CONNECT: Connect<'static> =
@@ -54,7 +54,7 @@ async fn subscriptions_that_are_never_granted_do_not_pile_up() {
             let mut client: Client<'_, _> = Client::new(link, endpoint(), options());
             client.start().await.unwrap();
             if round == 19 {
-                assert!(matches!(event!(client), Event::Connected));
+                assert!(matches!(event!(client), HubEvent::Connected));
                 return;
             }
             while client.poll().await.is_ok() {}
@@ -100,14 +100,14 @@ async fn a_full_session_subscribes_when_its_messages_are_through() {
         let mut delivered = 0;
         loop {
             match event!(client) {
-                Event::Delivered(_) => delivered += 1,
-                Event::Connected => break,
+                HubEvent::Delivered(_) => delivered += 1,
+                HubEvent::Connected => break,
                 other => panic!("{other:?}"),
             }
         }
         assert!(delivered >= 1);
         while delivered < 8 {
-            assert!(matches!(event!(client), Event::Delivered(_)));
+            assert!(matches!(event!(client), HubEvent::Delivered(_)));
             delivered += 1;
         }
         client.disconnect().await.unwrap();
@@ -158,9 +158,9 @@ async fn acknowledgements_that_come_late_or_never() {
         let link = session.connect(stream, &CONNECT).await.unwrap();
         let mut client: Client<'_, _> = Client::new(link, endpoint(), options());
         client.start().await.unwrap();
-        assert!(matches!(event!(client), Event::Connected));
+        assert!(matches!(event!(client), HubEvent::Connected));
         let first = client.send(&Telemetry::new(b"1")).await.unwrap().unwrap();
-        assert!(matches!(event!(client), Event::Delivered(ticket) if ticket == first));
+        assert!(matches!(event!(client), HubEvent::Delivered(ticket) if ticket == first));
         client.send(&Telemetry::new(b"2")).await.unwrap();
         let begin = Instant::now();
         let error = loop {

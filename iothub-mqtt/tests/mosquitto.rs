@@ -12,7 +12,7 @@ use embassy_time::{Duration, with_timeout};
 use iothub_mqtt::session::{Mqtt, Options, QoS, Session};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::translate::{Connect, Will};
-use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Refusal};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Refusal};
 use minimq::{Buffers, ConfigBuilder, Property, Publication, TopicFilter};
 
 const ANYBODY: &str = "allow_anonymous true";
@@ -184,7 +184,7 @@ async fn the_client_with_telemetry_and_messages() {
             }
         };
     }
-    assert!(matches!(event!(), Event::Connected));
+    assert!(matches!(event!(), HubEvent::Connected));
 
     let (mut rx2, mut tx2) = ([0; 2048], [0; 2048]);
     let mut hub: Session = Session::new(Options::default(), &mut rx2, &mut tx2);
@@ -196,7 +196,7 @@ async fn the_client_with_telemetry_and_messages() {
 
     let telemetry = Telemetry::json(br#"{"t":1}"#).with_properties(&[("where", "up & away")]);
     let sent = client.send(&telemetry).await.unwrap().unwrap();
-    assert!(matches!(event!(), Event::Delivered(ticket) if ticket == sent));
+    assert!(matches!(event!(), HubEvent::Delivered(ticket) if ticket == sent));
     let message = message!(hub);
     assert_eq!(
         message.topic,
@@ -206,7 +206,7 @@ async fn the_client_with_telemetry_and_messages() {
 
     let topic = "devices/dev-1/messages/devicebound/%24.to=%2Fdevices%2Fdev-1&empty=&null";
     hub.publish(topic, b"hello", QoS::AtLeastOnce).await.unwrap();
-    let Event::Message(message) = event!() else { panic!() };
+    let HubEvent::Message(message) = event!() else { panic!() };
     assert_eq!(message.payload, b"hello");
     assert_eq!(message.properties.get("$.to").unwrap().unwrap(), "/devices/dev-1");
     assert_eq!(message.properties.get("empty").unwrap().unwrap(), "");
@@ -236,12 +236,12 @@ async fn with_a_back_end_that_speaks_mqtt_5() {
     let link = session.connect(broker.connect().await, &c).await.unwrap();
     let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
     client.start().await.unwrap();
-    assert!(matches!(message!(client), Event::Connected));
+    assert!(matches!(message!(client), HubEvent::Connected));
     let sent = client.send(&Telemetry::json(b"{}")).await.unwrap().unwrap();
     let heard = message!(back_end);
     assert_eq!(heard.payload(), b"{}");
     assert_eq!(heard.topic(), "devices/dev-1/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8");
-    assert!(matches!(message!(client), Event::Delivered(ticket) if ticket == sent));
+    assert!(matches!(message!(client), HubEvent::Delivered(ticket) if ticket == sent));
 
     // Properties of MQTT 5 do not reach a 3.1.1 device, the message does.
     let properties = [Property::UserProperty("a", "b"), Property::ContentType("text/plain")];
@@ -249,7 +249,7 @@ async fn with_a_back_end_that_speaks_mqtt_5() {
         .properties(&properties)
         .qos(minimq::QoS::AtLeastOnce);
     let published = back_end.publish(publication).await.unwrap().unwrap();
-    let Event::Message(heard) = message!(client) else { panic!() };
+    let HubEvent::Message(heard) = message!(client) else { panic!() };
     assert_eq!(heard.payload, b"hello");
     assert_eq!(heard.message_id().unwrap(), "7");
     while back_end.is_pending(&published) {

@@ -15,7 +15,7 @@ use broker::Broker;
 use embassy_time::{Duration, with_timeout};
 use iothub_mqtt::session::{Options, Session};
 use iothub_mqtt::translate::Connect;
-use iothub_mqtt::{Client, ClientOptions, Endpoint, Event, Telemetry};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, HubEvent, Telemetry};
 use pki::{Family, HOST, NOW};
 use std::sync::Arc;
 
@@ -63,8 +63,8 @@ async fn device_and_broker(version: Versions, broker_version: &str) {
     while delivered < 3 {
         let polled = with_timeout(Duration::from_secs(10), client.poll()).await.expect("no event").unwrap();
         match polled {
-            Some(Event::Connected) => drop(client.send(&Telemetry::new(&payload)).await.unwrap()),
-            Some(Event::Delivered(_)) => {
+            Some(HubEvent::Connected) => drop(client.send(&Telemetry::new(&payload)).await.unwrap()),
+            Some(HubEvent::Delivered(_)) => {
                 delivered += 1;
                 client.send(&Telemetry::new(&payload)).await.unwrap();
             }

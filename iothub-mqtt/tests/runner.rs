@@ -8,10 +8,10 @@ use Next::{Reconnect, Register};
 use dps_client::{Assignment, Backoff, Config, ConnectionProfile, RegistrationState, Timing};
 use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::runner::{
-    Application, Command, Connector, Device, Event, Failure, Ladder, Memory, Next, Policy, Service, Settings,
-    Target, Token,
+    Application, Buffers, Connector, Device, DeviceCommand, DeviceEvent, Failure, Ladder, Next, Policy,
+    Service, Settings, Target, Token,
 };
-use iothub_mqtt::{Error, Refusal, Telemetry, client};
+use iothub_mqtt::{Error, HubEvent, Refusal, Telemetry};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use support::{Packet, Server, pair};
@@ -88,35 +88,37 @@ enum Do {
 }
 
 impl Application<NoConnection> for App {
-    async fn event(&mut self, event: Event<'_, NoConnection>) {
-        use client::Event as Hub;
+    async fn event(&mut self, event: DeviceEvent<'_, NoConnection>) {
+        use HubEvent as Hub;
         let line = match event {
-            Event::Connecting(target) => format!("connecting {}", target.host),
-            Event::Registered(assignment) => format!("registered {}", assignment.hub()),
-            Event::Registering => "registering".into(),
-            Event::Renewing => "renewing".into(),
-            Event::Retrying { cause, .. } => format!("retrying: {cause:?}"),
-            Event::Sent(_) => "sent".into(),
-            Event::Reporting(_) => "reporting".into(),
-            Event::NotSent(error) => format!("not sent: {error}"),
-            Event::Hub(Hub::Connected) => "connected".into(),
-            Event::Hub(Hub::Delivered(_)) => "delivered".into(),
-            Event::Hub(Hub::Message(m)) => format!("message {}", String::from_utf8_lossy(m.payload)),
-            Event::Hub(Hub::Method(request)) => format!("method {} {}", request.name, request.request_id),
-            Event::Hub(Hub::Reported { result, .. }) => format!("reported {result:?}"),
+            DeviceEvent::Connecting(target) => format!("connecting {}", target.host),
+            DeviceEvent::Registered(assignment) => format!("registered {}", assignment.hub()),
+            DeviceEvent::Registering => "registering".into(),
+            DeviceEvent::Renewing => "renewing".into(),
+            DeviceEvent::Retrying { cause, .. } => format!("retrying: {cause:?}"),
+            DeviceEvent::Sent(_) => "sent".into(),
+            DeviceEvent::Reporting(_) => "reporting".into(),
+            DeviceEvent::NotSent(error) => format!("not sent: {error}"),
+            DeviceEvent::Hub(Hub::Connected) => "connected".into(),
+            DeviceEvent::Hub(Hub::Delivered(_)) => "delivered".into(),
+            DeviceEvent::Hub(Hub::Message(m)) => format!("message {}", String::from_utf8_lossy(m.payload)),
+            DeviceEvent::Hub(Hub::Method(request)) => {
+                format!("method {} {}", request.name, request.request_id)
+            }
+            DeviceEvent::Hub(Hub::Reported { result, .. }) => format!("reported {result:?}"),
             other => format!("{other:?}"),
         };
         // The test may have seen enough.
         let _ = self.log.send(line);
     }
 
-    async fn command(&mut self) -> Command<'_> {
+    async fn command(&mut self) -> DeviceCommand<'_> {
         self.current = self.commands.recv().await.expect("the test is over");
         match &self.current {
-            Do::Send(payload) => Command::Telemetry(Telemetry::new(payload)),
-            Do::Respond(to) => Command::Respond { to: to.clone(), status: 200, payload: b"{}" },
-            Do::Report(properties) => Command::Report(properties),
-            Do::Stop => Command::Stop,
+            Do::Send(payload) => DeviceCommand::Telemetry(Telemetry::new(payload)),
+            Do::Respond(to) => DeviceCommand::Respond { to: to.clone(), status: 200, payload: b"{}" },
+            Do::Report(properties) => DeviceCommand::Report(properties),
+            Do::Stop => DeviceCommand::Stop,
         }
     }
 }
@@ -229,7 +231,7 @@ where
     };
     let mut device: Device<'_, _> = Device::new(bag.settings, random);
     let mut token = [0xAA; 64];
-    let mut memory = Memory {
+    let mut buffers = Buffers {
         rx: &mut [0; 2048],
         tx: &mut [0; 2048],
         registration_rx: &mut [0; 2048],
@@ -240,7 +242,7 @@ where
     let test = Test { visits: visits_to_serve, log: lines, commands };
     let limit = std::time::Duration::from_secs(30);
     let both =
-        async { tokio::join!(device.run(&mut app, &mut bench, &mut memory, bag.assignment), play(test)).0 };
+        async { tokio::join!(device.run(&mut app, &mut bench, &mut buffers, bag.assignment), play(test)).0 };
     (tokio::time::timeout(limit, both).await.expect("the test hangs"), token)
 }
 

@@ -7,7 +7,7 @@ use embassy_time::Duration;
 use iothub_mqtt::session::{Mqtt, Options, Progress, QoS, Session};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::translate::{Connect, Fault, Will};
-use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Refusal};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Refusal};
 use support::{Packet, Server, pair};
 
 const HUB: &str = "contoso.azure-devices.net";
@@ -142,9 +142,9 @@ async fn connected_means_subscribed() {
         let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
         client.start().await.unwrap();
         // A waiting message may come before SUBACK: it is not lost.
-        assert!(matches!(event!(client), Event::Message(m) if m.payload == b"early"));
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Message(m) if m.payload == b"late"));
+        assert!(matches!(event!(client), HubEvent::Message(m) if m.payload == b"early"));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Message(m) if m.payload == b"late"));
         client.disconnect().await.unwrap();
     };
     let hub = async {
@@ -161,27 +161,27 @@ async fn connected_means_subscribed() {
 }
 
 #[tokio::test]
-async fn a_refused_subscription_is_an_error() {
+async fn a_refused_subscription_leaves_the_connection_standing() {
+    use iothub_mqtt::session::{Mqtt, Progress, QoS};
     let (stream, mut server) = pair();
     let (mut rx, mut tx) = ([0; 512], [0; 512]);
     let mut session: Session = Session::new(options(), &mut rx, &mut tx);
     let device = async {
-        let link = session.connect(stream, &CONNECT).await.unwrap();
-        let mut client: Client<'_, _> =
-            Client::new(link, Endpoint::new(HUB, "my-device").unwrap(), messages_only());
-        client.start().await.unwrap();
-        loop {
-            match client.poll().await {
-                Ok(None) => {}
-                Ok(Some(event)) => panic!("{event:?}"),
-                Err(error) => break assert_eq!(error, Error::SubscriptionRefused),
-            }
+        let mut link = session.connect(stream, &CONNECT).await.unwrap();
+        link.subscribe(&["a/#"]).await.unwrap();
+        assert_eq!(link.poll().await.map(|_| ()), Err(Error::SubscriptionRefused));
+        assert!(Error::SubscriptionRefused.is_local());
+        let ticket = link.publish("t", b"x", QoS::AtLeastOnce).await.unwrap().unwrap();
+        while link.progress(ticket) != Progress::Done {
+            link.poll().await.unwrap();
         }
     };
     let hub = async {
         server.accept(false).await;
         let Packet::Subscribe { id, .. } = server.packet().await else { panic!() };
         server.send(&[0x90, 3, 0, id as u8, 0x80]).await;
+        let Packet::Publish { id, .. } = server.packet().await else { panic!() };
+        server.puback(id).await;
         server.packet().await
     };
     let ((), packet) = tokio::join!(device, hub);
@@ -205,8 +205,8 @@ async fn a_message_is_acknowledged_only_after_it_was_taken() {
             let link = session.connect(stream, &CONNECT).await.unwrap();
             let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
             client.start().await.unwrap();
-            assert!(matches!(event!(client), Event::Connected));
-            let Event::Message(message) = event!(client) else { panic!() };
+            assert!(matches!(event!(client), HubEvent::Connected));
+            let HubEvent::Message(message) = event!(client) else { panic!() };
             assert_eq!(message.message_id().unwrap(), "1");
             // The application fails here; the client goes with the message.
         };
@@ -225,8 +225,8 @@ async fn a_message_is_acknowledged_only_after_it_was_taken() {
         let link = session.connect(stream, &CONNECT).await.unwrap();
         let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
         client.start().await.unwrap();
-        assert!(matches!(event!(client), Event::Connected));
-        let Event::Message(message) = event!(client) else { panic!() };
+        assert!(matches!(event!(client), HubEvent::Connected));
+        let HubEvent::Message(message) = event!(client) else { panic!() };
         assert_eq!(message.payload, b"do not lose me");
         let _ = embassy_time::with_timeout(Duration::from_millis(50), client.poll()).await;
     };
@@ -260,10 +260,10 @@ async fn telemetry_is_delivered_once_acknowledged_also_across_a_reconnect_withou
             let link = session.connect(stream, &CONNECT).await.unwrap();
             let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
             client.start().await.unwrap();
-            assert!(matches!(event!(client), Event::Connected));
+            assert!(matches!(event!(client), HubEvent::Connected));
             let ticket = client.send(&Telemetry::new(b"one").with_properties(&[("n", "1")])).await;
             let first = ticket.unwrap().unwrap();
-            assert!(matches!(event!(client), Event::Delivered(t) if t == first));
+            assert!(matches!(event!(client), HubEvent::Delivered(t) if t == first));
             (first, client.send(&Telemetry::new(b"two")).await.unwrap().unwrap())
         };
         ((first, second), ()) = tokio::join!(device, hub);
@@ -297,8 +297,8 @@ async fn telemetry_is_delivered_once_acknowledged_also_across_a_reconnect_withou
         let link = session.connect(stream, &CONNECT).await.unwrap();
         let mut client: Client<'_, _> = Client::new(link, endpoint, messages_only());
         client.start().await.unwrap();
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Delivered(t) if t == second));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Delivered(t) if t == second));
     };
     tokio::join!(device, hub);
     assert_eq!(session.in_flight(), 0);
@@ -369,9 +369,9 @@ async fn an_oversized_message_is_reported_and_not_acknowledged() {
         let mut client: Client<'_, _> =
             Client::new(link, Endpoint::new(HUB, "my-device").unwrap(), messages_only());
         client.start().await.unwrap();
-        assert!(matches!(event!(client), Event::Connected));
-        assert!(matches!(event!(client), Event::Oversized { topic: t, size: 60_047 } if t == topic));
-        assert!(matches!(event!(client), Event::Message(m) if m.payload == b"small"));
+        assert!(matches!(event!(client), HubEvent::Connected));
+        assert!(matches!(event!(client), HubEvent::Oversized { topic: t, size: 60_047 } if t == topic));
+        assert!(matches!(event!(client), HubEvent::Message(m) if m.payload == b"small"));
         let _ = embassy_time::with_timeout(Duration::from_millis(50), client.poll()).await;
     };
     tokio::join!(device, hub);

@@ -261,7 +261,7 @@ fn cloud_to_device_topics() {
         "devices",
         "devices/",
         "devices/d",
-        "devices/d/messages/devicebound",
+        "devices/d/messages/deviceboundx",
         "xdevices/d/messages/devicebound/",
         "x/messages/devicebound/a=b",
         "devices//messages/devicebound/a=b",
@@ -274,6 +274,7 @@ fn cloud_to_device_topics() {
     ] {
         assert!(matches!(Message::parse(other, b""), Err(Error::BadTopic(_))), "{other}");
     }
+    assert_eq!(Message::parse("devices/d/messages/devicebound", b"x").unwrap().properties.raw(), "");
     let message = Message::parse("devices/d/modules/m/inputs/in1/a=b&%24.cdid=d", b"").unwrap();
     assert_eq!(message.input, Some("in1"));
     assert_eq!(message.properties.get("$.cdid").unwrap().unwrap(), "d");

@@ -1,11 +1,16 @@
-//! A strict pull reader for the JSON of RFC 8259: borrowed, without an allocator and without recursion.
+//! A pull reader for JSON (RFC 8259): borrowed, without an allocator and without recursion.
 //!
-//! [`parse`] checks the whole document first (syntax, UTF-8, escapes, depth, nothing after the end); what it hands
-//! out can then be walked without further errors. Members are looked at level by level, so a name inside a nested
-//! object is never taken for one of the outer object.
+//! [`parse`] checks the whole document first; what it hands out can then be walked without further errors. Members are
+//! looked at level by level, so a name inside a nested object is never taken for one of the outer object.
+//!
+//! It takes what back ends in any language write: blanks anywhere, every escape, halves of surrogate pairs (read as
+//! U+FFFD), numbers of any size and form, names that repeat ([`Object::get`] gives the last, as most readers do), any depth,
+//! a byte order mark at the front, and `NaN` and `Infinity`, which some writers use for numbers. What is not JSON for another
+//! reason, or is cut off, is refused as a whole. [`check`] is for what is sent: it takes the standard's grammar and no more.
 //!
 //! Why not a ready crate: `serde-json-core` 0.7 skips unknown members by recursion, takes illegal text for skipped
 //! scalars and gives no raw spans, which the custom `payload` of a registration needs.
+mod number;
 mod reader;
 
 use core::fmt;
@@ -13,8 +18,8 @@ use core::fmt;
 use crate::Error;
 use reader::Cursor;
 
-/// Deepest nesting accepted, in objects and arrays.
-pub const MAX_DEPTH: u32 = 32;
+/// Levels of objects and arrays whose brackets are matched by kind; of what lies deeper only the end is looked for.
+const MAX_DEPTH: u32 = 32;
 
 /// Why a text is not acceptable JSON, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +42,8 @@ pub enum JsonErrorKind {
     UnexpectedByte(u8),
     /// Not UTF-8.
     InvalidUtf8,
-    /// An unknown escape, or half of a surrogate pair.
+    /// An unknown escape.
     BadEscape,
-    /// More than [`MAX_DEPTH`] levels.
-    TooDeep,
     /// Something follows the document.
     TrailingData,
 }
@@ -52,7 +55,6 @@ impl fmt::Display for JsonError {
             JsonErrorKind::UnexpectedByte(byte) => write!(f, "unexpected byte 0x{byte:02x} in JSON")?,
             JsonErrorKind::InvalidUtf8 => f.write_str("JSON is not UTF-8")?,
             JsonErrorKind::BadEscape => f.write_str("bad escape in a JSON string")?,
-            JsonErrorKind::TooDeep => f.write_str("JSON is nested too deeply")?,
             JsonErrorKind::TrailingData => f.write_str("data after the JSON document")?,
         }
         write!(f, " at byte {}", self.at)
@@ -69,7 +71,7 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number as it stands in the document.
+    /// A number as it stands in the document; also `NaN`, `Infinity` and `-Infinity`.
     Number(&'a str),
     /// A string.
     String(JsonStr<'a>),
@@ -80,11 +82,33 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The number, if this is a whole one without sign, fraction and exponent that fits 32 bits.
+    /// The number, if this is a whole one that fits, however it is written: `1000`, `1000.0` and `1e3` are the same.
     #[must_use]
     pub fn as_u32(&self) -> Option<u32> {
+        self.as_u64()?.try_into().ok()
+    }
+
+    /// As [`as_u32`](Self::as_u32), with 64 bits.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        let Self::Number(text) = self else { return None };
+        let (negative, magnitude) = number::whole(text)?;
+        (!negative || magnitude == 0).then_some(magnitude)
+    }
+
+    /// As [`as_u64`](Self::as_u64), with a sign.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        let Self::Number(text) = self else { return None };
+        let (negative, magnitude) = number::whole(text)?;
+        if negative { 0i64.checked_sub_unsigned(magnitude) } else { magnitude.try_into().ok() }
+    }
+
+    /// The truth value, if this is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
         match self {
-            Self::Number(digits) => crate::text::parse_u32(digits),
+            Self::Bool(value) => Some(*value),
             _ => None,
         }
     }
@@ -146,6 +170,15 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn raw(&self) -> &'a str {
         self.0
+    }
+
+    /// The object without members.
+    pub const EMPTY: Object<'static> = Object("{}");
+
+    /// The value of the member `name`; the last one if the name repeats.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.members().filter(|(found, _)| *found == *name).last().map(|(_, value)| value)
     }
 
     /// Its members in order, nested ones not included. Names may repeat; that is the reader's to judge.
@@ -287,12 +320,11 @@ impl Iterator for Chars<'_> {
             ('\\', Some(b't')) => ('\t', 2),
             ('\\', Some(b'u')) => {
                 let unit = self.unit_at(2)?;
-                if is_high_surrogate(unit) {
-                    // The reader has seen `\uXXXX` with the low half.
-                    let low = self.unit_at(8)?;
-                    (char::from_u32(0x1_0000 + ((unit & 0x3ff) << 10) + (low & 0x3ff))?, 12)
-                } else {
-                    (char::from_u32(unit)?, 6)
+                match self.low_surrogate_at(6) {
+                    Some(low) if is_high_surrogate(unit) => {
+                        (char::from_u32(0x1_0000 + ((unit & 0x3ff) << 10) + (low & 0x3ff))?, 12)
+                    }
+                    _ => (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
                 }
             }
             // `"`, `\` and `/` stand for themselves.
@@ -308,6 +340,12 @@ impl Chars<'_> {
     /// The UTF-16 unit whose four digits start here.
     fn unit_at(&self, at: usize) -> Option<u32> {
         hex4(self.0.as_bytes().get(at..)?)
+    }
+
+    /// The low half of a surrogate pair whose escape starts here.
+    fn low_surrogate_at(&self, at: usize) -> Option<u32> {
+        self.0.as_bytes().get(at..)?.strip_prefix(b"\\u")?;
+        self.unit_at(at + 2).filter(|unit| is_low_surrogate(*unit))
     }
 }
 
@@ -338,9 +376,21 @@ fn is_low_surrogate(unit: u32) -> bool {
 /// # Errors
 /// [`JsonError`] with the position of the first fault.
 pub fn parse(document: &[u8]) -> Result<Value<'_>, JsonError> {
+    read(document, false)
+}
+
+/// Checks a document that is to be sent: the grammar of RFC 8259, without a byte order mark, `NaN` or `Infinity`.
+///
+/// # Errors
+/// [`JsonError`] with the position of the first fault.
+pub fn check(document: &[u8]) -> Result<(), JsonError> {
+    read(document, true).map(drop)
+}
+
+fn read(document: &[u8], strict: bool) -> Result<Value<'_>, JsonError> {
     let text = core::str::from_utf8(document)
         .map_err(|e| JsonError { kind: JsonErrorKind::InvalidUtf8, at: e.valid_up_to() })?;
-    let mut cursor = Cursor::new(text);
+    let mut cursor = Cursor::document(text, strict);
     let value = cursor.value()?;
     cursor.blanks();
     match cursor.peek() {

@@ -1,19 +1,28 @@
 //! The scanner: one pass over a value, everything checked, nesting kept in a bit field instead of a call stack.
-use super::{
-    Array, JsonError, JsonErrorKind, JsonStr, MAX_DEPTH, Object, Value, hex4, is_high_surrogate,
-    is_low_surrogate,
-};
+use super::{Array, JsonError, JsonErrorKind, JsonStr, MAX_DEPTH, Object, Value, hex4};
+
+/// U+FEFF in UTF-8, with which some writers begin a document (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A position in a text that is known to be UTF-8. All positions it stops at are next to ASCII characters.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// Takes the grammar of RFC 8259 and no more.
+    strict: bool,
 }
 
 impl<'a> Cursor<'a> {
+    /// At the front of a value that a document is known to hold.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, strict: false }
+    }
+
+    /// At the front of a document; a byte order mark is passed over unless the reader is `strict`.
+    pub(super) fn document(text: &'a str, strict: bool) -> Self {
+        let marked = !strict && text.starts_with(BYTE_ORDER_MARK);
+        Self { text, at: if marked { BYTE_ORDER_MARK.len_utf8() } else { 0 }, strict }
     }
 
     pub(super) fn error(&self, kind: JsonErrorKind) -> JsonError {
@@ -108,17 +117,18 @@ impl<'a> Cursor<'a> {
             let open = self.peek();
             if let Some(b'{' | b'[') = open {
                 if depth == MAX_DEPTH {
-                    return Err(self.error(JsonErrorKind::TooDeep));
-                }
-                self.at += 1;
-                depth += 1;
-                objects = objects << 1 | u32::from(open == Some(b'{'));
-                self.blanks();
-                if !matches!(self.peek(), Some(b']' | b'}')) {
-                    if objects & 1 == 1 {
-                        self.name()?;
+                    self.skip_deep()?;
+                } else {
+                    self.at += 1;
+                    depth += 1;
+                    objects = objects << 1 | u32::from(open == Some(b'{'));
+                    self.blanks();
+                    if !matches!(self.peek(), Some(b']' | b'}')) {
+                        if objects & 1 == 1 {
+                            self.name()?;
+                        }
+                        continue;
                     }
-                    continue;
                 }
             } else {
                 self.scalar()?;
@@ -143,12 +153,36 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// An object or array below the levels that are kept account of: only its end is looked for. Who enters it later
+    /// reads it from its own front.
+    fn skip_deep(&mut self) -> Result<(), JsonError> {
+        let mut open = 0usize;
+        loop {
+            match self.peek() {
+                None => return Err(self.unexpected()),
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => open += 1,
+                Some(b'}' | b']') => open -= 1,
+                Some(_) => {}
+            }
+            self.at += 1;
+            if open == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     fn scalar(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(b'"') => self.string(),
             Some(b't') => self.literal("true"),
             Some(b'f') => self.literal("false"),
             Some(b'n') => self.literal("null"),
+            Some(b'N') if !self.strict => self.literal("NaN"),
+            Some(b'I') if !self.strict => self.literal("Infinity"),
             _ => self.number(),
         }
     }
@@ -168,7 +202,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
-        self.take(b'-');
+        if self.take(b'-') && !self.strict && self.peek() == Some(b'I') {
+            return self.literal("Infinity");
+        }
         if !self.take(b'0') {
             self.digits()?;
         }
@@ -211,12 +247,8 @@ impl<'a> Cursor<'a> {
             Some(_) => return Err(bad),
             None => return Err(self.unexpected()),
         }
-        let unit = self.unit().ok_or(bad)?;
-        if is_high_surrogate(unit) {
-            self.expect(b'\\')?;
-            return self.unit().is_some_and(is_low_surrogate).then_some(()).ok_or(bad);
-        }
-        if is_low_surrogate(unit) { Err(bad) } else { Ok(()) }
+        // Half of a surrogate pair is the grammar's, too: it stands for U+FFFD.
+        self.unit().map(drop).ok_or(bad)
     }
 
     /// `u` and four hexadecimal digits.

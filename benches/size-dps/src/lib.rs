@@ -2,7 +2,7 @@
 #![no_std]
 use core::hint::black_box;
 
-use dps_client::{Action, Config, Event, Registration, mqtt};
+use dps_client::{Action, Config, Registration, RegistrationEvent, mqtt};
 
 fn session(topic: &str, body: &[u8]) -> usize {
     let Ok(config) = Config::new(black_box("0ne00000001"), black_box("device-1")) else { return 1 };
@@ -13,16 +13,16 @@ fn session(topic: &str, body: &[u8]) -> usize {
         match registration.next(now) {
             Action::Connect { .. } => {
                 written += mqtt::user_name(registration.config(), &mut out).map_or(0, str::len);
-                let _ = registration.handle(black_box(Event::Connected), now);
+                let _ = registration.handle(black_box(RegistrationEvent::Connected), now);
             }
             Action::Subscribe => {
-                let _ = registration.handle(black_box(Event::Subscribed), now);
+                let _ = registration.handle(black_box(RegistrationEvent::Subscribed), now);
             }
             Action::Send(request) => {
                 written += mqtt::topic(&request, &mut out).map_or(0, str::len);
                 written += request.body(&mut out).map_or(0, <[u8]>::len);
                 if let Ok(answer) = mqtt::parse_answer(topic, body) {
-                    let _ = registration.handle(black_box(Event::Answer(answer)), now);
+                    let _ = registration.handle(black_box(RegistrationEvent::Answer(answer)), now);
                 }
             }
             Action::Finished(assignment) => return assignment.hub().len() + assignment.device_id().len(),

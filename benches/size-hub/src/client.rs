@@ -9,7 +9,7 @@ use iothub_mqtt::json::read::Object;
 use iothub_mqtt::pnp::{Acknowledgement, Report, properties};
 use iothub_mqtt::property::SystemProperty;
 use iothub_mqtt::session::{Inbound, Mqtt, Progress, QoS, Ticket};
-use iothub_mqtt::{Announcement, Client, ClientOptions, Endpoint, Error, Event, Telemetry};
+use iothub_mqtt::{Announcement, Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
 
 /// In place of MQTT: the compiler cannot see through what it says.
 struct NoLink;
@@ -118,20 +118,20 @@ async fn hub() -> Result<usize, Error> {
         client.send(&telemetry).await?;
         let (mut reply, mut acknowledged) = (None, None);
         match client.poll().await? {
-            Some(Event::Message(message)) => {
+            Some(HubEvent::Message(message)) => {
                 let mut text = [0; 64];
                 let id = message.properties.system(black_box(SystemProperty::MessageId));
                 written += id.map_or(Ok(0), |id| id.decode(&mut text).map(str::len))?;
             }
-            Some(Event::Method(request)) => {
+            Some(HubEvent::Method(request)) => {
                 black_box(request.command());
                 reply = Some(request.reply_to());
             }
-            Some(Event::Twin(twin)) => {
+            Some(HubEvent::Twin(twin)) => {
                 written += count(&twin.desired());
                 acknowledged = Some(twin.version());
             }
-            Some(Event::Desired(desired)) => {
+            Some(HubEvent::Desired(desired)) => {
                 written += count(&desired.object()?);
                 acknowledged = Some(desired.version);
             }
@@ -162,10 +162,10 @@ pub(crate) fn run() -> usize {
 pub(crate) fn report() {
     println!("Client: {} bytes without the link", size_of::<Client<'_, ()>>());
     println!(
-        "Endpoint: {}, Error: {}, Event: {}",
+        "Endpoint: {}, Error: {}, HubEvent: {}",
         size_of::<Endpoint<'_>>(),
         size_of::<Error>(),
-        size_of::<Event<'_>>()
+        size_of::<HubEvent<'_>>()
     );
     println!("all of it as one future: {}", size_of_val(&hub()));
 }

@@ -4,7 +4,7 @@
 //! `SymmetricKey` with feature `sas`. A token is good until its expiry, an absolute time, so the device needs a clock;
 //! [`Lifetime`] tells when to renew. MQTT has no renewal in a connection: connect again with a new token.
 use crate::message::write_base64;
-use crate::{Config, Error, MAX_ID_SCOPE, MAX_REGISTRATION_ID, percent};
+use crate::{Config, Error, MAX_DEVICE_ID, MAX_HUB, MAX_ID_SCOPE, MAX_REGISTRATION_ID, percent};
 use azure_iot_common::text::Writer;
 
 /// The policy name of DPS tokens.
@@ -23,6 +23,12 @@ pub const MAX_DPS_TOKEN: usize = PREFIX.len()
     + POLICY.len()
     + POLICY_REGISTRATION.len();
 
+/// Room for [`string_to_sign`] of a hub token, in bytes.
+pub const MAX_HUB_STRING_TO_SIGN: usize = MAX_HUB_RESOURCE + 1 + MAX_EXPIRY;
+/// Room for [`token`] of a device or module at a hub, without a policy, in bytes.
+pub const MAX_HUB_TOKEN: usize =
+    PREFIX.len() + MAX_HUB_RESOURCE + SIGNATURE.len() + MAX_SIGNATURE + EXPIRY.len() + MAX_EXPIRY;
+
 const PREFIX: &str = "SharedAccessSignature sr=";
 const SIGNATURE: &str = "&sig=";
 const EXPIRY: &str = "&se=";
@@ -31,6 +37,11 @@ const POLICY: &str = "&skn=";
 const DPS_REGISTRATIONS: &str = "%2fregistrations%2f";
 /// Of the registration id's alphabet only the colon grows.
 const MAX_DPS_RESOURCE: usize = MAX_ID_SCOPE + DPS_REGISTRATIONS.len() + 3 * MAX_REGISTRATION_ID;
+const HUB_DEVICES: &str = "%2Fdevices%2F";
+const HUB_MODULES: &str = "%2Fmodules%2F";
+/// In a host name nothing grows, in device and module ids any character may.
+const MAX_HUB_RESOURCE: usize =
+    MAX_HUB + HUB_DEVICES.len() + 3 * MAX_DEVICE_ID + HUB_MODULES.len() + 3 * MAX_DEVICE_ID;
 /// Base64 of 32 bytes, each character encoded in the worst case.
 const MAX_SIGNATURE: usize = 3 * 44;
 /// Digits of the largest expiry.
@@ -74,10 +85,10 @@ impl<'a> Resource<'a> {
             }
             Self::Hub { host, device_id, module_id } => {
                 percent::write(host.as_bytes(), out);
-                out.text("%2Fdevices%2F");
+                out.text(HUB_DEVICES);
                 percent::write(device_id.as_bytes(), out);
                 if let Some(module_id) = module_id {
-                    out.text("%2Fmodules%2F");
+                    out.text(HUB_MODULES);
                     percent::write(module_id.as_bytes(), out);
                 }
             }
@@ -291,7 +302,8 @@ mod key {
         }
 
         /// A signed token; see [`token`]. `out` also holds the text to sign meanwhile, so it needs the token's length
-        /// ([`MAX_DPS_TOKEN`](super::MAX_DPS_TOKEN) for DPS).
+        /// ([`MAX_DPS_TOKEN`](super::MAX_DPS_TOKEN) for DPS,
+        /// [`MAX_HUB_TOKEN`](super::MAX_HUB_TOKEN) for a hub).
         ///
         /// # Errors
         /// [`Error::BufferTooSmall`] with the bytes needed.

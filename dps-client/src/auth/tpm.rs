@@ -2,7 +2,7 @@
 //!
 //! 1. [`Config::with_tpm`](crate::Config::with_tpm); the first request goes without `Authorization`.
 //! 2. The service answers 401 with a blob, [`Progress::Challenge`](crate::Progress::Challenge): [`decode`] it and let the
-//!    TPM activate the key in it ([`Tpm::activate`]); report [`Event::Activated`](crate::Event::Activated).
+//!    TPM activate the key in it ([`Tpm::activate`]); report [`RegistrationEvent::Activated`](crate::RegistrationEvent::Activated).
 //! 3. From then on every request carries a token signed with that key ([`token`]).
 //! 4. The assignment brings a second blob,
 //!    [`RegistrationState::tpm_authentication_key`](crate::RegistrationState::tpm_authentication_key): activate it in the

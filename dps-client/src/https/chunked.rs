@@ -6,7 +6,7 @@ const MAX_SKIPPED: u16 = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Digits of the size; how many so far.
+    /// Digits of the size; how many so far, leading zeros counted once.
     Size(u8),
     /// From the end of the digits to the line feed.
     Extension,
@@ -81,8 +81,9 @@ impl Chunked {
             // Seven digits are beyond any body and cannot overflow.
             (State::Size(digits @ 0..7), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = char::from(byte).to_digit(16).ok_or(HttpError::BadChunk)?;
+                let is_leading_zero = self.left == 0 && digits > 0;
                 self.left = self.left << 4 | digit;
-                State::Size(digits + 1)
+                if is_leading_zero { self.skip(State::Size(digits))? } else { State::Size(digits + 1) }
             }
             (State::Size(1..), b'\r' | b';' | b' ' | b'\t') => State::Extension,
             (State::Size(1..) | State::Extension, b'\n') if self.left == 0 => State::Trailer(true),

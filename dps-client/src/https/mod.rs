@@ -3,7 +3,7 @@
 //! Connect with TLS to the endpoint, port [`PORT`]; for each [`Action::Send`](crate::Action::Send) write
 //! [`request_head`] and [`Request::body`](crate::Request::body); feed what comes to a [`ResponseReader`] and report its
 //! [`answer`](ResponseReader::answer). Close when [`keep_alive`](ResponseReader::keep_alive) says so and report
-//! [`Event::Disconnected`](crate::Event::Disconnected); between two requests that is no fault.
+//! [`RegistrationEvent::Disconnected`](crate::RegistrationEvent::Disconnected); between two requests that is no fault.
 mod chunked;
 mod date;
 mod response;
@@ -76,11 +76,11 @@ fn end_with_body(mut head: Writer<'_>, body_len: usize) -> Result<&[u8], Error> 
 /// [`Request::is_authorized`](crate::Request::is_authorized) says so.
 ///
 /// ```
-/// use dps_client::{Action, Config, Event, GLOBAL_ENDPOINT, Registration, Transport, https};
+/// use dps_client::{Action, Config, RegistrationEvent, GLOBAL_ENDPOINT, Registration, Transport, https};
 /// let config = Config::new("0ne00000001", "my-device")?.with_transport(Transport::Https);
 /// let mut registration = Registration::new(config, 1);
 /// let Action::Connect { .. } = registration.next(0) else { panic!() };
-/// registration.handle(Event::Connected, 0);
+/// registration.handle(RegistrationEvent::Connected, 0);
 /// let Action::Send(request) = registration.next(0) else { panic!() };
 /// let (mut head, mut body) = ([0; 512], [0; 256]);
 /// let body = request.body(&mut body)?;

@@ -3,18 +3,16 @@ use core::fmt;
 
 use super::{Chunked, date};
 use crate::Answer;
+use azure_iot_common::query;
 use azure_iot_common::text::parse_u32;
 
-/// Most headers in one answer.
-const MAX_HEADERS: usize = 32;
-
 /// Why the bytes are not an acceptable HTTP answer. The connection is of no more use; report
-/// [`Event::Disconnected`](crate::Event::Disconnected).
+/// [`RegistrationEvent::Disconnected`](crate::RegistrationEvent::Disconnected).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The head is malformed or has too many headers.
+    /// The status line is malformed.
     BadHead,
     /// The head is larger than the buffer.
     HeadTooLarge,
@@ -182,29 +180,41 @@ impl<'b> ResponseReader<'b> {
     }
 }
 
-/// The parts of a head that matter, and where it leads.
+/// Name and value of the lines of a head that are headers; other lines (folded ones, say) are passed over.
+fn headers(head: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let (name, value) = core::str::from_utf8(line).ok()?.split_once(':')?;
+        let is_token = !name.is_empty() && !name.starts_with([' ', '\t']);
+        is_token.then_some((name.trim_ascii_end(), value.trim_ascii()))
+    })
+}
+
+/// Version (1 for HTTP/1.1) and status of the first line.
+fn status_line(head: &[u8]) -> Option<(u8, u16)> {
+    let mut response = httparse::Response::new(&mut []);
+    // The headers are read one by one, whatever they look like: here the line alone.
+    response.parse(head.split_inclusive(|byte| *byte == b'\n').next()?).ok()?;
+    Some((response.version?, response.code.filter(|code| (100..=599).contains(code))?))
+}
+
+/// The parts of a head that matter, and where it leads. Only what frames the body can make it unusable.
 fn parse_head(bytes: &[u8]) -> Result<(Head, State), HttpError> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    if !response.parse(bytes).is_ok_and(|parsed| parsed.is_complete()) {
-        return Err(HttpError::BadHead);
-    }
-    let (Some(status @ 100..=599), Some(version)) = (response.code, response.version) else {
-        return Err(HttpError::BadHead);
-    };
+    let (version, status) = status_line(bytes).ok_or(HttpError::BadHead)?;
     if status < 200 {
         // An interim answer; the real one follows.
         return Ok((Head::default(), State::Head));
     }
     let mut head = Head { status, keep_alive: version == 1, ..Head::default() };
     let (mut length, mut chunked, mut retry_date) = (None, false, None);
-    for header in response.headers.iter() {
-        let value = core::str::from_utf8(header.value).map_or("", str::trim_ascii);
-        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+    for (name, value) in headers(bytes) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         if is("Content-Length") {
-            let value = parse_u32(value).ok_or(HttpError::BadLength)?;
-            if length.replace(value).is_some_and(|other| other != value) {
-                return Err(HttpError::BadLength);
+            // The same length may be given more than once, also in one line (RFC 9110, section 8.6).
+            for value in value.split(',') {
+                let value = parse_u32(value.trim_ascii()).ok_or(HttpError::BadLength)?;
+                if length.replace(value).is_some_and(|other| other != value) {
+                    return Err(HttpError::BadLength);
+                }
             }
         } else if is("Transfer-Encoding") {
             if chunked || !value.eq_ignore_ascii_case("chunked") {
@@ -215,19 +225,22 @@ fn parse_head(bytes: &[u8]) -> Result<(Head, State), HttpError> {
             let close = value.split(',').any(|word| word.trim_ascii().eq_ignore_ascii_case("close"));
             head.keep_alive &= !close;
         } else if is("Retry-After") {
-            head.retry_after_s = parse_u32(value);
-            retry_date = date::parse(value);
+            head.retry_after_s = head.retry_after_s.max(query::seconds(value));
+            retry_date = retry_date.max(date::parse(value));
         } else if is("Date") {
-            head.date = date::parse(value);
+            head.date = head.date.or(date::parse(value));
         }
     }
     if let (Some(until), Some(now)) = (retry_date, head.date) {
-        head.retry_after_s = u32::try_from(until.saturating_sub(now)).ok();
+        head.retry_after_s = head.retry_after_s.max(u32::try_from(until.saturating_sub(now)).ok());
     }
     let state = match (chunked, length) {
-        (true, Some(_)) => return Err(HttpError::BadLength),
         _ if matches!(status, 204 | 304) => State::Done,
-        (true, None) => State::Chunked(Chunked::new()),
+        (true, length) => {
+            // The coding counts (RFC 9112, section 6.3); but who sends both is not trusted with another request.
+            head.keep_alive &= length.is_none();
+            State::Chunked(Chunked::new())
+        }
         (false, Some(0)) => State::Done,
         (false, Some(length)) => State::Length(usize::try_from(length).map_err(|_| HttpError::BodyTooLarge)?),
         (false, None) => {

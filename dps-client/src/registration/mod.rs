@@ -2,7 +2,7 @@
 //! happened ([`Registration::handle`]).
 mod types;
 
-pub use types::{Action, Answer, Event, Fault, Operation, Progress, Request};
+pub use types::{Action, Answer, Fault, Operation, Progress, RegistrationEvent, Request};
 
 use crate::assignment::{Assignment, copy_member};
 use crate::config::Transport;
@@ -20,7 +20,7 @@ type OperationId = heapless::String<MAX_OPERATION_ID>;
 
 /// How far the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
+enum Connection {
     Down,
     /// Until the deadline.
     Connecting(u64),
@@ -52,14 +52,14 @@ enum Phase {
 /// waiting times keep their length; if it leaps forward, they end early.
 ///
 /// ```
-/// use dps_client::{Action, Config, Event, Registration, mqtt};
+/// use dps_client::{Action, Config, RegistrationEvent, Registration, mqtt};
 ///
 /// let config = Config::new("0ne00000001", "my-device")?;
 /// let mut registration = Registration::new(config, 0x1234_5678);
 /// assert!(matches!(registration.next(0), Action::Connect { credential: 0 }));
-/// registration.handle(Event::Connected, 100);
+/// registration.handle(RegistrationEvent::Connected, 100);
 /// assert!(matches!(registration.next(100), Action::Subscribe));
-/// registration.handle(Event::Subscribed, 150);
+/// registration.handle(RegistrationEvent::Subscribed, 150);
 /// let mut buffer = [0; mqtt::MAX_TOPIC];
 /// let Action::Send(request) = registration.next(150) else { panic!() };
 /// assert!(mqtt::topic(&request, &mut buffer)?.starts_with("$dps/registrations/PUT/iotdps-register/?$rid="));
@@ -69,7 +69,7 @@ enum Phase {
 pub struct Registration<'a> {
     config: Config<'a>,
     phase: Phase,
-    link: Link,
+    link: Connection,
     /// Nothing is sent and no connection made before this.
     due: u64,
     /// The latest time seen.
@@ -97,7 +97,7 @@ impl<'a> Registration<'a> {
         Self {
             config,
             phase: Phase::Register,
-            link: Link::Down,
+            link: Connection::Down,
             due: 0,
             now: 0,
             rid: jitter.draw(),
@@ -136,20 +136,21 @@ impl<'a> Registration<'a> {
     pub fn next(&mut self, now_ms: u64) -> Action<'_> {
         self.tick(now_ms);
         if !matches!(self.phase, Phase::Assigned(_) | Phase::Failed(_)) {
-            if let Link::Connecting(deadline) | Link::Subscribing(deadline) | Link::Awaiting(deadline) =
-                self.link
+            if let Connection::Connecting(deadline)
+            | Connection::Subscribing(deadline)
+            | Connection::Awaiting(deadline) = self.link
             {
                 if self.now < deadline {
                     return Action::Wait { until_ms: deadline };
                 }
                 let reason = match self.link {
-                    Link::Connecting(_) => Fault::ConnectTimeout,
+                    Connection::Connecting(_) => Fault::ConnectTimeout,
                     _ => Fault::RequestTimeout,
                 };
-                self.fault(reason, Link::Closing(reason), None);
+                self.fault(reason, Connection::Closing(reason), None);
             }
-            if let Link::Closing(reason) = self.link {
-                self.link = Link::Down;
+            if let Connection::Closing(reason) = self.link {
+                self.link = Connection::Down;
                 return Action::Disconnect { reason };
             }
         }
@@ -158,17 +159,17 @@ impl<'a> Registration<'a> {
             (Phase::Assigned(assignment), _) => Action::Finished(assignment),
             (Phase::Failed(error), _) => Action::Failed(error),
             (Phase::Activate, _) => Action::Wait { until_ms: u64::MAX },
-            (_, Link::Connected) => {
-                self.link = Link::Subscribing(self.now.saturating_add(timing.request_ms.into()));
+            (_, Connection::Connected) => {
+                self.link = Connection::Subscribing(self.now.saturating_add(timing.request_ms.into()));
                 Action::Subscribe
             }
             _ if self.now < self.due => Action::Wait { until_ms: self.due },
-            (_, Link::Down) => {
-                self.link = Link::Connecting(self.now.saturating_add(timing.connect_ms.into()));
+            (_, Connection::Down) => {
+                self.link = Connection::Connecting(self.now.saturating_add(timing.connect_ms.into()));
                 Action::Connect { credential: self.credential }
             }
             (phase, _) => {
-                self.link = Link::Awaiting(self.now.saturating_add(timing.request_ms.into()));
+                self.link = Connection::Awaiting(self.now.saturating_add(timing.request_ms.into()));
                 self.rid = self.rid.wrapping_add(1);
                 Action::Send(Request {
                     config: &self.config,
@@ -184,40 +185,46 @@ impl<'a> Registration<'a> {
     }
 
     /// Takes an event. Events that do not fit the present state change nothing.
-    pub fn handle<'e>(&mut self, event: Event<'e>, now_ms: u64) -> Progress<'e> {
+    pub fn handle<'e>(&mut self, event: RegistrationEvent<'e>, now_ms: u64) -> Progress<'e> {
         self.tick(now_ms);
         match (event, self.link) {
             _ if matches!(self.phase, Phase::Assigned(_) | Phase::Failed(_)) => Progress::Ignored,
-            (Event::Connected, Link::Connecting(_)) => {
+            (RegistrationEvent::Connected, Connection::Connecting(_)) => {
                 self.link = match self.config.transport() {
-                    Transport::Mqtt => Link::Connected,
-                    Transport::Https => Link::Ready,
+                    Transport::Mqtt => Connection::Connected,
+                    Transport::Https => Connection::Ready,
                 };
                 Progress::Accepted
             }
-            (Event::ConnectionRefused { code }, Link::Connecting(_)) => self.connection_refused(code),
-            (Event::Subscribed, Link::Subscribing(_)) => {
-                self.link = Link::Ready;
+            (RegistrationEvent::ConnectionRefused { code }, Connection::Connecting(_)) => {
+                self.connection_refused(code)
+            }
+            (RegistrationEvent::Subscribed, Connection::Subscribing(_)) => {
+                self.link = Connection::Ready;
                 Progress::Accepted
             }
-            (Event::SubscribeRefused, Link::Subscribing(_)) => {
-                self.fault(Fault::SubscribeRefused, Link::Closing(Fault::SubscribeRefused), None)
+            (RegistrationEvent::SubscribeRefused, Connection::Subscribing(_)) => {
+                self.fault(Fault::SubscribeRefused, Connection::Closing(Fault::SubscribeRefused), None)
             }
-            (Event::Answer(answer), Link::Awaiting(_)) if self.is_expected(answer.rid) => self.answer(answer),
+            (RegistrationEvent::Answer(answer), Connection::Awaiting(_)) if self.is_expected(answer.rid) => {
+                self.answer(answer)
+            }
             // A server may close an idle HTTPS connection; and the fault of one to be closed is counted already.
-            (Event::Disconnected, Link::Closing(_)) => self.is_down(),
-            (Event::Disconnected, Link::Ready) if self.config.transport() == Transport::Https => {
+            (RegistrationEvent::Disconnected, Connection::Closing(_)) => self.is_down(),
+            (RegistrationEvent::Disconnected, Connection::Ready)
+                if self.config.transport() == Transport::Https =>
+            {
                 self.is_down()
             }
-            (Event::Disconnected, link) if link != Link::Down => {
-                self.fault(Fault::ConnectionLost, Link::Down, None)
+            (RegistrationEvent::Disconnected, link) if link != Connection::Down => {
+                self.fault(Fault::ConnectionLost, Connection::Down, None)
             }
-            (Event::Activated, _) if matches!(self.phase, Phase::Activate) => {
+            (RegistrationEvent::Activated, _) if matches!(self.phase, Phase::Activate) => {
                 self.activated = true;
                 self.phase = Phase::Register;
                 Progress::Accepted
             }
-            (Event::ActivationFailed, _) if matches!(self.phase, Phase::Activate) => {
+            (RegistrationEvent::ActivationFailed, _) if matches!(self.phase, Phase::Activate) => {
                 self.phase = Phase::Failed(Error::ActivationFailed);
                 Progress::Accepted
             }
@@ -226,7 +233,7 @@ impl<'a> Registration<'a> {
     }
 
     fn is_down<'e>(&mut self) -> Progress<'e> {
-        self.link = Link::Down;
+        self.link = Connection::Down;
         Progress::Accepted
     }
 
@@ -240,8 +247,9 @@ impl<'a> Registration<'a> {
         }
         if let Some(back) = self.now.checked_sub(now_ms) {
             self.due = self.due.saturating_sub(back);
-            if let Link::Connecting(deadline) | Link::Subscribing(deadline) | Link::Awaiting(deadline) =
-                &mut self.link
+            if let Connection::Connecting(deadline)
+            | Connection::Subscribing(deadline)
+            | Connection::Awaiting(deadline) = &mut self.link
             {
                 *deadline = deadline.saturating_sub(back);
             }
@@ -259,13 +267,14 @@ impl<'a> Registration<'a> {
 
     /// Ends an attempt; the next one comes after the ladder's delay, not before `floor_s` seconds, and not before the
     /// time that the service set earlier.
-    fn fault<'e>(&mut self, fault: Fault, link: Link, floor_s: Option<u32>) -> Progress<'e> {
+    fn fault<'e>(&mut self, fault: Fault, link: Connection, floor_s: Option<u32>) -> Progress<'e> {
         let timing = self.config.timing();
         let base = u64::from(timing.backoff.base_ms(self.attempts));
         let floor = u64::from(floor_s.unwrap_or(0)) * 1000;
         // The jitter comes on top of both, or a fleet that was told the same time would come back at once.
         let delay = base.max(floor) + u64::from(scale(self.jitter.draw(), timing.backoff.jitter_ms));
         self.attempts = self.attempts.saturating_add(1);
+        crate::logging::warning!("registration: {:?}, attempt {} in a row", fault, self.attempts);
         self.due = self.due.max(self.now.saturating_add(delay));
         self.link = link;
         if timing.max_attempts != 0 && self.attempts >= timing.max_attempts {
@@ -287,14 +296,15 @@ impl<'a> Registration<'a> {
     fn connection_refused<'e>(&mut self, code: u8) -> Progress<'e> {
         let credential = matches!(code, 4 | 5);
         if code == crate::mqtt::CONNACK_UNAVAILABLE || (credential && self.next_credential()) {
-            return self.fault(Fault::ConnectionRefused(code), Link::Down, None);
+            return self.fault(Fault::ConnectionRefused(code), Connection::Down, None);
         }
         self.phase = Phase::Failed(Error::ConnectionRefused { code });
         Progress::Accepted
     }
 
     fn answer<'e>(&mut self, answer: Answer<'e>) -> Progress<'e> {
-        self.link = Link::Ready;
+        self.link = Connection::Ready;
+        crate::logging::debug!("registration: the service answers {}", answer.status);
         if StatusClass::of(answer.status) == StatusClass::Success {
             return match self.success(&answer) {
                 Ok(progress) => progress,
@@ -313,10 +323,13 @@ impl<'a> Registration<'a> {
         self.attempts = 0;
         match status {
             Status::Assigning => {
-                if let Some(id) = operation.operation_id()? {
-                    self.phase = Phase::Poll(operation_id_from(id)?);
-                } else if !matches!(self.phase, Phase::Poll(_)) {
-                    return Err(AnswerError::Missing("operationId").into());
+                let named = operation.operation_id().and_then(|id| id.map(operation_id_from).transpose());
+                match (named, &self.phase) {
+                    (Ok(Some(id)), _) => self.phase = Phase::Poll(id),
+                    // The id is known already.
+                    (_, Phase::Poll(_)) => {}
+                    (Ok(None), _) => return Err(AnswerError::Missing("operationId").into()),
+                    (Err(error), _) => return Err(error.into()),
                 }
                 let wait = match answer.retry_after_s {
                     Some(seconds @ 1..) => u64::from(seconds) * 1000,
@@ -345,11 +358,11 @@ impl<'a> Registration<'a> {
         let floor = answer.retry_after_s;
         match (status, StatusClass::of(status)) {
             (_, StatusClass::Retriable) => {
-                self.fault(Fault::Service(status), Link::Ready, floor);
+                self.fault(Fault::Service(status), Connection::Ready, floor);
             }
             (_, StatusClass::Conflict) => {
                 self.phase = Phase::Register;
-                self.fault(Fault::Service(status), Link::Ready, floor);
+                self.fault(Fault::Service(status), Connection::Ready, floor);
             }
             (404, _) if matches!(self.phase, Phase::Poll(_)) => {
                 if self.operation_lost {
@@ -357,7 +370,7 @@ impl<'a> Registration<'a> {
                 } else {
                     self.operation_lost = true;
                     self.phase = Phase::Register;
-                    self.fault(Fault::OperationLost, Link::Ready, floor);
+                    self.fault(Fault::OperationLost, Connection::Ready, floor);
                 }
             }
             (401, _) if !self.activated => {
@@ -368,7 +381,7 @@ impl<'a> Registration<'a> {
                 self.refuse(status, detail);
             }
             (401, _) if self.next_credential() => {
-                self.fault(Fault::Service(status), Link::Closing(Fault::Service(status)), floor);
+                self.fault(Fault::Service(status), Connection::Closing(Fault::Service(status)), floor);
             }
             _ => self.refuse(status, detail),
         }

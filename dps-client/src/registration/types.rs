@@ -10,16 +10,16 @@ use crate::{Config, Error};
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Action<'r> {
-    /// Open the connection (TCP, TLS, and MQTT CONNECT), then report [`Event::Connected`],
-    /// [`Event::ConnectionRefused`] or [`Event::Disconnected`].
+    /// Open the connection (TCP, TLS, and MQTT CONNECT), then report [`RegistrationEvent::Connected`],
+    /// [`RegistrationEvent::ConnectionRefused`] or [`RegistrationEvent::Disconnected`].
     Connect {
         /// Which of the device's credentials to use, from 0. Build a fresh SAS token for each connection.
         credential: u8,
     },
-    /// Subscribe to [`SUBSCRIBE_FILTER`](crate::mqtt::SUBSCRIBE_FILTER), then report [`Event::Subscribed`] or
-    /// [`Event::SubscribeRefused`]. Never comes over HTTPS.
+    /// Subscribe to [`SUBSCRIBE_FILTER`](crate::mqtt::SUBSCRIBE_FILTER), then report [`RegistrationEvent::Subscribed`] or
+    /// [`RegistrationEvent::SubscribeRefused`]. Never comes over HTTPS.
     Subscribe,
-    /// Send the request and report the answer with [`Event::Answer`].
+    /// Send the request and report the answer with [`RegistrationEvent::Answer`].
     Send(Request<'r>),
     /// Close the connection; nothing needs to be reported. A new [`Action::Connect`] follows in time.
     Disconnect {
@@ -40,7 +40,7 @@ pub enum Action<'r> {
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Event<'e> {
+pub enum RegistrationEvent<'e> {
     /// The connection stands (over MQTT: CONNACK 0 came).
     Connected,
     /// MQTT CONNACK with this return code, not 0.
@@ -98,7 +98,7 @@ pub enum Progress<'e> {
         /// The body, when it was one of the service's.
         detail: Option<ServiceError<'e>>,
     },
-    /// The service wants the TPM to activate this credential (base64). Report [`Event::Activated`] when done.
+    /// The service wants the TPM to activate this credential (base64). Report [`RegistrationEvent::Activated`] when done.
     Challenge(JsonStr<'e>),
     /// The attempt ended in a fault; another follows after a while unless the attempts are used up.
     Fault(Fault),

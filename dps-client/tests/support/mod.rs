@@ -1,6 +1,8 @@
 //! A device under test: the state machine with its clock, driven step by step.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
-use dps_client::{Action, Answer, Config, Error, Event, Fault, Progress, Registration, Transport, mqtt};
+use dps_client::{
+    Action, Answer, Config, Error, Fault, Progress, Registration, RegistrationEvent, Transport, mqtt,
+};
 
 pub const OPERATION: &str = "5.316aac5bdc130deb.b1e02da8-c3a0-4ff2-a121-7ea7a6b7f550";
 pub const ASSIGNING: &str =
@@ -91,7 +93,7 @@ impl<'a> Device<'a> {
         }
     }
 
-    pub fn tell(&mut self, event: Event<'_>) -> Meant {
+    pub fn tell(&mut self, event: RegistrationEvent<'_>) -> Meant {
         match self.registration.handle(event, self.now) {
             Progress::Ignored => Meant::Ignored,
             Progress::Accepted => Meant::Accepted,
@@ -111,18 +113,18 @@ impl<'a> Device<'a> {
         let topic = format!("$dps/registrations/res/{status}/?$rid={rid}{retry}");
         if self.registration.config().transport() == Transport::Https {
             let answer = Answer { status, rid: None, retry_after_s: retry_after, body: body.as_bytes() };
-            return self.tell(Event::Answer(answer));
+            return self.tell(RegistrationEvent::Answer(answer));
         }
-        self.tell(Event::Answer(mqtt::parse_answer(&topic, body.as_bytes()).unwrap()))
+        self.tell(RegistrationEvent::Answer(mqtt::parse_answer(&topic, body.as_bytes()).unwrap()))
     }
 
     /// Goes up to the point where requests are sent.
     pub fn connect(&mut self) {
         assert!(matches!(self.act(), Did::Connect(_)));
-        assert_eq!(self.tell(Event::Connected), Meant::Accepted);
+        assert_eq!(self.tell(RegistrationEvent::Connected), Meant::Accepted);
         if self.registration.config().transport() == Transport::Mqtt {
             assert_eq!(self.act(), Did::Subscribe);
-            assert_eq!(self.tell(Event::Subscribed), Meant::Accepted);
+            assert_eq!(self.tell(RegistrationEvent::Subscribed), Meant::Accepted);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use dps_client::https::{HttpError, ResponseReader};
 use dps_client::{
-    Action, Answer, Assignment, Config, Event, OperationStatus, Progress, Registration, RegistrationState,
-    ServiceError, Transport, mqtt,
+    Action, Answer, Assignment, Config, OperationStatus, Progress, Registration, RegistrationEvent,
+    RegistrationState, ServiceError, Transport, mqtt,
 };
 
 use crate::bytes::{Bytes, topic_and_body};
@@ -126,20 +126,20 @@ pub(crate) fn registration(input: &[u8]) {
         }
         let id = rid.to_string();
         let event = match bytes.byte() % 12 {
-            0 | 1 => Event::Connected,
-            2 => Event::ConnectionRefused { code: bytes.byte() % 7 },
-            3 => Event::Subscribed,
-            4 => Event::SubscribeRefused,
-            5 => Event::Disconnected,
-            6 => Event::Activated,
-            7 => Event::ActivationFailed,
+            0 | 1 => RegistrationEvent::Connected,
+            2 => RegistrationEvent::ConnectionRefused { code: bytes.byte() % 7 },
+            3 => RegistrationEvent::Subscribed,
+            4 => RegistrationEvent::SubscribeRefused,
+            5 => RegistrationEvent::Disconnected,
+            6 => RegistrationEvent::Activated,
+            7 => RegistrationEvent::ActivationFailed,
             8 => {
                 // Forwards mostly, now and then back.
                 let step = u64::from(bytes.byte());
                 now = if step == 7 { now / 2 } else { now.saturating_add(step << (step % 16)) };
                 continue;
             }
-            what => Event::Answer(Answer {
+            what => RegistrationEvent::Answer(Answer {
                 status: match bytes.byte() {
                     0..=99 => 202,
                     100..=149 => 200,
@@ -158,9 +158,9 @@ pub(crate) fn registration(input: &[u8]) {
             continue;
         }
         match event {
-            Event::Connected => connected = true,
-            Event::Subscribed => subscribed = true,
-            Event::Disconnected => (connected, subscribed) = (false, false),
+            RegistrationEvent::Connected => connected = true,
+            RegistrationEvent::Subscribed => subscribed = true,
+            RegistrationEvent::Disconnected => (connected, subscribed) = (false, false),
             _ => {}
         }
     }

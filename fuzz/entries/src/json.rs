@@ -1,6 +1,6 @@
 //! The JSON reader and percent-encoding. The reader must agree with `serde_json` on every document.
 
-use azure_iot_common::json::{self, JsonErrorKind, JsonStr, MAX_DEPTH, Value};
+use azure_iot_common::json::{self, JsonStr, Value};
 use azure_iot_common::percent;
 
 pub(crate) fn run(input: &[u8]) {
@@ -16,26 +16,26 @@ pub(crate) fn run(input: &[u8]) {
     }
 }
 
+/// Faults that `serde_json` finds where the reader goes on: numbers that do not fit its types, halves of surrogate pairs, depth.
+const BY_DESIGN: [&str; 4] =
+    ["number out of range", "lone leading surrogate", "unexpected end of hex escape", "recursion limit"];
+
 fn document(input: &[u8]) {
     let theirs: Result<serde_json::Value, _> = serde_json::from_slice(input);
     match (json::parse(input), theirs) {
         (Ok(ours), Ok(theirs)) => assert_eq!(convert(&ours), theirs),
         (Ok(_), Err(error)) => {
-            // Numbers that do not fit its types; names that a map cannot hold twice are no error to either.
-            assert!(error.to_string().contains("number out of range"), "only we take it: {error}");
+            // Or a byte order mark, NaN and Infinity, which are not for sending.
+            let known = BY_DESIGN.iter().any(|text| error.to_string().contains(text));
+            assert!(known || json::check(input).is_err(), "only we take it: {error}");
         }
-        (Err(error), Ok(theirs)) => {
-            assert!(error.kind == JsonErrorKind::TooDeep && depth(&theirs) > MAX_DEPTH, "{error}");
-        }
+        (Err(error), Ok(_)) => panic!("only they take it: {error}"),
         (Err(error), Err(_)) => assert!(error.at <= input.len()),
     }
-}
-
-fn depth(value: &serde_json::Value) -> u32 {
-    match value {
-        serde_json::Value::Array(array) => 1 + array.iter().map(depth).max().unwrap_or(0),
-        serde_json::Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or(0),
-        _ => 0,
+    if let Ok(Value::Object(object)) = json::parse(input) {
+        for (name, value) in object.members() {
+            let _ = (value.as_i64(), value.as_u32(), text(name));
+        }
     }
 }
 

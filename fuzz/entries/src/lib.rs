@@ -11,6 +11,7 @@ mod dice_seeds;
 mod dps;
 mod hub;
 mod json;
+mod optional;
 mod packets;
 mod seeds;
 mod stsafe;
@@ -30,11 +31,12 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
     Target { name: "hub_topics", run: hub::topics, seeds: seeds::hub_topics },
+    Target { name: "optional", run: optional::run, seeds: seeds::optional },
     Target { name: "hub_packets", run: packets::run, seeds: seeds::hub_packets },
     Target { name: "translator", run: translator::run, seeds: seeds::translator },
     Target { name: "stsafe_driver", run: stsafe::driver, seeds: seeds::stsafe_driver },

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
 use iothub_mqtt::session::{Options, Session, Ticket};
 use iothub_mqtt::translate::Connect;
-use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, Event, Telemetry};
+use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
 
 use crate::bytes::Bytes;
 
@@ -114,17 +114,17 @@ async fn step<L: iothub_mqtt::session::Mqtt>(
     let mut reply = None;
     let mut reported = false;
     match client.poll().await? {
-        Some(Event::Delivered(ticket) | Event::Lost(ticket)) => {
+        Some(HubEvent::Delivered(ticket) | HubEvent::Lost(ticket)) => {
             assert!(open.remove(&ticket), "told of {ticket:?}, which was not under way");
         }
-        Some(Event::Message(message)) => {
+        Some(HubEvent::Message(message)) => {
             for (name, value) in message.properties.iter() {
                 let mut out = [0; 256];
                 let _ = (name.decode(&mut out).is_ok(), value.is_some());
             }
         }
-        Some(Event::Method(request)) => reply = Some(request.reply_to()),
-        Some(Event::Desired(_) | Event::Twin(_)) => reported = true,
+        Some(HubEvent::Method(request)) => reply = Some(request.reply_to()),
+        Some(HubEvent::Desired(_) | HubEvent::Twin(_)) => reported = true,
         Some(_) | None => {}
     }
     if let Some(to) = reply {

@@ -36,6 +36,22 @@ pub(crate) fn json() -> Vec<Vec<u8>> {
     documents.chain(own).map(String::into_bytes).collect()
 }
 
+/// Values, hints and headers as other writers make them.
+pub(crate) fn optional() -> Vec<Vec<u8>> {
+    let own = [
+        "3",
+        "3.5",
+        "soon",
+        "null",
+        "1e999",
+        "NaN",
+        "\"\\ud800\"",
+        "[[{\"a\":1}]]",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+    ];
+    own.into_iter().map(|text| text.as_bytes().to_vec()).chain(json()).collect()
+}
+
 pub(crate) fn dps_messages() -> Vec<Vec<u8>> {
     let pairs = inputs(DPS_RESPONSES, "topic").into_iter().zip(inputs(DPS_RESPONSES, "payload"));
     let http = [

@@ -25,6 +25,11 @@ fn hub_topics() {
 }
 
 #[test]
+fn optional() {
+    target("optional").run_mutations(COUNT);
+}
+
+#[test]
 fn hub_packets() {
     target("hub_packets").run_mutations(COUNT);
 }

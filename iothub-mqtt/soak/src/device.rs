@@ -7,9 +7,11 @@ use std::rc::Rc;
 
 use dps_client::{Assignment, Config, RegistrationState};
 use iothub_mqtt::method::{ReplyTo, status};
-use iothub_mqtt::runner::{Application, Command, Connector, Device, Event, Memory, Policy, Settings, Target};
+use iothub_mqtt::runner::{
+    Application, Buffers, Connector, Device, DeviceCommand, DeviceEvent, Policy, Settings, Target,
+};
 use iothub_mqtt::session::Ticket;
-use iothub_mqtt::{Telemetry, client};
+use iothub_mqtt::{HubEvent, Telemetry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -22,6 +24,10 @@ impl Connector for Network {
 
     async fn connect(&mut self, _target: Target<'_>) -> Result<End, Infallible> {
         Ok(Network::connect(self))
+    }
+
+    fn is_retriable(error: &Infallible) -> bool {
+        match *error {}
     }
 }
 
@@ -42,17 +48,17 @@ struct App {
 }
 
 impl App {
-    fn hub(&mut self, event: &client::Event<'_>) {
+    fn hub(&mut self, event: &HubEvent<'_>) {
         let mut state = self.state.borrow_mut();
         match event {
-            client::Event::Delivered(ticket) => {
+            HubEvent::Delivered(ticket) => {
                 // One of a connection that broke while it was given up is told without having been told of.
                 if let Some(number) = self.under_way.remove(ticket) {
                     state.deliver(number);
                 }
             }
-            client::Event::Lost(ticket) => self.again.extend(self.under_way.remove(ticket)),
-            client::Event::Message(message) => {
+            HubEvent::Lost(ticket) => self.again.extend(self.under_way.remove(ticket)),
+            HubEvent::Message(message) => {
                 let number: usize = std::str::from_utf8(message.payload)
                     .ok()
                     .and_then(|text| text.parse().ok())
@@ -61,52 +67,52 @@ impl App {
                     state.report.taken += 1;
                 }
             }
-            client::Event::Method(request) => {
+            HubEvent::Method(request) => {
                 assert_eq!((request.name, request.payload), ("blink", &b"{}"[..]));
                 if self.replies.len() < REPLIES {
                     self.replies.push(request.reply_to());
                 }
             }
-            client::Event::Twin(twin) => {
+            HubEvent::Twin(twin) => {
                 assert!(twin.version() >= state.seen, "the twin goes back");
                 state.seen = twin.version();
                 self.report = true;
             }
-            client::Event::Desired(desired) => {
+            HubEvent::Desired(desired) => {
                 assert_eq!(desired.version, state.seen + 1, "a change is missing or comes twice");
                 state.seen = desired.version;
                 self.report = true;
             }
-            client::Event::Connected | client::Event::Reported { .. } => {}
+            HubEvent::Connected | HubEvent::Reported { .. } => {}
             other => panic!("{other:?}"),
         }
     }
 }
 
 impl<E: std::fmt::Debug> Application<E> for App {
-    async fn event(&mut self, event: Event<'_, E>) {
+    async fn event(&mut self, event: DeviceEvent<'_, E>) {
         match event {
-            Event::Hub(event) => self.hub(&event),
-            Event::Sent(ticket) => {
+            DeviceEvent::Hub(event) => self.hub(&event),
+            DeviceEvent::Sent(ticket) => {
                 if let (Some(ticket), Some(number)) = (ticket, self.given.take()) {
                     self.under_way.insert(ticket, number);
                 }
             }
             // It may have gone out all the same: then the hub gets it twice.
-            Event::NotSent(_) => self.again.extend(self.given.take()),
+            DeviceEvent::NotSent(_) => self.again.extend(self.given.take()),
             _ => {}
         }
     }
 
-    async fn command(&mut self) -> Command<'_> {
+    async fn command(&mut self) -> DeviceCommand<'_> {
         if self.state.borrow().is_finished() {
-            return Command::Stop;
+            return DeviceCommand::Stop;
         }
         if let Some(to) = self.replies.pop() {
-            return Command::Respond { to, status: status::OK, payload: b"{}" };
+            return DeviceCommand::Respond { to, status: status::OK, payload: b"{}" };
         }
         if std::mem::take(&mut self.report) {
-            return Command::Report(r#"{"seen":true}"#);
+            return DeviceCommand::Report(r#"{"seen":true}"#);
         }
         let number = match self.again.pop() {
             Some(number) => number,
@@ -118,7 +124,7 @@ impl<E: std::fmt::Debug> Application<E> for App {
         };
         self.given = Some(number);
         self.text = number.to_string();
-        Command::Telemetry(Telemetry::new(self.text.as_bytes()))
+        DeviceCommand::Telemetry(Telemetry::new(self.text.as_bytes()))
     }
 }
 
@@ -140,7 +146,7 @@ pub(crate) async fn run(state: Rc<RefCell<State>>, mut net: Network, seed: u64) 
     // There is one hub; a fault on average every 200 messages must not send the device elsewhere.
     settings.policy = Policy { refusals: u32::MAX, failures: u32::MAX, ..Policy::DEFAULT };
     let mut device: Device<'_, _> = Device::new(settings, move || random.next_u32());
-    let mut memory = Memory {
+    let mut buffers = Buffers {
         rx: &mut [0; 1024],
         tx: &mut [0; 2048],
         registration_rx: &mut [0; 512],
@@ -151,5 +157,8 @@ pub(crate) async fn run(state: Rc<RefCell<State>>, mut net: Network, seed: u64) 
     let body = br#"{"assignedHub":"hub.azure-devices.net","deviceId":"my-device","status":"assigned"}"#;
     let assigned = RegistrationState::parse(body).expect("JSON");
     let assignment = Assignment::from_state(&assigned).expect("an assignment");
-    device.run(&mut app, &mut net, &mut memory, Some(assignment)).await.expect("nothing here fails for good");
+    device
+        .run(&mut app, &mut net, &mut buffers, Some(assignment))
+        .await
+        .expect("nothing here fails for good");
 }

@@ -1,7 +1,7 @@
 //! [`Device`]: registration and hub in turn, and the connections for both.
 
 use super::{
-    Application, Cause, Connector, Event, Failure, Ladder, Memory, Service, Settings, Target, Token,
+    Application, Buffers, Cause, Connector, DeviceEvent, Failure, Ladder, Service, Settings, Target, Token,
 };
 use crate::clock::now_ms;
 use crate::provision::{self, Wanted};
@@ -90,7 +90,7 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         Self { settings, random }
     }
 
-    /// Runs the device until the application says [`Command::Stop`](super::Command::Stop), or something fails for
+    /// Runs the device until the application says [`DeviceCommand::Stop`](super::DeviceCommand::Stop), or something fails for
     /// good. Dropping the future stops it too, without a goodbye.
     ///
     /// `assignment` is one that was kept; without it the device registers first.
@@ -101,7 +101,7 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         &mut self,
         application: &mut A,
         connector: &mut C,
-        memory: &mut Memory<'_>,
+        buffers: &mut Buffers<'_>,
         assignment: Option<Assignment>,
     ) -> Result<(), Failure<C::Error>>
     where
@@ -111,7 +111,7 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         const {
             assert!(STAGE >= provision::MIN_STAGE, "room for the topics of the provisioning service");
         }
-        let Memory { rx, tx, registration_rx, registration_tx, body, token } = memory;
+        let Buffers { rx, tx, registration_rx, registration_tx, body, token } = buffers;
         let mut buffers = provision::Buffers { rx: registration_rx, tx: registration_tx, body };
         let mut assignment = match assignment {
             Some(assignment) => assignment,
@@ -162,12 +162,12 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         C: Connector,
         A: Application<C::Error>,
     {
-        application.event(Event::Registering).await;
+        application.event(DeviceEvent::Registering).await;
         let mut registration = Registration::new(self.settings.registration, (self.random)());
         loop {
             let wanted = provision::wanted(&mut registration).await.map_err(Failure::Registration)?;
             if let Some(assignment) = registration.assignment() {
-                application.event(Event::Registered(assignment)).await;
+                application.event(DeviceEvent::Registered(assignment)).await;
                 return Ok(assignment.clone());
             }
             let credential = match wanted {
@@ -203,8 +203,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
                 pin!(provision::decide::<_, STAGE>(registration, stream, password, buffers)).await.err()
             }
             Err(none) => {
-                registration.handle(dps_client::Event::Disconnected, now_ms());
-                application.event(Event::Retrying { cause: none.cause(), in_ms: None }).await;
+                registration.handle(dps_client::RegistrationEvent::Disconnected, now_ms());
+                application.event(DeviceEvent::Retrying { cause: none.cause(), in_ms: None }).await;
                 None
             }
         };
@@ -213,7 +213,7 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
             Some(error) if error.is_local() => Err(Failure::Settings(error)),
             Some(error) if !error.is_retriable() => Err(Failure::Registration(error)),
             Some(error) => {
-                application.event(Event::Retrying { cause: Cause::Service(&error), in_ms: None }).await;
+                application.event(DeviceEvent::Retrying { cause: Cause::Service(&error), in_ms: None }).await;
                 Ok(())
             }
         }
@@ -232,7 +232,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         C: Connector,
         A: Application<C::Error>,
     {
-        application.event(Event::Connecting(target)).await;
+        crate::logging::debug!("connecting to {}", target.host);
+        application.event(DeviceEvent::Connecting(target)).await;
         let error = match connector.token(target, sas.buffer) {
             Ok(token) => {
                 sas.token = token;

@@ -1,12 +1,14 @@
 //! Serving one hub, over as many connections as it takes.
 
 use super::device::{Device, NoStream, Sas, Served, Way};
-use super::{Application, Cause, Command, Connector, Event, Failure, Ladder, Next, Service, Target};
+use super::{
+    Application, Cause, Connector, DeviceCommand, DeviceEvent, Failure, Ladder, Next, Service, Target,
+};
 use crate::clock::{left, now_ms};
 use crate::endpoint::PORT;
 use crate::session::{Mqtt, Ticket};
 use crate::translate::Connect;
-use crate::{Client, ClientOptions, Endpoint, Error, client};
+use crate::{Client, ClientOptions, Endpoint, Error, HubEvent, client};
 use core::pin::{Pin, pin};
 use embassy_futures::select::{Either, select};
 use embassy_time::{Timer, with_timeout};
@@ -52,7 +54,7 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
             let (next, in_ms) = match &ended {
                 Ended::Stopped => return Ok(Served::Stopped),
                 Ended::Renew => {
-                    application.event(Event::Renewing).await;
+                    application.event(DeviceEvent::Renewing).await;
                     continue;
                 }
                 Ended::NoStream(_) => way.ladder.ended(None, now_ms(), random),
@@ -63,7 +65,8 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
                 Ended::Broken(error) => Cause::Service(error),
                 Ended::Stopped | Ended::Renew => Cause::Connection(None),
             };
-            application.event(Event::Retrying { cause, in_ms: Some(in_ms) }).await;
+            crate::logging::warning!("connection to the hub: again in {} ms", in_ms);
+            application.event(DeviceEvent::Retrying { cause, in_ms: Some(in_ms) }).await;
             Timer::after_millis(in_ms.into()).await;
             if next == Next::Register {
                 return Ok(Served::Register);
@@ -151,24 +154,24 @@ where
             Either::First(Ok(event)) => {
                 busy = false;
                 let Some(event) = event else { continue };
-                if matches!(event, client::Event::Connected) {
+                if matches!(event, HubEvent::Connected) {
                     connected = true;
                     ladder.connected(now_ms());
                 }
-                application.event(Event::Hub(event)).await;
+                application.event(DeviceEvent::Hub(event)).await;
             }
             Either::First(Err(error)) => return broken(error),
             Either::Second(command) => {
                 let done = pin!(carry_out(&mut client, command)).await;
                 match done {
-                    Ok(Done::Sent(ticket)) => application.event(Event::Sent(ticket)).await,
-                    Ok(Done::Reporting(request)) => application.event(Event::Reporting(request)).await,
+                    Ok(Done::Sent(ticket)) => application.event(DeviceEvent::Sent(ticket)).await,
+                    Ok(Done::Reporting(request)) => application.event(DeviceEvent::Reporting(request)).await,
                     Ok(Done::Nothing) => {}
                     Ok(Done::Stop) => return Ok(Ended::Stopped),
                     Err(error) => {
                         // No more commands until something has moved.
                         busy = error == Error::Busy;
-                        application.event(Event::NotSent(error.clone())).await;
+                        application.event(DeviceEvent::NotSent(error.clone())).await;
                         if !error.is_local() {
                             return Ok(Ended::Broken(error));
                         }
@@ -192,7 +195,7 @@ async fn turn<'a, 'c, A, L, E, const TOPIC: usize>(
     application: &'a mut A,
     client: &'c mut Client<'_, L, TOPIC>,
     take_commands: bool,
-) -> Either<Result<Option<client::Event<'c>>, Error>, Command<'a>>
+) -> Either<Result<Option<HubEvent<'c>>, Error>, DeviceCommand<'a>>
 where
     L: Mqtt,
     A: Application<E>,
@@ -207,19 +210,19 @@ where
 
 async fn carry_out<L: Mqtt, const TOPIC: usize>(
     client: &mut Client<'_, L, TOPIC>,
-    command: Command<'_>,
+    command: DeviceCommand<'_>,
 ) -> Result<Done, Error> {
     match command {
-        Command::Telemetry(message) => client.send(&message).await.map(Done::Sent),
-        Command::Respond { to, status, payload } => {
+        DeviceCommand::Telemetry(message) => client.send(&message).await.map(Done::Sent),
+        DeviceCommand::Respond { to, status, payload } => {
             client.respond(&to, status, payload).await.map(|()| Done::Nothing)
         }
-        Command::Report(properties) => client.report(properties).await.map(Done::Reporting),
-        Command::RefreshTwin => {
+        DeviceCommand::Report(properties) => client.report(properties).await.map(Done::Reporting),
+        DeviceCommand::RefreshTwin => {
             client.refresh_twin();
             Ok(Done::Nothing)
         }
-        Command::Stop => {
+        DeviceCommand::Stop => {
             // Stopping anyway; whether the hub hears the goodbye does not matter.
             let _ = client.disconnect().await;
             Ok(Done::Stop)

@@ -2,12 +2,12 @@
 //!
 //! [`Device::run`] registers the device, connects to the assigned hub, serves it, reconnects with growing waits,
 //! and registers again when the hub does not want the device any more. The application has two sides: it is told
-//! [`Event`]s, and it gives [`Command`]s; the connections it gets from a [`Connector`], which knows sockets and
+//! [`DeviceEvent`]s, and it gives [`DeviceCommand`]s; the connections it gets from a [`Connector`], which knows sockets and
 //! TLS.
 //!
 //! ```
-//! use iothub_mqtt::runner::{Application, Command, Connector, Device, Event, Memory, Settings, Target};
-//! use iothub_mqtt::{Telemetry, client};
+//! use iothub_mqtt::runner::{Application, DeviceCommand, Connector, Device, DeviceEvent, Memory, Settings, Target};
+//! use iothub_mqtt::{HubEvent, Telemetry};
 //! # use embedded_io_adapters::tokio_1::FromTokio;
 //! # use tokio::net::TcpStream;
 //!
@@ -17,19 +17,19 @@
 //! }
 //!
 //! impl<E> Application<E> for Hello {
-//!     async fn event(&mut self, event: Event<'_, E>) {
+//!     async fn event(&mut self, event: DeviceEvent<'_, E>) {
 //!         match event {
-//!             Event::Hub(client::Event::Connected) => self.due = true,
-//!             Event::Hub(client::Event::Message(_message)) => { /* taken when this returns */ }
+//!             DeviceEvent::Hub(HubEvent::Connected) => self.due = true,
+//!             DeviceEvent::Hub(HubEvent::Message(_message)) => { /* taken when this returns */ }
 //!             _ => {}
 //!         }
 //!     }
 //!
-//!     async fn command(&mut self) -> Command<'_> {
+//!     async fn command(&mut self) -> DeviceCommand<'_> {
 //!         if !core::mem::take(&mut self.due) {
 //!             core::future::pending::<()>().await; // nothing to send: wait for ever
 //!         }
-//!         Command::Telemetry(Telemetry::json(br#"{"hello":"world"}"#))
+//!         DeviceCommand::Telemetry(Telemetry::json(br#"{"hello":"world"}"#))
 //!     }
 //! }
 //!
@@ -43,20 +43,17 @@
 //!     async fn connect(&mut self, target: Target<'_>) -> Result<FromTokio<TcpStream>, std::io::Error> {
 //!         Ok(FromTokio::new(TcpStream::connect((target.host, target.port)).await?))
 //!     }
+//!
+//!     fn is_retriable(_error: &std::io::Error) -> bool {
+//!         true // with TLS: not if the server is not who it should be
+//!     }
 //! }
 //!
 //! # async fn main_(random: impl FnMut() -> u32) -> Result<(), Box<dyn std::error::Error>> {
 //! let registration = dps_client::Config::new("0ne00000001", "my-device")?;
 //! let mut device: Device<'_, _> = Device::new(Settings::new(registration), random);
-//! let mut memory = Memory {
-//!     rx: &mut [0; 4096],
-//!     tx: &mut [0; 4096],
-//!     registration_rx: &mut [0; 2048],
-//!     registration_tx: &mut [0; 1024],
-//!     body: &mut [0; 256],
-//!     token: &mut [],
-//! };
-//! device.run(&mut Hello { due: false }, &mut Plain, &mut memory, None).await?;
+//! let mut memory: Memory = Memory::new();
+//! device.run(&mut Hello { due: false }, &mut Plain, &mut memory.buffers(), None).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -64,13 +61,15 @@
 mod device;
 mod hub;
 mod ladder;
+mod memory;
 
 pub use device::Device;
 pub use ladder::{Ladder, Next, Policy};
+pub use memory::{Buffers, MAX_TOKEN, Memory};
 
 use crate::session::{self, Ticket};
 use crate::translate::Will;
-use crate::{Announcement, ClientOptions, Endpoint, Error, Telemetry, client, method};
+use crate::{Announcement, ClientOptions, Endpoint, Error, HubEvent, Telemetry, client, method};
 use dps_client::{Assignment, Config, ConnectionProfile};
 use embedded_io_async::{Read, Write};
 
@@ -113,27 +112,6 @@ impl<'a> Settings<'a> {
             policy: Policy::DEFAULT,
         }
     }
-}
-
-/// Buffers of a [`Device`].
-#[derive(Debug)]
-pub struct Memory<'b> {
-    /// The session at the hub: one inbound message, see [`session::Session::new`].
-    pub rx: &'b mut [u8],
-    /// The session at the hub: all outbound messages on their way.
-    pub tx: &'b mut [u8],
-    /// Registration: one answer, see [`provision::Buffers::rx`](crate::provision::Buffers::rx). At the hub: client id and
-    /// user name, up to [`MAX_CLIENT_ID`](crate::endpoint::MAX_CLIENT_ID) and
-    /// [`MAX_USER_NAME`](crate::endpoint::MAX_USER_NAME) bytes.
-    pub registration_rx: &'b mut [u8],
-    /// Registration: requests on their way, see
-    /// [`provision::Buffers::tx`](crate::provision::Buffers::tx).
-    pub registration_tx: &'b mut [u8],
-    /// Registration: the body of a request, see
-    /// [`provision::Buffers::body`](crate::provision::Buffers::body).
-    pub body: &'b mut [u8],
-    /// The SAS token of a connection, wiped after it; may be empty with a certificate.
-    pub token: &'b mut [u8],
 }
 
 /// Which of the two services a connection goes to.
@@ -186,12 +164,9 @@ pub trait Connector {
     /// Its own.
     async fn connect(&mut self, target: Target<'_>) -> Result<Self::Stream<'_>, Self::Error>;
 
-    /// Whether the same connection may succeed later. If not (the server is not who it should be), the runner
-    /// stops. By default it always may.
-    fn is_retriable(error: &Self::Error) -> bool {
-        let _ = error;
-        true
-    }
+    /// Whether the same connection may succeed later. If not (the server is not who it should be, a root certificate is
+    /// the wrong one), the runner stops and says why. The errors of TLS adapters have a method of this name.
+    fn is_retriable(error: &Self::Error) -> bool;
 
     /// Writes a fresh SAS token for a connection into `out`; `None`, as by default, with a certificate.
     ///
@@ -206,18 +181,18 @@ pub trait Connector {
 /// What the application is told. `E` is the connector's error.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<'a, E> {
+pub enum DeviceEvent<'a, E> {
     /// A connection is being made.
     Connecting(Target<'a>),
     /// The device is registered. Worth keeping: with it the device finds its hub after a restart without the
     /// provisioning service ([`Assignment::encode`]).
     Registered(&'a Assignment),
     /// The hub says something.
-    Hub(client::Event<'a>),
-    /// A [`Command::Telemetry`] was sent; with QoS 1 its ticket comes back in
-    /// [`client::Event::Delivered`].
+    Hub(HubEvent<'a>),
+    /// A [`DeviceCommand::Telemetry`] was sent; with QoS 1 its ticket comes back in
+    /// [`HubEvent::Delivered`].
     Sent(Option<Ticket>),
-    /// A [`Command::Report`] was sent; the outcome comes in [`client::Event::Reported`].
+    /// A [`DeviceCommand::Report`] was sent; the outcome comes in [`HubEvent::Reported`].
     Reporting(client::RequestId),
     /// A command was not carried out. With an error that is [local](Error::is_local) nothing was sent;
     /// otherwise the connection broke over it, and it may have been.
@@ -257,7 +232,7 @@ impl<E: core::fmt::Display> core::fmt::Display for Cause<'_, E> {
 /// What the application wants done.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Command<'a> {
+pub enum DeviceCommand<'a> {
     /// Send a message.
     Telemetry(Telemetry<'a>),
     /// Answer a method call.
@@ -281,12 +256,12 @@ pub enum Command<'a> {
 pub trait Application<E> {
     /// Something happened. A message from the cloud counts as taken, and is acknowledged, when this returns;
     /// the connection is not served meanwhile, so do not wait long here.
-    async fn event(&mut self, event: Event<'_, E>);
+    async fn event(&mut self, event: DeviceEvent<'_, E>);
 
     /// The next command; waits until there is one. Asked for only while the hub is connected and can take
     /// messages. The future is dropped whenever something else happens first, and asked for again: nothing may
     /// be lost by that, so take a command off a queue only when it is returned.
-    async fn command(&mut self) -> Command<'_>;
+    async fn command(&mut self) -> DeviceCommand<'_>;
 }
 
 /// Why the runner stopped.
@@ -324,4 +299,26 @@ impl<E: core::fmt::Display> core::fmt::Display for Failure<E> {
     }
 }
 
-impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for Failure<E> {}
+impl<E> From<dps_client::Error> for Failure<E> {
+    /// A setting that is refused.
+    fn from(error: dps_client::Error) -> Self {
+        Self::Settings(error.into())
+    }
+}
+
+impl<E> From<Error> for Failure<E> {
+    /// A setting that is refused.
+    fn from(error: Error) -> Self {
+        Self::Settings(error)
+    }
+}
+
+impl<E: core::error::Error + 'static> core::error::Error for Failure<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Settings(error) | Self::Registration(error) => Some(error),
+            Self::UnsupportedProfile(_) => None,
+            Self::Connection { error, .. } => Some(error),
+        }
+    }
+}

@@ -104,7 +104,7 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
         &'s mut self,
         stream: S,
         connect: &'s Connect<'s>,
-    ) -> Result<Link<'s, 'buf, V311<'s, S, STAGE>>, Error> {
+    ) -> Result<Connection<'s, 'buf, V311<'s, S, STAGE>>, Error> {
         let io = self.translated(stream, connect);
         self.connect_over(io).await
     }
@@ -119,7 +119,7 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_over<'s, IO, E>(&'s mut self, io: IO) -> Result<Link<'s, 'buf, IO>, Error>
+    pub async fn connect_over<'s, IO, E>(&'s mut self, io: IO) -> Result<Connection<'s, 'buf, IO>, Error>
     where
         IO: Io + ErrorType<Error = StreamError<E>>,
         E: embedded_io_async::Error,
@@ -137,8 +137,8 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
             })?;
         let now = now_ms();
         self.flights.iter_mut().for_each(|flight| flight.since_ms = now);
-        Ok(Link {
-            connection,
+        Ok(Connection {
+            engine: connection,
             flights: &mut self.flights,
             next_ticket: &mut self.next_ticket,
             ack_ms: self.options.ack_ms,
@@ -154,21 +154,21 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
 }
 
 /// A live connection of a [`Session`].
-pub struct Link<'s, 'buf, IO> {
-    connection: minimq::Connection<'s, 'buf, IO>,
+pub struct Connection<'s, 'buf, IO> {
+    engine: minimq::Connection<'s, 'buf, IO>,
     flights: &'s mut Vec<Flight, IN_FLIGHT>,
     next_ticket: &'s mut u32,
     ack_ms: u32,
     max_topic: usize,
 }
 
-impl<IO> core::fmt::Debug for Link<'_, '_, IO> {
+impl<IO> core::fmt::Debug for Connection<'_, '_, IO> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Link").field("flights", &self.flights).finish_non_exhaustive()
+        f.debug_struct("Connection").field("flights", &self.flights).finish_non_exhaustive()
     }
 }
 
-impl<IO, E> Link<'_, '_, IO>
+impl<IO, E> Connection<'_, '_, IO>
 where
     IO: Io + ErrorType<Error = StreamError<E>>,
     E: embedded_io_async::Error,
@@ -183,7 +183,7 @@ where
 
     /// When the oldest acknowledgement is overdue.
     fn overdue_ms(&self) -> Option<u64> {
-        let pending = self.flights.iter().filter(|flight| self.connection.is_pending(&flight.op));
+        let pending = self.flights.iter().filter(|flight| self.engine.is_pending(&flight.op));
         let oldest = pending.map(|flight| flight.since_ms).min()?;
         Some(oldest.saturating_add(self.ack_ms.into()))
     }
@@ -196,16 +196,16 @@ where
     /// Room for another ticket; forgets subscriptions that nobody asks about any more.
     fn make_room(&mut self) -> Result<(), Error> {
         if self.flights.is_full() {
-            let connection = &self.connection;
+            let connection = &self.engine;
             self.flights.retain(|flight| !flight.silent || connection.is_pending(&flight.op));
         }
         if self.flights.is_full() { Err(Error::Busy) } else { Ok(()) }
     }
 
     fn state(&self, op: Op) -> Progress {
-        if self.connection.is_pending(&op) {
+        if self.engine.is_pending(&op) {
             Progress::Pending
-        } else if self.connection.is_complete(&op) {
+        } else if self.engine.is_complete(&op) {
             Progress::Done
         } else {
             Progress::Lost
@@ -213,7 +213,7 @@ where
     }
 }
 
-impl<IO, E> Mqtt for Link<'_, '_, IO>
+impl<IO, E> Mqtt for Connection<'_, '_, IO>
 where
     IO: Io + ErrorType<Error = StreamError<E>>,
     E: embedded_io_async::Error,
@@ -230,7 +230,7 @@ where
                 publication.qos(minimq::QoS::AtLeastOnce)
             }
         };
-        let op = self.connection.publish(publication).await.map_err(|error| match error {
+        let op = self.engine.publish(publication).await.map_err(|error| match error {
             PubError::Session(error) => from_engine(error),
             // The payload is copied as it is: this is lack of room.
             PubError::Payload(()) => Error::TooLarge,
@@ -241,8 +241,7 @@ where
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
         let digest = digest(filters);
-        let same =
-            |flight: &&Flight| flight.filters == Some(digest) && self.connection.is_pending(&flight.op);
+        let same = |flight: &&Flight| flight.filters == Some(digest) && self.engine.is_pending(&flight.op);
         if let Some(flight) = self.flights.iter().find(same) {
             // An earlier connection ended before it was granted: the engine has sent it again.
             return Ok(flight.ticket);
@@ -253,14 +252,14 @@ where
         for filter in filters {
             list.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::TooLarge)?;
         }
-        let op = self.connection.subscribe(&list, &[]).await.map_err(from_engine);
+        let op = self.engine.subscribe(&list, &[]).await.map_err(from_engine);
         let op = op.map_err(|error| self.busy_or(error))?;
         self.take_off(op, true, Some(digest))
     }
 
     async fn unsubscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
         self.make_room()?;
-        let op = self.connection.unsubscribe(filters, &[]).await.map_err(from_engine);
+        let op = self.engine.unsubscribe(filters, &[]).await.map_err(from_engine);
         let op = op.map_err(|error| self.busy_or(error))?;
         self.take_off(op, true, None)
     }
@@ -268,10 +267,10 @@ where
     async fn poll(&mut self) -> Result<Option<Inbound<'_>>, Error> {
         let limit = self.overdue_ms();
         if limit.is_some_and(|at| now_ms() >= at) {
-            self.connection.handle_disconnect();
+            self.engine.handle_disconnect();
             return Err(Error::Timeout("acknowledgement"));
         }
-        let poll = self.connection.poll();
+        let poll = self.engine.poll();
         let polled = match limit {
             None => poll.await,
             Some(at) => match with_timeout(left(at), poll).await {
@@ -317,16 +316,15 @@ where
     }
 
     fn room(&self) -> usize {
-        if !self.connection.can_publish(minimq::QoS::AtLeastOnce) {
+        if !self.engine.can_publish(minimq::QoS::AtLeastOnce) {
             return 0;
         }
-        let taken =
-            self.flights.iter().filter(|flight| !flight.silent || self.connection.is_pending(&flight.op));
+        let taken = self.flights.iter().filter(|flight| !flight.silent || self.engine.is_pending(&flight.op));
         IN_FLIGHT - taken.count()
     }
 
     async fn disconnect(&mut self) -> Result<(), Error> {
-        self.connection.disconnect().await.map_err(from_engine)
+        self.engine.disconnect().await.map_err(from_engine)
     }
 }
 
@@ -339,6 +337,11 @@ fn digest(filters: &[&str]) -> u64 {
 }
 
 fn from_engine<E: embedded_io_async::Error>(error: minimq::Error<StreamError<E>>) -> Error {
+    // The stream's own error, of which only the kind goes on.
+    #[cfg(feature = "log")]
+    if let minimq::Error::Transport(error) = &error {
+        log::warn!("session: {error}");
+    }
     match error {
         minimq::Error::NotReady | minimq::Error::Resource(ResourceError::InflightExhausted) => Error::Busy,
         minimq::Error::Disconnected => Error::Disconnected,

@@ -1,13 +1,13 @@
 //! MQTT sessions: what the hub client needs of one, and the engine that gives it.
 //!
 //! [`Session`] is the state that outlives connections: unacknowledged messages wait in it until they are
-//! delivered. [`Session::connect`] makes a connection of it, a [`Link`], which implements [`Mqtt`]: all that
+//! delivered. [`Session::connect`] makes a connection of it, a [`Connection`], which implements [`Mqtt`]: all that
 //! the rest of the crate sees. Topics and payloads are none of its business, so that a session of another
 //! MQTT version needs no other client, and another client no other session.
 
 mod engine;
 
-pub use engine::{Link, Options, Session};
+pub use engine::{Connection, Options, Session};
 
 use crate::Error;
 

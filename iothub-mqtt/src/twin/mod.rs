@@ -6,6 +6,7 @@ pub use tracker::{Step, Timing, Tracker};
 
 use crate::{Error, topic};
 use azure_iot_common::json::{self, Object, Value};
+use azure_iot_common::query;
 use azure_iot_common::text::{Writer, parse_u32, parse_u64};
 
 /// Filter of the answers to requests.
@@ -26,7 +27,7 @@ pub const MAX_SECTION: usize = 32_768;
 const GET: &str = "$iothub/twin/GET/?$rid=";
 const REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
 const ANSWER: &str = "$iothub/twin/res/";
-const DESIRED: &str = "$iothub/twin/PATCH/properties/desired/?";
+const DESIRED: &str = "$iothub/twin/PATCH/properties/desired";
 
 fn request<'b>(topic: &str, request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
     if request_id.is_empty() || request_id.len() > MAX_REQUEST_ID {
@@ -61,6 +62,11 @@ pub enum Message<'a> {
     Answer(Answer<'a>),
     /// A change of desired properties.
     Desired(Desired<'a>),
+    /// A change of desired properties whose topic does not tell the version: see [`Desired::from_body`].
+    Unversioned {
+        /// The change as JSON.
+        payload: &'a [u8],
+    },
 }
 
 /// The answer to a request.
@@ -96,6 +102,14 @@ pub struct Desired<'a> {
 }
 
 impl<'a> Desired<'a> {
+    /// A change whose version stands in its body only; `None` if it does not stand there either: then the whole twin has to
+    /// tell what holds.
+    #[must_use]
+    pub fn from_body(payload: &'a [u8]) -> Option<Self> {
+        let version = version(&json::parse(payload).ok()?.as_object()?)?;
+        Some(Self { version, payload })
+    }
+
     /// The change as a JSON object.
     ///
     /// # Errors
@@ -107,18 +121,23 @@ impl<'a> Desired<'a> {
 
 impl<'a> Message<'a> {
     /// Takes apart `$iothub/twin/res/<status>/?$rid=<id>[&$version=<n>]` or
-    /// `$iothub/twin/PATCH/properties/desired/?$version=<n>`.
+    /// `$iothub/twin/PATCH/properties/desired/?$version=<n>`, the fields behind the question mark in any order and spelling
+    /// ([`query`]). Only status and request id are needed: anything else that cannot be read counts as absent.
     ///
     /// # Errors
     /// [`Error::BadTopic`] for any other topic.
     pub fn parse(topic: &'a str, payload: &'a [u8]) -> Result<Self, Error> {
-        let version = |query| match topic::field(query, "$version")? {
-            Some(text) => parse_u64(text).ok_or(Error::BadTopic("$version")).map(Some),
-            None => Ok(None),
-        };
-        if let Some(query) = topic.strip_prefix(DESIRED) {
-            let version = version(query)?.ok_or(Error::BadTopic("$version"))?;
-            return Ok(Self::Desired(Desired { version, payload }));
+        let version = |query| query::values(query, "$version").find_map(parse_u64);
+        if let Some(rest) = topic.strip_prefix(DESIRED) {
+            let query = match rest.strip_prefix('/') {
+                Some(rest) => rest.strip_prefix('?').unwrap_or(rest),
+                None if rest.is_empty() => rest,
+                None => return Err(Error::BadTopic("not about the twin")),
+            };
+            return Ok(match version(query) {
+                Some(version) => Self::Desired(Desired { version, payload }),
+                None => Self::Unversioned { payload },
+            });
         }
         let rest = topic.strip_prefix(ANSWER).ok_or(Error::BadTopic("not about the twin"))?;
         let (status, query) = topic::last_element(rest).ok_or(Error::BadTopic("status"))?;
@@ -126,12 +145,9 @@ impl<'a> Message<'a> {
             .and_then(|status| u16::try_from(status).ok())
             .filter(|status| (100..600).contains(status))
             .ok_or(Error::BadTopic("status"))?;
-        let request_id = topic::field(query, "$rid")?.ok_or(Error::BadTopic("$rid"))?;
-        let retry_after_s = match topic::field(query, "retry-after")? {
-            Some(text) => Some(parse_u32(text).ok_or(Error::BadTopic("retry-after"))?),
-            None => None,
-        };
-        let version = version(query)?;
+        let request_id = query::values(query, "$rid").next().ok_or(Error::BadTopic("$rid"))?;
+        let retry_after_s = query::retry_after(query);
+        let version = version(query);
         Ok(Self::Answer(Answer { status, request_id, version, retry_after_s, payload }))
     }
 }
@@ -141,22 +157,23 @@ impl<'a> Message<'a> {
 pub struct Document<'a> {
     desired: Object<'a>,
     reported: Option<Object<'a>>,
-    version: u64,
+    version: Option<u64>,
 }
 
 impl<'a> Document<'a> {
-    /// Reads the twin in the answer to [`get_topic`].
+    /// Reads the twin in the answer to [`get_topic`]. A section that is absent or null is empty; whatever else stands in the
+    /// document is not looked at.
     ///
     /// # Errors
-    /// [`Error::Json`]; [`Error::BadMember`] if `desired` is not an object with a `$version`.
+    /// [`Error::Json`]; [`Error::BadMember`] if the twin or its `desired` is not an object.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Error> {
         let document = json::parse(payload)?.as_object().ok_or(Error::BadMember("twin"))?;
-        let section = |name: &str| {
-            document.members().find(|(found, _)| *found == *name).and_then(|(_, value)| value.as_object())
+        let desired = match document.get("desired") {
+            None | Some(Value::Null) => Object::EMPTY,
+            Some(value) => value.as_object().ok_or(Error::BadMember("desired"))?,
         };
-        let desired = section("desired").ok_or(Error::BadMember("desired"))?;
-        let version = version(&desired).ok_or(Error::BadMember("$version"))?;
-        Ok(Self { desired, reported: section("reported"), version })
+        let reported = document.get("reported").and_then(|value| value.as_object());
+        Ok(Self { desired, reported, version: version(&desired) })
     }
 
     /// The desired properties, with `$version`.
@@ -171,9 +188,13 @@ impl<'a> Document<'a> {
         self.reported
     }
 
-    /// The version of the desired properties.
+    /// The version of the desired properties; 0 if the twin does not tell.
     #[must_use]
     pub fn version(&self) -> u64 {
+        self.version.unwrap_or(0)
+    }
+
+    pub(crate) fn known_version(&self) -> Option<u64> {
         self.version
     }
 }
@@ -181,8 +202,5 @@ impl<'a> Document<'a> {
 /// The `$version` of a section or of a change.
 #[must_use]
 pub fn version(object: &Object<'_>) -> Option<u64> {
-    object.members().find(|(name, _)| *name == "$version").and_then(|(_, value)| match value {
-        Value::Number(digits) => parse_u64(digits),
-        _ => None,
-    })
+    object.get("$version")?.as_u64()
 }

@@ -35,21 +35,21 @@ enum State {
     Wanted { from_ms: u64 },
     /// It was asked for under this id; no answer by then is a fault.
     Asked { request: u32, until_ms: u64 },
-    /// Up to date.
+    /// Up to date; or, without a base, as far as changes tell.
     Current,
-    /// Given up until the next connection.
-    Unusable,
 }
 
 /// Keeps track of the version of the desired properties.
 ///
 /// Changes made while the device was away are not sent, and a change may get lost: after every connect, and
 /// when a version is missing, the whole twin has to be fetched; until then changes are dropped, for the twin
-/// is going to have them.
+/// is going to have them. If it cannot be used, changes count as they come.
 #[derive(Clone, Debug)]
 pub struct Tracker {
     timing: Timing,
     state: State,
+    /// The whole twin could not be used, or did not tell its version.
+    without_base: bool,
     /// Version of what was applied.
     version: u64,
     /// Highest version seen, applied or not.
@@ -62,13 +62,20 @@ impl Tracker {
     /// A tracker that wants the whole twin now.
     #[must_use]
     pub fn new(timing: Timing) -> Self {
-        Self { timing, state: State::Wanted { from_ms: 0 }, version: 0, seen: 0, attempts: 0 }
+        Self {
+            timing,
+            state: State::Wanted { from_ms: 0 },
+            without_base: false,
+            version: 0,
+            seen: 0,
+            attempts: 0,
+        }
     }
 
     /// The version of the desired properties that were applied last, if any were.
     #[must_use]
     pub fn version(&self) -> Option<u64> {
-        (self.state == State::Current).then_some(self.version)
+        (self.state == State::Current && !self.without_base).then_some(self.version)
     }
 
     /// Whether to ask for the whole twin now; if so, call [`asked`](Self::asked). A request that has waited too
@@ -99,7 +106,7 @@ impl Tracker {
         match self.state {
             State::Wanted { from_ms } => Some(from_ms),
             State::Asked { until_ms, .. } => Some(until_ms),
-            State::Current | State::Unusable => None,
+            State::Current => None,
         }
     }
 
@@ -109,19 +116,23 @@ impl Tracker {
         matches!(self.state, State::Asked { request, .. } if request == request_id)
     }
 
-    /// The whole twin came, with this version of the desired properties.
-    pub fn document(&mut self, version: u64) -> Step {
-        self.version = version;
+    /// The whole twin came, with this version of the desired properties, if it tells.
+    pub fn document(&mut self, version: Option<u64>) -> Step {
         self.attempts = 0;
-        if self.seen > version {
+        let Some(version) = version else {
+            self.unusable();
+            return Step::Apply;
+        };
+        self.without_base = false;
+        self.version = version;
+        self.state = if self.seen > version {
             // A change came in between that this document does not have.
-            self.state = State::Wanted { from_ms: 0 };
-            // A version that is never reached must not make this go on for ever.
-            self.seen = version;
+            State::Wanted { from_ms: 0 }
         } else {
-            self.state = State::Current;
-            self.seen = version;
-        }
+            State::Current
+        };
+        // A version that is never reached must not make this go on for ever.
+        self.seen = version;
         Step::Apply
     }
 
@@ -133,9 +144,12 @@ impl Tracker {
         self.state = State::Wanted { from_ms: now_ms.saturating_add(delay.max(floor)) };
     }
 
-    /// The twin cannot be used (it is larger than the receive buffer, or malformed): do not ask again.
+    /// The twin cannot be used (it is larger than the receive buffer, or malformed): it is not asked for again, and changes
+    /// count from now on as they come.
     pub fn unusable(&mut self) {
-        self.state = State::Unusable;
+        self.state = State::Current;
+        self.without_base = true;
+        self.version = self.seen;
     }
 
     /// Fetches the whole twin again.
@@ -148,14 +162,19 @@ impl Tracker {
     /// A change of the desired properties came, with this version.
     pub fn change(&mut self, version: u64) -> Step {
         self.seen = self.seen.max(version);
-        if self.state != State::Current || version <= self.version {
+        if version <= self.version || !(self.without_base || self.state == State::Current) {
             return Step::Drop;
         }
-        if version == self.version.saturating_add(1) {
+        let follows = version == self.version.saturating_add(1);
+        if !follows && self.version != 0 {
+            // One is missing. Perhaps the twin can be used by now.
+            self.refresh();
+        }
+        if follows || self.without_base {
             self.version = version;
             return Step::Apply;
         }
-        self.state = State::Wanted { from_ms: 0 };
+        self.refresh();
         Step::Drop
     }
 }

@@ -251,19 +251,13 @@ impl<B: Board> Main<'_, '_, '_, B> {
         let (cloud, port) = self.cloud(settings, id, &product)?;
         let mut device: runner::Device<'_, _, STAGE, TOPIC> =
             runner::Device::new(cloud, xorshift(self.random()));
-        let mut memory = Memory {
-            rx: &mut [0; RX],
-            tx: &mut [0; TX],
-            registration_rx: &mut [0; REGISTRATION_RX],
-            registration_tx: &mut [0; REGISTRATION_TX],
-            body: &mut [0; MIN_BODY],
-            token: &mut [],
-        };
+        // No token: the certificate says who the device is.
+        let mut memory = Memory::<RX, TX, REGISTRATION_RX, REGISTRATION_TX, MIN_BODY, 0>::new();
         let backoff = &self.options.backoff;
         let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
         let mut work = Work::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
         let mut connector = WithIdentity::new(self.network, identity, self.shared, port, has_time);
-        pin!(device.run(&mut work, &mut connector, &mut memory, None)).await.map_err(Failure::Cloud)
+        pin!(device.run(&mut work, &mut connector, &mut memory.buffers(), None)).await.map_err(Failure::Cloud)
     }
 
     /// What the runner is told, and the provisioning service's port.

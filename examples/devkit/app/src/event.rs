@@ -3,6 +3,7 @@
 use core::fmt::{Debug, Display, Formatter};
 use core::net::Ipv4Addr;
 
+use iothub_mqtt::client::Subscription;
 use iothub_mqtt::property::Properties;
 
 use crate::telemetry::Reading;
@@ -91,6 +92,16 @@ pub enum Event<'a> {
     },
     /// The hub knows the properties the device reports.
     Reported,
+    /// The twin, or a change of it, could not be used. Later changes still can.
+    TwinUnusable {
+        /// Why: too large, or not what a twin should be.
+        cause: &'a dyn Cause,
+    },
+    /// The hub refuses a subscription; the device works without it.
+    SubscriptionRefused {
+        /// To what.
+        subscription: Subscription,
+    },
     /// Something failed that may work later; the device tries again.
     Retrying {
         /// What failed.

@@ -104,6 +104,10 @@ impl<'s, S: System> Shared<'s, S> {
             Event::Interval { ms, accepted: false } => {
                 log.warning(format_args!("The wanted interval is refused, it stays {ms} ms"));
             }
+            Event::TwinUnusable { cause } => log.warning(format_args!("The device twin cannot be used: {cause}")),
+            Event::SubscriptionRefused { subscription } => {
+                log.warning(format_args!("The hub does not offer {subscription}"));
+            }
             Event::Retrying { cause, in_ms: Some(ms) } => {
                 log.warning(format_args!("{cause}; trying again in {ms} ms"));
             }

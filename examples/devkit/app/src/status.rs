@@ -105,6 +105,9 @@ impl Status {
                 self.message = Some((cut(text), now_ms.saturating_add(MESSAGE_MS)));
             }
             Event::Method { running, .. } => self.sending = *running,
+            Event::TwinUnusable { .. } => {
+                self.message = Some((cut("Twin unusable,   see the log"), now_ms.saturating_add(MESSAGE_MS)));
+            }
             Event::Retrying { .. } => {
                 if self.phase == Phase::Online {
                     self.enter(Phase::Assigned);
@@ -112,7 +115,11 @@ impl Status {
                 self.trouble = true;
             }
             Event::Failed { rows, .. } => self.enter(Phase::Failed(*rows)),
-            Event::TimeKnown(_) | Event::Connecting { .. } | Event::Interval { .. } | Event::Reported => {}
+            Event::TimeKnown(_)
+            | Event::Connecting { .. }
+            | Event::Interval { .. }
+            | Event::Reported
+            | Event::SubscriptionRefused { .. } => {}
         }
     }
 

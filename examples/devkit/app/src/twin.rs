@@ -190,6 +190,12 @@ mod tests {
         assert_eq!(report(&mut twin, None, 1).unwrap(), r#"{"interval":{"value":2000,"ac":203,"av":0}}"#);
         assert!(!twin.reported(1, true), "the boot was reported before");
 
+        for same in ["1000", "1000.0", "1e3", "1E+3", "0.1e4"] {
+            let mut twin = Twin::<u8>::new(2000);
+            let set = twin.change(&object(&std::format!(r#"{{"interval":{same}}}"#)), 2).unwrap();
+            assert_eq!(set, IntervalSet { ms: 1000, accepted: true }, "{same}");
+        }
+
         let set = twin.change(&object(r#"{"interval":501,"$version":2}"#), 2).unwrap();
         assert_eq!((set, twin.interval_ms()), (IntervalSet { ms: 501, accepted: true }, 501));
         assert_eq!(report(&mut twin, None, 2).unwrap(), r#"{"interval":{"value":501,"ac":200,"av":2}}"#);
@@ -201,8 +207,20 @@ mod tests {
 
     #[test]
     fn what_is_no_interval_is_refused() {
-        for wanted in ["500", "0", "-1000", "1e3", "1000.5", "4294967296", "\"1000\"", "true", "[1000]", "{}"]
-        {
+        for wanted in [
+            "500",
+            "0",
+            "-1000",
+            "1e2",
+            "1e-3",
+            "1000.5",
+            "NaN",
+            "4294967296",
+            "\"1000\"",
+            "true",
+            "[1000]",
+            "{}",
+        ] {
             let mut twin = Twin::<u8>::new(2000);
             let text = std::format!(r#"{{"interval":{wanted},"$version":7}}"#);
             let set = twin.change(&object(&text), 7).unwrap();

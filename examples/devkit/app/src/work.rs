@@ -6,8 +6,8 @@ use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
 use heapless::{Deque, String};
 use iothub_mqtt::method::{ReplyTo, Request, status};
-use iothub_mqtt::runner::{Application, Command};
-use iothub_mqtt::{Telemetry, client, runner};
+use iothub_mqtt::runner::{Application, DeviceCommand};
+use iothub_mqtt::{Error, HubEvent, Telemetry, client, runner, twin};
 
 use crate::board::{Crash, System};
 use crate::event::Event;
@@ -83,32 +83,32 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
         }
     }
 
-    fn hub(&mut self, event: &client::Event<'_>) {
+    fn hub(&mut self, event: &HubEvent<'_>) {
         match event {
-            client::Event::Connected => {
+            HubEvent::Connected => {
                 self.twin.reconnected();
                 self.next_telemetry = Instant::now();
                 self.next_report = Instant::now();
                 self.shared.tell(&Event::HubConnected);
             }
-            client::Event::Delivered(_) => self.shared.tell(&Event::TelemetryDelivered),
-            client::Event::Message(message) => {
+            HubEvent::Delivered(_) => self.shared.tell(&Event::TelemetryDelivered),
+            HubEvent::Message(message) => {
                 self.shared
                     .tell(&Event::Message { properties: message.properties, payload: message.payload });
             }
-            client::Event::Method(request) => self.method(request),
-            client::Event::Twin(document) => {
+            HubEvent::Method(request) => self.method(request),
+            HubEvent::Twin(document) => {
                 let set = self.twin.replace(&document.desired(), document.version());
                 self.interval(set);
             }
-            client::Event::Desired(desired) => {
-                // A change that cannot be read is in the whole twin, which comes again with the next connection.
+            HubEvent::Desired(desired) => {
+                // The client has read it before.
                 if let Ok(object) = desired.object() {
                     let set = self.twin.change(&object, desired.version);
                     self.interval(set);
                 }
             }
-            client::Event::Reported { request, result } => {
+            HubEvent::Reported { request, result } => {
                 if self.twin.reported(*request, result.is_ok()) {
                     self.crash = None;
                     self.shared.system.borrow_mut().forget_crash();
@@ -118,9 +118,15 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
                     Err(_) => self.next_report = Instant::now() + REPORT_AGAIN,
                 }
             }
-            client::Event::Oversized { topic, .. } => {
+            HubEvent::TwinUnusable(error) => self.shared.tell(&Event::TwinUnusable { cause: error }),
+            HubEvent::SubscriptionRefused(subscription) => {
+                self.shared.tell(&Event::SubscriptionRefused { subscription: *subscription });
+            }
+            HubEvent::Oversized { topic, size } => {
                 if let Ok(request) = Request::parse(topic, &[]) {
                     self.answer(&request, status::TOO_LARGE);
+                } else if twin::Message::parse(topic, &[]).is_ok() {
+                    self.shared.tell(&Event::TwinUnusable { cause: &Error::Oversized { size: *size } });
                 }
             }
             // Telemetry is worth nothing later: what was lost with a session is followed by the next reading.
@@ -186,20 +192,22 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
 }
 
 impl<S: System, E: Debug + Display> Application<E> for Work<'_, '_, S> {
-    async fn event(&mut self, event: runner::Event<'_, E>) {
+    async fn event(&mut self, event: runner::DeviceEvent<'_, E>) {
         self.shared.promise(Task::Main, SILENCE_MS);
         match event {
-            runner::Event::Connecting(target) => self.shared.tell(&Event::Connecting { host: target.host }),
-            runner::Event::Registering => self.shared.tell(&Event::Registering),
-            runner::Event::Registered(assignment) => {
+            runner::DeviceEvent::Connecting(target) => {
+                self.shared.tell(&Event::Connecting { host: target.host });
+            }
+            runner::DeviceEvent::Registering => self.shared.tell(&Event::Registering),
+            runner::DeviceEvent::Registered(assignment) => {
                 self.device_id = assignment.device_id().chars().take(MAX_DEVICE_ID).collect();
                 let (hub, device_id) = (assignment.hub(), assignment.device_id());
                 self.shared.tell(&Event::Assigned { hub, device_id });
             }
-            runner::Event::Hub(event) => self.hub(&event),
-            runner::Event::Reporting(request) => self.twin.reporting(request),
-            runner::Event::NotSent(error) if error.is_local() => self.again(),
-            runner::Event::Retrying { cause, in_ms } => {
+            runner::DeviceEvent::Hub(event) => self.hub(&event),
+            runner::DeviceEvent::Reporting(request) => self.twin.reporting(request),
+            runner::DeviceEvent::NotSent(error) if error.is_local() => self.again(),
+            runner::DeviceEvent::Retrying { cause, in_ms } => {
                 let wait = in_ms.unwrap_or(self.longest_wait_ms);
                 self.shared.promise(Task::Main, SILENCE_MS.saturating_add(wait));
                 self.shared.tell(&Event::Retrying { cause: &cause, in_ms });
@@ -208,18 +216,18 @@ impl<S: System, E: Debug + Display> Application<E> for Work<'_, '_, S> {
         }
     }
 
-    async fn command(&mut self) -> Command<'_> {
+    async fn command(&mut self) -> DeviceCommand<'_> {
         self.last = Last::Other;
         // Nothing is taken off before it is given: whoever drops this future loses nothing.
         loop {
             if let Some((to, status)) = self.answers.pop_front() {
                 self.last = Last::Answer(to.clone(), status);
-                return Command::Respond { to, status, payload: b"" };
+                return DeviceCommand::Respond { to, status, payload: b"" };
             }
             if let Some(len) = self.make_report() {
                 self.last = Last::Report;
                 let report = self.report.get(..len).unwrap_or_default();
-                return Command::Report(core::str::from_utf8(report).unwrap_or_default());
+                return DeviceCommand::Report(core::str::from_utf8(report).unwrap_or_default());
             }
             let now = Instant::now();
             if self.shared.nudge.signaled() || (self.running && now >= self.next_telemetry) {
@@ -240,6 +248,6 @@ impl<S: System, E: Debug + Display> Application<E> for Work<'_, '_, S> {
         self.body = reading.body(&self.device_id, self.messages);
         self.properties = [(ALERT_PROPERTY, reading.alert())];
         self.shared.tell(&Event::TelemetrySent { reading });
-        Command::Telemetry(Telemetry::json(self.body.as_bytes()).with_properties(&self.properties))
+        DeviceCommand::Telemetry(Telemetry::json(self.body.as_bytes()).with_properties(&self.properties))
     }
 }

@@ -9,9 +9,10 @@ use dps_client::{Assignment, Backoff, RegistrationState, Timing};
 use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::method::{ReplyTo, status};
 use iothub_mqtt::runner::{
-    Application, Command, Connector, Device, Event, Failure, Memory, Policy, Service, Settings, Target,
+    Application, Connector, Device, DeviceCommand, DeviceEvent, Failure, Memory, Policy, Service, Settings,
+    Target,
 };
-use iothub_mqtt::{Telemetry, client};
+use iothub_mqtt::{HubEvent, Telemetry, client};
 use local_cloud::{Attestation, Config, Credential, Enrollment, Handle, LocalCloud};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
@@ -86,6 +87,10 @@ impl Connector for Network {
         };
         assert_eq!(target.port, 8883);
         self.open(address, target.host).await
+    }
+
+    fn is_retriable(error: &Error) -> bool {
+        error.is_retriable()
     }
 }
 
@@ -167,15 +172,8 @@ impl Bench {
         let mut network = self.network();
         let run = async move {
             let mut device: Device<'_, _> = Device::new(settings, rand::random::<u32>);
-            let mut memory = Memory {
-                rx: &mut vec![0; 4096],
-                tx: &mut vec![0; 4096],
-                registration_rx: &mut vec![0; 2048],
-                registration_tx: &mut vec![0; 1024],
-                body: &mut vec![0; 256],
-                token: &mut [],
-            };
-            device.run(&mut app, &mut network, &mut memory, assignment).await
+            let mut memory: Box<Memory> = Box::default();
+            device.run(&mut app, &mut network, &mut memory.buffers(), assignment).await
         };
         Booted { lines, orders, task: tokio::spawn(run) }
     }
@@ -191,23 +189,21 @@ struct App {
 const PROPERTIES: &[(&str, &str)] = &[("where", "up & away=ü+%")];
 
 impl App {
-    fn hub(&mut self, event: &client::Event<'_>) -> String {
+    fn hub(&mut self, event: &HubEvent<'_>) -> String {
         match event {
-            client::Event::Connected => "connected".into(),
-            client::Event::Delivered(_) => "delivered".into(),
-            client::Event::Twin(twin) => format!("twin {}", twin.version()),
-            client::Event::Desired(desired) => {
+            HubEvent::Connected => "connected".into(),
+            HubEvent::Delivered(_) => "delivered".into(),
+            HubEvent::Twin(twin) => format!("twin {}", twin.version()),
+            HubEvent::Desired(desired) => {
                 format!("desired {} {}", desired.version, String::from_utf8_lossy(desired.payload))
             }
-            client::Event::Reported { result: Ok(version), .. } => {
+            HubEvent::Reported { result: Ok(version), .. } => {
                 format!("reported {}", version.unwrap_or(0))
             }
-            client::Event::Reported {
-                result: Err(client::ReportFailure::Refused { status, .. }), ..
-            } => {
+            HubEvent::Reported { result: Err(client::ReportFailure::Refused { status, .. }), .. } => {
                 format!("refused {status}")
             }
-            client::Event::Message(message) => {
+            HubEvent::Message(message) => {
                 let decode = |text: iothub_mqtt::property::Encoded<'_>| {
                     let mut out = vec![0; text.raw().len()];
                     text.decode(&mut out).unwrap().to_owned()
@@ -221,7 +217,7 @@ impl App {
                     .collect();
                 format!("message {} {{{}}}", String::from_utf8_lossy(message.payload), own.join(", "))
             }
-            client::Event::Method(request) => {
+            HubEvent::Method(request) => {
                 let argument: i64 = std::str::from_utf8(request.payload).unwrap().parse().unwrap_or(0);
                 self.replies.push(match request.name {
                     "double" => (request.reply_to(), status::OK, (2 * argument).to_string()),
@@ -235,36 +231,36 @@ impl App {
 }
 
 impl Application<Error> for App {
-    async fn event(&mut self, event: Event<'_, Error>) {
+    async fn event(&mut self, event: DeviceEvent<'_, Error>) {
         let line = match event {
-            Event::Hub(event) => self.hub(&event),
-            Event::Registering => "registering".into(),
-            Event::Registered(assignment) => {
+            DeviceEvent::Hub(event) => self.hub(&event),
+            DeviceEvent::Registering => "registering".into(),
+            DeviceEvent::Registered(assignment) => {
                 format!("registered {} {}", assignment.hub(), assignment.device_id())
             }
-            Event::Connecting(Target { service: Service::Hub(endpoint), host, .. }) => {
+            DeviceEvent::Connecting(Target { service: Service::Hub(endpoint), host, .. }) => {
                 format!("connecting {} at {host}", endpoint.hub())
             }
-            Event::Retrying { cause, .. } => format!("retrying {cause}"),
-            Event::Sent(_) => "sent".into(),
+            DeviceEvent::Retrying { cause, .. } => format!("retrying {cause}"),
+            DeviceEvent::Sent(_) => "sent".into(),
             other => format!("{other:?}"),
         };
         // Nobody may be listening any more.
         let _ = self.say.send(line);
     }
 
-    async fn command(&mut self) -> Command<'_> {
+    async fn command(&mut self) -> DeviceCommand<'_> {
         if let Some((to, status, _)) = self.replies.last() {
             let (to, status) = (to.clone(), *status);
             let body = self.replies.pop().map(|(_, _, body)| body).unwrap_or_default();
-            return Command::Respond { to, status, payload: body.leak().as_bytes() };
+            return DeviceCommand::Respond { to, status, payload: body.leak().as_bytes() };
         }
         match self.commands.recv().await {
             Some(Do::Send(body)) => {
-                Command::Telemetry(Telemetry::json(body.as_bytes()).with_properties(PROPERTIES))
+                DeviceCommand::Telemetry(Telemetry::json(body.as_bytes()).with_properties(PROPERTIES))
             }
-            Some(Do::Report(json)) => Command::Report(json),
-            Some(Do::Stop) => Command::Stop,
+            Some(Do::Report(json)) => DeviceCommand::Report(json),
+            Some(Do::Stop) => DeviceCommand::Stop,
             None => std::future::pending().await,
         }
     }

@@ -180,7 +180,7 @@ async fn through_a_gateway() {
 async fn a_module() {
     use iothub_mqtt::session::{Options, Session};
     use iothub_mqtt::translate::Connect;
-    use iothub_mqtt::{Client, ClientOptions, Endpoint, Event, Telemetry};
+    use iothub_mqtt::{Client, ClientOptions, Endpoint, HubEvent, Telemetry};
 
     let bench = Bench::start(cloud(TlsVersions::Both)).await;
     let mut cloud_events = bench.cloud.events();
@@ -204,12 +204,12 @@ async fn a_module() {
     while seen < 4 {
         let mut answer = None;
         match client.poll().await.unwrap() {
-            Some(Event::Connected) => {
+            Some(HubEvent::Connected) => {
                 let telemetry = Telemetry { output: Some("out1"), ..Telemetry::new(b"x") };
                 client.send(&telemetry).await.unwrap();
                 bench.cloud.send_to_input("device-1/module-a", "in1", "to in1", &Properties::new()).unwrap();
             }
-            Some(Event::Message(message)) => {
+            Some(HubEvent::Message(message)) => {
                 assert_eq!((message.input, message.payload), (Some("in1"), &b"to in1"[..]));
                 seen += 1;
                 let cloud = bench.cloud.clone();
@@ -217,11 +217,11 @@ async fn a_module() {
                     cloud.invoke_method("device-1/module-a", "m", "", Duration::from_secs(10)).await
                 });
             }
-            Some(Event::Method(request)) => {
+            Some(HubEvent::Method(request)) => {
                 answer = Some(request.reply_to());
                 seen += 1;
             }
-            Some(Event::Twin(_) | Event::Delivered(_)) => seen += 1,
+            Some(HubEvent::Twin(_) | HubEvent::Delivered(_)) => seen += 1,
             _ => {}
         }
         if let Some(to) = answer {

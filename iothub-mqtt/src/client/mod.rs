@@ -1,16 +1,21 @@
 //! The hub client over one connection.
 
+mod dispatch;
+mod event;
+mod subscribe;
+mod twin_state;
+
+pub use event::{HubEvent, ReportFailure, RequestId, Subscription};
+
 use crate::clock::{left, now_ms};
 use crate::session::{Inbound, Mqtt, Progress, QoS, Ticket};
 use crate::telemetry::Telemetry;
 use crate::{Endpoint, Error, c2d, method, twin};
 use azure_iot_common::backoff::Jitter;
-use azure_iot_common::text::{Writer, parse_u32};
+use dispatch::{Topic, dispatch};
 use embassy_time::with_timeout;
-use heapless::Vec;
-
-/// Reports of properties that may wait for their answer at once.
-const REPORTS: usize = 4;
+use subscribe::Subscriptions;
+use twin_state::TwinState;
 
 /// Of the session's eight places for messages on their way, those telemetry leaves free, so that answers to
 /// the cloud do not wait behind it.
@@ -50,171 +55,11 @@ impl ClientOptions {
     }
 }
 
-/// Identifies a request about the twin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct RequestId(u32);
-
-/// Why properties were not reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum ReportFailure {
-    /// The hub refused: 400 bad JSON, 413 too large, 429 too many requests, 5xx fault of the service.
-    Refused {
-        /// HTTP-like status.
-        status: u16,
-        /// Seconds to wait before trying again, if the hub said.
-        retry_after_s: Option<u32>,
-    },
-    /// No answer came; the properties may or may not have been taken.
-    TimedOut,
-}
-
-/// What [`Client::poll`] gives.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The subscriptions stand: the device is connected for good.
-    Connected,
-    /// The hub has this message now.
-    Delivered(Ticket),
-    /// This message is gone with the session that carried it: send it again.
-    Lost(Ticket),
-    /// A message from the cloud.
-    Message(c2d::Message<'a>),
-    /// The cloud calls a method: [`Client::respond`].
-    Method(method::Request<'a>),
-    /// The whole twin: after every connect, and when a change was missed. It replaces what was known.
-    Twin(twin::Document<'a>),
-    /// A change of desired properties, to be merged into what is known. None is missing before it.
-    Desired(twin::Desired<'a>),
-    /// The twin came but cannot be read; it is not asked for again.
-    TwinUnusable(Error),
-    /// The answer to [`Client::report`]: the new version of the reported properties, if the hub said.
-    Reported {
-        /// Which report.
-        request: RequestId,
-        /// What became of it.
-        result: Result<Option<u64>, ReportFailure>,
-    },
-    /// A message larger than the receive buffer came. It was not taken: a cloud-to-device message the hub is
-    /// going to send again until it gives up, a method should be answered with
-    /// [`status::TOO_LARGE`](method::status::TOO_LARGE), the twin is not asked for again.
-    Oversized {
-        /// Its topic.
-        topic: &'a str,
-        /// Its size in bytes.
-        size: u32,
-    },
-    /// A message on a topic this client does not know.
-    Other {
-        /// Its topic.
-        topic: &'a str,
-        /// Its body.
-        payload: &'a [u8],
-    },
-}
-
-/// A report that waits for its answer.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    request: RequestId,
-    until_ms: u64,
-}
-
-/// What the client knows of the twin.
-#[derive(Debug)]
-struct TwinState {
-    tracker: twin::Tracker,
-    reports: Vec<Pending, REPORTS>,
-    jitter: Jitter,
-    enabled: bool,
-}
-
-impl TwinState {
-    /// When something is to be done, if nothing comes before.
-    fn deadline_ms(&self) -> Option<u64> {
-        let tracker = self.enabled.then(|| self.tracker.deadline_ms()).flatten();
-        self.reports.iter().map(|report| report.until_ms).chain(tracker).min()
-    }
-
-    /// A report whose answer did not come.
-    fn expired(&mut self, now_ms: u64) -> Option<RequestId> {
-        let at = self.reports.iter().position(|report| now_ms >= report.until_ms)?;
-        Some(self.reports.swap_remove(at).request)
-    }
-
-    /// Ends the waiting for a report, if there is one with this id.
-    fn take_report(&mut self, request: RequestId) -> Option<Pending> {
-        let at = self.reports.iter().position(|report| report.request == request)?;
-        Some(self.reports.swap_remove(at))
-    }
-
-    fn answer<'a>(&mut self, answer: twin::Answer<'a>) -> Option<Event<'a>> {
-        let request = RequestId(parse_u32(answer.request_id)?);
-        if self.tracker.is_expected(request.0) {
-            if !answer.is_success() {
-                let random = self.jitter.draw();
-                self.tracker.failed(now_ms(), answer.retry_after_s, random);
-                return None;
-            }
-            return Some(match twin::Document::parse(answer.payload) {
-                Ok(document) => {
-                    self.tracker.document(document.version());
-                    Event::Twin(document)
-                }
-                Err(error) => {
-                    self.tracker.unusable();
-                    Event::TwinUnusable(error)
-                }
-            });
-        }
-        self.take_report(request)?;
-        let result = if answer.is_success() {
-            Ok(answer.version)
-        } else {
-            Err(ReportFailure::Refused { status: answer.status, retry_after_s: answer.retry_after_s })
-        };
-        Some(Event::Reported { request, result })
-    }
-
-    /// What a message from the session means; `None` if it is of no interest.
-    fn event<'a>(&mut self, inbound: Inbound<'a>) -> Option<Event<'a>> {
-        let Inbound { topic, payload, oversized } = inbound;
-        let about_twin = if self.enabled { twin::Message::parse(topic, payload).ok() } else { None };
-        if let Some(size) = oversized {
-            match about_twin {
-                Some(twin::Message::Answer(answer))
-                    if parse_u32(answer.request_id).is_some_and(|id| self.tracker.is_expected(id)) =>
-                {
-                    self.tracker.unusable();
-                }
-                // The change is in the whole twin, which may be smaller than the buffer yet.
-                Some(twin::Message::Desired(_)) => self.tracker.refresh(),
-                Some(twin::Message::Answer(_)) | None => {}
-            }
-            return Some(Event::Oversized { topic, size });
-        }
-        match about_twin {
-            Some(twin::Message::Answer(answer)) => self.answer(answer),
-            Some(twin::Message::Desired(desired)) => {
-                (self.tracker.change(desired.version) == twin::Step::Apply).then_some(Event::Desired(desired))
-            }
-            None => Some(
-                c2d::Message::parse(topic, payload)
-                    .map(Event::Message)
-                    .or_else(|_| method::Request::parse(topic, payload).map(Event::Method))
-                    .unwrap_or(Event::Other { topic, payload }),
-            ),
-        }
-    }
-}
-
 /// How far the subscriptions are.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     New,
-    /// Started, but all room is taken by messages that an earlier connection left.
+    /// A subscription is to be asked for; until now all room was taken by messages that an earlier connection left.
     Full {
         until_ms: u64,
     },
@@ -236,6 +81,7 @@ pub struct Client<'e, L, const TOPIC: usize = 512> {
     endpoint: Endpoint<'e>,
     options: ClientOptions,
     stage: Stage,
+    subscriptions: Subscriptions,
     twin: TwinState,
     next_request: u32,
     topic: [u8; TOPIC],
@@ -255,18 +101,15 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             endpoint,
             options,
             stage: Stage::New,
+            subscriptions: Subscriptions::new(&options),
             next_request: jitter.draw(),
-            twin: TwinState {
-                tracker: twin::Tracker::new(options.twin_timing),
-                reports: Vec::new(),
-                jitter,
-                enabled: options.twin,
-            },
+            twin: TwinState::new(options.twin_timing, jitter, options.twin),
             topic: [0; TOPIC],
         }
     }
 
-    /// Subscribes to everything the hub may send. [`Event::Connected`] comes when it has agreed.
+    /// Subscribes to everything the hub may send. [`HubEvent::Connected`] comes when it has decided; what it refuses is
+    /// told by [`HubEvent::SubscriptionRefused`] before.
     ///
     /// To be called after every connect, also when the server kept the session. If all room is taken by messages that an
     /// earlier connection left, the subscriptions are made while [polling](Self::poll).
@@ -274,21 +117,24 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// # Errors
     /// Those of the connection; [`Error::Invalid`] for an id that no topic filter can hold.
     pub async fn start(&mut self) -> Result<(), Error> {
-        let until_ms = now_ms().saturating_add(self.options.subscribe_ms.into());
-        self.subscribe(until_ms).await
+        self.subscriptions = Subscriptions::new(&self.options);
+        let until_ms = self.subscribe_until_ms();
+        self.subscribe(until_ms).await?;
+        if matches!(self.stage, Stage::Connected) {
+            // Nothing is wanted: the next poll tells that the device is connected.
+            self.stage = Stage::Full { until_ms };
+        }
+        Ok(())
     }
 
+    fn subscribe_until_ms(&self) -> u64 {
+        now_ms().saturating_add(self.options.subscribe_ms.into())
+    }
+
+    /// Asks for the subscriptions whose turn it is.
     async fn subscribe(&mut self, until_ms: u64) -> Result<(), Error> {
         let mut buffer = [0; c2d::MAX_FILTER];
-        let messages = c2d::filter(&self.endpoint, &mut buffer)?;
-        let wanted = [
-            (self.options.messages, messages),
-            (self.options.methods, method::FILTER),
-            (self.options.twin, twin::ANSWER_FILTER),
-            (self.options.twin, twin::DESIRED_FILTER),
-        ];
-        let filters: Vec<&str, 4> =
-            wanted.into_iter().filter_map(|(wanted, filter)| wanted.then_some(filter)).collect();
+        let filters = self.subscriptions.filters(subscribe::message_filter(&self.endpoint, &mut buffer)?);
         self.stage = if filters.is_empty() {
             Stage::Connected
         } else {
@@ -313,11 +159,11 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     ///
     /// # Errors
     /// All but [local](Error::is_local) ones end the connection.
-    pub async fn poll(&mut self) -> Result<Option<Event<'_>>, Error> {
+    pub async fn poll(&mut self) -> Result<Option<HubEvent<'_>>, Error> {
         if let Some((ticket, progress)) = self.link.next_settled() {
             return Ok(Some(match progress {
-                Progress::Done => Event::Delivered(ticket),
-                _ => Event::Lost(ticket),
+                Progress::Done => HubEvent::Delivered(ticket),
+                _ => HubEvent::Lost(ticket),
             }));
         }
         let now = now_ms();
@@ -326,6 +172,9 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             Stage::New => deadline = None,
             Stage::Full { until_ms } => {
                 self.subscribe(until_ms).await?;
+                if matches!(self.stage, Stage::Connected) {
+                    return Ok(Some(HubEvent::Connected));
+                }
                 if now >= until_ms {
                     return Err(Error::Timeout("room to subscribe"));
                 }
@@ -333,8 +182,13 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             }
             Stage::Subscribing { ticket, until_ms } => {
                 if self.link.progress(ticket) == Progress::Done {
-                    self.stage = Stage::Connected;
-                    return Ok(Some(Event::Connected));
+                    if self.subscriptions.granted() {
+                        crate::logging::debug!("hub: the subscriptions are decided");
+                        self.stage = Stage::Connected;
+                        return Ok(Some(HubEvent::Connected));
+                    }
+                    self.subscribe(self.subscribe_until_ms()).await?;
+                    return Ok(None);
                 }
                 if now >= until_ms {
                     return Err(Error::Timeout("SUBACK"));
@@ -343,22 +197,49 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             }
             Stage::Connected => {
                 if let Some(request) = self.twin.expired(now) {
-                    return Ok(Some(Event::Reported { request, result: Err(ReportFailure::TimedOut) }));
+                    return Ok(Some(HubEvent::Reported { request, result: Err(ReportFailure::TimedOut) }));
                 }
                 if self.ask_for_twin(now).await? {
                     return Ok(None);
                 }
             }
         }
-        let inbound = match deadline {
-            None => self.link.poll().await?,
+        let polled = match deadline {
+            None => self.link.poll().await,
             Some(until_ms) => match with_timeout(left(until_ms), self.link.poll()).await {
-                Ok(polled) => polled?,
+                Ok(polled) => polled,
                 // The deadline has its turn in the next call.
                 Err(_) => return Ok(None),
             },
         };
-        Ok(inbound.and_then(|inbound| self.twin.event(inbound)))
+        if matches!(polled, Err(Error::SubscriptionRefused)) {
+            let Stage::Subscribing { .. } = self.stage else {
+                // It belongs to an earlier connection.
+                return Ok(None);
+            };
+            crate::logging::warning!("hub: a subscription is refused");
+            let refused = self.subscriptions.refused();
+            self.twin.enabled &= refused != Some(Subscription::TwinAnswers);
+            // The next poll asks for the next.
+            self.stage = Stage::Full { until_ms: now_ms().saturating_add(self.options.subscribe_ms.into()) };
+            return Ok(refused.map(HubEvent::SubscriptionRefused));
+        }
+        let Some(Inbound { topic, payload, oversized }) = polled? else { return Ok(None) };
+        Ok(match (dispatch(topic, payload), oversized) {
+            (Topic::Twin(twin::Message::Answer(answer)), oversized) if self.twin.enabled => {
+                self.twin.answer(answer, oversized, now_ms())
+            }
+            (Topic::Twin(message), None) if self.twin.enabled => self.twin.change(message),
+            (Topic::Twin(_), Some(size)) if self.twin.enabled => {
+                // The change is in the whole twin, which may be smaller than the buffer yet.
+                self.twin.tracker.refresh();
+                Some(HubEvent::Oversized { topic, size })
+            }
+            (_, Some(size)) => Some(HubEvent::Oversized { topic, size }),
+            (Topic::Message(message), None) => Some(HubEvent::Message(message)),
+            (Topic::Method(request), None) => Some(HubEvent::Method(request)),
+            (Topic::Twin(_) | Topic::Other, None) => Some(HubEvent::Other { topic, payload }),
+        })
     }
 
     /// Asks for the whole twin if that is due; `true` if something changed.
@@ -389,7 +270,7 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         id
     }
 
-    /// Sends a message to the cloud. With QoS 1 its ticket comes back in [`Event::Delivered`].
+    /// Sends a message to the cloud. With QoS 1 its ticket comes back in [`HubEvent::Delivered`].
     ///
     /// If this ends the connection, or the future is dropped, a QoS 1 message may have been sent, or may be sent
     /// after the next connect.
@@ -424,21 +305,25 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         Ok(())
     }
 
-    /// Reports properties: a JSON object, merged into the reported ones. [`Event::Reported`] tells the outcome.
+    /// Reports properties: a JSON object, merged into the reported ones. [`HubEvent::Reported`] tells the outcome.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] above [`twin::MAX_SECTION`]; [`Error::Busy`] when four reports wait for their answer;
-    /// those that end the connection.
+    /// [`Error::TooLarge`] above [`twin::MAX_SECTION`]; [`Error::SubscriptionRefused`] if the hub refuses
+    /// [the answers](Subscription::TwinAnswers); [`Error::Busy`] when four reports wait for their answer; those that end the
+    /// connection.
     pub async fn report(&mut self, properties: &str) -> Result<RequestId, Error> {
         if properties.len() > twin::MAX_SECTION {
             return Err(Error::TooLarge);
         }
+        if self.options.twin && !self.twin.enabled {
+            return Err(Error::SubscriptionRefused);
+        }
         let request = self.request_id();
         let until_ms = now_ms().saturating_add(self.options.twin_timing.answer_ms.into());
-        self.twin.reports.push(Pending { request, until_ms }).map_err(|_| Error::Busy)?;
+        self.twin.add_report(request, until_ms)?;
         let result = self.publish_report(request, properties).await;
         if result.is_err() {
-            self.twin.take_report(request);
+            self.twin.end_report(request);
         }
         result
     }
@@ -451,7 +336,7 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         Ok(request)
     }
 
-    /// Fetches the whole twin again: [`Event::Twin`].
+    /// Fetches the whole twin again: [`HubEvent::Twin`].
     pub fn refresh_twin(&mut self) {
         self.twin.tracker.refresh();
     }
@@ -467,14 +352,5 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// [`Error::Transport`] if the stream failed.
     pub async fn disconnect(&mut self) -> Result<(), Error> {
         self.link.disconnect().await
-    }
-}
-
-impl RequestId {
-    /// The id as it stands in topics.
-    fn text(self, out: &mut [u8; 10]) -> Result<&str, Error> {
-        let mut text = Writer::new(out);
-        text.decimal(self.0);
-        Ok(text.finish_str()?)
     }
 }
