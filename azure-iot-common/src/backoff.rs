@@ -57,7 +57,8 @@ pub fn scale(random: u32, max: u32) -> u32 {
     ((u64::from(random) * (u64::from(max) + 1)) >> 32) as u32
 }
 
-/// Random numbers for jitter and for the numbering of requests, from one seed (xorshift32 of Marsaglia); never for keys.
+/// Random numbers for jitter and for the numbering of requests, from one seed (xorshift32 of Marsaglia); never for
+/// keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Jitter(u32);
 

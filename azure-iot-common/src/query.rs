@@ -1,4 +1,5 @@
-//! The fields behind the question mark of a topic or URL: `name=value&name=value`, in any order, unknown ones between them.
+//! The fields behind the question mark of a topic or URL: `name=value&name=value`, in any order, unknown ones between
+//! them.
 //!
 //! Names are compared percent-decoded and without case (`$rid`, `%24rid` and `$RID` are one name): the services write
 //! them in more than one way. Values are given as they stand.
@@ -22,8 +23,8 @@ pub fn is_name(encoded: &str, name: &str) -> bool {
     }) && wanted.next().is_none()
 }
 
-/// Seconds to wait, as they stand in `retry-after`: a number of seconds, a fraction rounded up. `None` for anything else: it
-/// is a hint, and an answer with a hint that cannot be read is an answer without one.
+/// Seconds to wait, as they stand in `retry-after`: a number of seconds, a fraction rounded up. `None` for anything
+/// else: it is a hint, and an answer with a hint that cannot be read is an answer without one.
 #[must_use]
 pub fn seconds(text: &str) -> Option<u32> {
     let (whole, fraction) = cut(text, b'.');

@@ -1,5 +1,5 @@
-//! Writing text into a caller's buffer, and reading decimal numbers. On a buffer that is too small the writer goes on counting, so
-//! that the error can say how many bytes are needed.
+//! Writing text into a caller's buffer, and reading decimal numbers. On a buffer that is too small the writer goes on
+//! counting, so that the error can say how many bytes are needed.
 use crate::{Error, percent};
 
 /// Appends to a borrowed buffer; never writes past it.
@@ -77,7 +77,8 @@ impl<'b> Writer<'b> {
         self.decimal_u64(value.unsigned_abs())
     }
 
-    /// How far the text has come, to go back to with [`truncate`](Self::truncate); more than the buffer has if it is full.
+    /// How far the text has come, to go back to with [`truncate`](Self::truncate); more than the buffer has if it is
+    /// full.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "a position, not a container's length")]
     pub fn len(&self) -> usize {

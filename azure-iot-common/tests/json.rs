@@ -204,8 +204,8 @@ fn any_depth_without_a_stack() {
     }
 }
 
-/// Whether `serde_json` takes the document as well; `None` where its rules differ by design: numbers that do not fit its
-/// types, halves of surrogate pairs, depth.
+/// Whether `serde_json` takes the document as well; `None` where its rules differ by design: numbers that do not fit
+/// its types, halves of surrogate pairs, depth.
 fn reference(document: &[u8]) -> Option<Result<serde_json::Value, ()>> {
     const BY_DESIGN: [&str; 4] =
         ["number out of range", "lone leading surrogate", "unexpected end of hex escape", "recursion limit"];

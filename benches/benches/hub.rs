@@ -2,8 +2,8 @@
 //!
 //!     cargo bench -p benches --bench hub
 //!
-//! The packets are MQTT 3.1.1, a PUBLISH with QoS 1, a telemetry topic and 256 bytes of payload. `device` is the whole way through
-//! engine and translator; the other crates are codecs only.
+//! The packets are MQTT 3.1.1, a PUBLISH with QoS 1, a telemetry topic and 256 bytes of payload. `device` is the whole
+//! way through engine and translator; the other crates are codecs only.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -211,7 +211,8 @@ impl fmt::Display for Error {
                     2 => f.write_str(": client id"),
                     3 => f.write_str(": not available, try later"),
                     4 | 5 => f.write_str(
-                        ": enrol the device at the provisioning service, or check its ID scope, registration ID and credential",
+                        ": enrol the device at the provisioning service, or check its ID scope, registration \
+                         ID and credential",
                     ),
                     _ => Ok(()),
                 }
@@ -223,7 +224,8 @@ impl fmt::Display for Error {
                 }
                 match status {
                     401 => f.write_str(
-                        ": the certificate or token is not accepted; compare it with the enrolment, and check that it has not expired",
+                        ": the certificate or token is not accepted; compare it with the enrolment, and check \
+                         that it has not expired",
                     ),
                     403 => f.write_str(": forbidden; check whether the enrolment is enabled"),
                     404 => f.write_str(
@@ -239,7 +241,10 @@ impl fmt::Display for Error {
                 }
                 f.write_str(match status {
                     crate::Status::Disabled => ": enable the enrolment",
-                    crate::Status::Failed => ": check the hubs that are linked to the provisioning service, and its allocation policy",
+                    crate::Status::Failed => {
+                        ": check the hubs that are linked to the provisioning service, \
+                     and its allocation policy"
+                    }
                     _ => "",
                 })
             }

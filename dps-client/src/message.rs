@@ -53,8 +53,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// The member of this name, in whatever case; null when there is none. If the name repeats the last one counts, as with most
-/// readers.
+/// The member of this name, in whatever case; null when there is none. If the name repeats the last one counts, as with
+/// most readers.
 fn member<'a>(object: Object<'a>, name: &'static str) -> Value<'a> {
     let named = object.members().filter(|(key, _)| key.eq_ignore_ascii_case(name));
     named.last().map_or(Value::Null, |(_, value)| value)
@@ -97,7 +97,8 @@ fn parse_object(body: &[u8]) -> Result<Object<'_>, AnswerError> {
 ///
 /// The syntax of the whole body has been checked; members are looked up when asked for. A member counts only at its
 /// own level, `null` counts as absent, and members that nobody asks for may hold anything. The accessors give
-/// [`AnswerError::BadMember`] for a wrong type. What a registration does not need costs it nothing, whatever it looks like.
+/// [`AnswerError::BadMember`] for a wrong type. What a registration does not need costs it nothing, whatever it looks
+/// like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OperationStatus<'a>(Object<'a>);

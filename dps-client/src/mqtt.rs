@@ -92,12 +92,12 @@ pub fn topic<'b>(request: &Request<'_>, out: &'b mut [u8]) -> Result<&'b str, Er
 }
 
 /// Takes a message of the service apart: `$dps/registrations/res/<status>/?$rid=<rid>[&retry-after=<seconds>]`, the
-/// fields after the question mark in any order and spelling ([`query`]), unknown ones skipped. A retry time that cannot be
-/// read counts as absent.
+/// fields after the question mark in any order and spelling ([`query`]), unknown ones skipped. A retry time that cannot
+/// be read counts as absent.
 ///
 /// # Errors
-/// [`Error::NotAnAnswer`] for a topic of somebody else; [`Error::BadTopic`] for a status that is not three digits, or no
-/// request id.
+/// [`Error::NotAnAnswer`] for a topic of somebody else; [`Error::BadTopic`] for a status that is not three digits, or
+/// no request id.
 pub fn parse_answer<'a>(topic: &'a str, body: &'a [u8]) -> Result<Answer<'a>, Error> {
     let rest = topic.strip_prefix(ANSWER_PREFIX).ok_or(Error::NotAnAnswer)?;
     let (status, rest) = cut(rest, b'/');

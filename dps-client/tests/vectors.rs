@@ -1,6 +1,6 @@
 //! The published test vectors of the device side (`tests/vectors`): what Azure's embedded C library answers to the same
-//! inputs. `normative` cases must agree; on `peer` cases (malformed input, habits of that library) we must not panic, and
-//! where we differ, the list in the test says how.
+//! inputs. `normative` cases must agree; on `peer` cases (malformed input, habits of that library) we must not panic,
+//! and where we differ, the list in the test says how.
 use dps_client::json::{self, JsonStr};
 use dps_client::{
     Action, Assignment, Backoff, Config, Error, OperationStatus, Progress, Registration, RegistrationEvent,
@@ -235,8 +235,8 @@ fn accepted(answer: dps_client::Answer<'_>) -> bool {
 
 #[test]
 fn answers() {
-    // Refused by the C library. A retry time that cannot be read is no reason; payloads that are no objects are the application's to judge; an escaped status word is
-    // the same word; a refusal is one whatever its body.
+    // Refused by the C library. A retry time that cannot be read is no reason; payloads that are no objects are the
+    // application's to judge; an escaped status word is the same word; a refusal is one whatever its body.
     const LAXER: [&str; 17] = [
         "037", "038", "039", "040", "043", "069", "070", "077", "078", "079", "080", "081", "082", "083",
         "084", "085", "086",

@@ -54,7 +54,8 @@ impl<'a> Message<'a> {
             return Err(Error::BadTopic("device id"));
         }
         if let Some(bag) = rest.strip_prefix("messages/devicebound") {
-            // The bag, and the slash before it, may be absent: the filter takes such a topic, too (MQTT 3.1.1, 4.7.1.2).
+            // The bag, and the slash before it, may be absent: the filter takes such a topic, too (MQTT 3.1.1,
+            // 4.7.1.2).
             let bag = if bag.is_empty() { bag } else { bag.strip_prefix('/').ok_or(OTHER)? };
             return Ok(Self { input: None, properties: Properties::new(bag), payload });
         }

@@ -48,8 +48,9 @@ pub(crate) async fn wanted(registration: &mut Registration<'_>) -> Result<Wanted
     }
 }
 
-/// Waits until `registration` wants a connection: make it then, and give it to [`register_ready`]. If it cannot be made, tell
-/// the registration with [`RegistrationEvent::Disconnected`], so that it climbs its ladder, and call this again.
+/// Waits until `registration` wants a connection: make it then, and give it to [`register_ready`]. If it cannot be
+/// made, tell the registration with [`RegistrationEvent::Disconnected`], so that it climbs its ladder, and call this
+/// again.
 ///
 /// Gives the assignment if there is one already.
 ///
@@ -97,7 +98,8 @@ pub async fn register_ready<S: Read + Write>(
     registration.assignment().cloned().ok_or(Error::Disconnected)
 }
 
-/// [`register_ready`] with a stage of the caller's choice, [`MIN_STAGE`] at least; leaves the assignment in the registration.
+/// [`register_ready`] with a stage of the caller's choice, [`MIN_STAGE`] at least; leaves the assignment in the
+/// registration.
 pub(crate) async fn decide<S: Read + Write, const N: usize>(
     registration: &mut Registration<'_>,
     stream: S,

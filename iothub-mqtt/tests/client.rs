@@ -586,8 +586,8 @@ proptest! {
         prop_assert_eq!(t.version(), Some(hub));
     }
 
-    /// Without a base, whatever the hub sends and however often the twin is of no use: each change newer than all before
-    /// it counts, at once.
+    /// Without a base, whatever the hub sends and however often the twin is of no use: each change newer than all
+    /// before it counts, at once.
     #[test]
     fn without_a_base_changes_count_as_they_come(
         versions in proptest::collection::vec(1u64..40, 1..60),

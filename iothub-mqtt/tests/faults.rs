@@ -78,7 +78,8 @@ async fn subscriptions_that_are_never_granted_do_not_pile_up() {
     }
 }
 
-/// Every place for messages on their way is taken when the connection breaks: the next one delivers them, then subscribes.
+/// Every place for messages on their way is taken when the connection breaks: the next one delivers them, then
+/// subscribes.
 #[tokio::test]
 async fn a_full_session_subscribes_when_its_messages_are_through() {
     let (mut rx, mut tx) = ([0; 512], [0; 2048]);

@@ -1,4 +1,5 @@
-//! Against mosquitto over TLS 1.3, both sides with certificates: the broker takes the device's name from its certificate.
+//! Against mosquitto over TLS 1.3, both sides with certificates: the broker takes the device's name from its
+//! certificate.
 //!
 //! Needs the program `mosquitto`, see `mosquitto.rs`.
 

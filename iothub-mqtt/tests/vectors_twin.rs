@@ -81,7 +81,8 @@ fn method_topics() {
             }
         }
     }
-    // Six normative; doubtful but harmless: `*cmd`, `comp*`, `na%20me`, a slash in the name, and a second field in the query.
+    // Six normative; doubtful but harmless: `*cmd`, `comp*`, `na%20me`, a slash in the name, and a second field in the
+    // query.
     assert_eq!(accepted, 11);
     let long = format!("$iothub/methods/POST/m/?$rid={}", "1".repeat(65));
     assert!(Request::parse(&long, b"").is_err());
@@ -150,8 +151,8 @@ fn twin_messages() {
         let out = &case["out"];
         let parsed = Message::parse(text(&case["in"], "topic"), b"");
         if !normative(&case) {
-            // Some are well-formed: the fields of a query in another order, unusual statuses. A change is one, whatever its
-            // topic lacks; without a version the whole twin tells.
+            // Some are well-formed: the fields of a query in another order, unusual statuses. A change is one, whatever
+            // its topic lacks; without a version the whole twin tells.
             let topic = text(&case["in"], "topic");
             let unversioned = topic.starts_with("$iothub/twin/PATCH/properties/desired");
             assert_eq!(matches!(parsed, Ok(Message::Unversioned { .. })), unversioned, "{case}");
@@ -301,7 +302,8 @@ fn reading_properties() {
                 })
             })
             .collect();
-        // The library stops at a component without properties and at one that is no object; and it takes null for a section.
+        // The library stops at a component without properties and at one that is no object; and it takes null for a
+        // section.
         if case["in"]["json"] == r#"{"desired":null,"reported":null}"# {
             assert!(found.is_empty() && !normative(&case));
         } else if out["complete"] == true {

@@ -4,9 +4,10 @@
 //! looked at level by level, so a name inside a nested object is never taken for one of the outer object.
 //!
 //! It takes what back ends in any language write: blanks anywhere, every escape, halves of surrogate pairs (read as
-//! U+FFFD), numbers of any size and form, names that repeat ([`Object::get`] gives the last, as most readers do), any depth,
-//! a byte order mark at the front, and `NaN` and `Infinity`, which some writers use for numbers. What is not JSON for another
-//! reason, or is cut off, is refused as a whole. [`check`] is for what is sent: it takes the standard's grammar and no more.
+//! U+FFFD), numbers of any size and form, names that repeat ([`Object::get`] gives the last, as most readers do), any
+//! depth, a byte order mark at the front, and `NaN` and `Infinity`, which some writers use for numbers. What is not
+//! JSON for another reason, or is cut off, is refused as a whole. [`check`] is for what is sent: it takes the
+//! standard's grammar and no more.
 //!
 //! Why not a ready crate: `serde-json-core` 0.7 skips unknown members by recursion, takes illegal text for skipped
 //! scalars and gives no raw spans, which the custom `payload` of a registration needs.

@@ -1,7 +1,7 @@
 //! Whole numbers in every form that JSON has for them.
 
-/// Sign (`true` for a minus) and magnitude of a number that is whole and fits, whatever its fraction and exponent. The reader
-/// has checked its grammar.
+/// Sign (`true` for a minus) and magnitude of a number that is whole and fits, whatever its fraction and exponent. The
+/// reader has checked its grammar.
 pub(super) fn whole(text: &str) -> Option<(bool, u64)> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

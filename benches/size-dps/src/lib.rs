@@ -1,4 +1,5 @@
-//! A registration over MQTT driven by data the compiler cannot see through: all that a firmware links of `dps-client` for it.
+//! A registration over MQTT driven by data the compiler cannot see through: all that a firmware links of `dps-client`
+//! for it.
 #![no_std]
 use core::hint::black_box;
 

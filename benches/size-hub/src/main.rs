@@ -1,6 +1,7 @@
-//! The smallest program that uses all of the hub client, for measuring its flash size (see the README of `iothub-mqtt`): identity,
-//! telemetry, cloud-to-device messages, methods, twin and Plug and Play, over a session that does nothing. With the feature `dps`
-//! the registration too. On a host it only shows that the program builds and what the states take in RAM.
+//! The smallest program that uses all of the hub client, for measuring its flash size (see the README of
+//! `iothub-mqtt`): identity, telemetry, cloud-to-device messages, methods, twin and Plug and Play, over a session that
+//! does nothing. With the feature `dps` the registration too. On a host it only shows that the program builds and what
+//! the states take in RAM.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 use core::hint::black_box;
 

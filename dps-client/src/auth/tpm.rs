@@ -1,12 +1,13 @@
 //! Attestation by a TPM 2.0, over HTTPS.
 //!
 //! 1. [`Config::with_tpm`](crate::Config::with_tpm); the first request goes without `Authorization`.
-//! 2. The service answers 401 with a blob, [`Progress::Challenge`](crate::Progress::Challenge): [`decode`] it and let the
-//!    TPM activate the key in it ([`Tpm::activate`]); report [`RegistrationEvent::Activated`](crate::RegistrationEvent::Activated).
+//! 2. The service answers 401 with a blob, [`Progress::Challenge`](crate::Progress::Challenge): [`decode`] it and let
+//!    the TPM activate the key in it ([`Tpm::activate`]); report
+//!    [`RegistrationEvent::Activated`](crate::RegistrationEvent::Activated).
 //! 3. From then on every request carries a token signed with that key ([`token`]).
 //! 4. The assignment brings a second blob,
-//!    [`RegistrationState::tpm_authentication_key`](crate::RegistrationState::tpm_authentication_key): activate it in the
-//!    same way for the hub.
+//!    [`RegistrationState::tpm_authentication_key`](crate::RegistrationState::tpm_authentication_key): activate it in
+//!    the same way for the hub.
 //!
 //! This crate has no TPM driver: the commands are ActivateCredential with endorsement and storage root key, then Import
 //! and Load under the storage root key; the key never leaves the chip.

@@ -16,7 +16,8 @@ pub enum Action<'r> {
         /// Which of the device's credentials to use, from 0. Build a fresh SAS token for each connection.
         credential: u8,
     },
-    /// Subscribe to [`SUBSCRIBE_FILTER`](crate::mqtt::SUBSCRIBE_FILTER), then report [`RegistrationEvent::Subscribed`] or
+    /// Subscribe to [`SUBSCRIBE_FILTER`](crate::mqtt::SUBSCRIBE_FILTER), then report [`RegistrationEvent::Subscribed`]
+    /// or
     /// [`RegistrationEvent::SubscribeRefused`]. Never comes over HTTPS.
     Subscribe,
     /// Send the request and report the answer with [`RegistrationEvent::Answer`].
@@ -91,14 +92,16 @@ pub enum Progress<'e> {
     Assigned(RegistrationState<'e>),
     /// The service ended the registration without a hub; here are its code and message.
     NotAssigned(Option<RegistrationState<'e>>),
-    /// The service refused the request; whether another try follows, [`Registration::next`](crate::Registration::next) tells.
+    /// The service refused the request; whether another try follows, [`Registration::next`](crate::Registration::next)
+    /// tells.
     Refused {
         /// The HTTP-like status.
         status: u16,
         /// The body, when it was one of the service's.
         detail: Option<ServiceError<'e>>,
     },
-    /// The service wants the TPM to activate this credential (base64). Report [`RegistrationEvent::Activated`] when done.
+    /// The service wants the TPM to activate this credential (base64). Report [`RegistrationEvent::Activated`] when
+    /// done.
     Challenge(JsonStr<'e>),
     /// The attempt ended in a fault; another follows after a while unless the attempts are used up.
     Fault(Fault),

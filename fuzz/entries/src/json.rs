@@ -16,7 +16,8 @@ pub(crate) fn run(input: &[u8]) {
     }
 }
 
-/// Faults that `serde_json` finds where the reader goes on: numbers that do not fit its types, halves of surrogate pairs, depth.
+/// Faults that `serde_json` finds where the reader goes on: numbers that do not fit its types, halves of surrogate
+/// pairs, depth.
 const BY_DESIGN: [&str; 4] =
     ["number out of range", "lone leading surrogate", "unexpected end of hex escape", "recursion limit"];
 

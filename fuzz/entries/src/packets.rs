@@ -1,5 +1,5 @@
-//! A whole device, from the translator to the client, against a server that says anything: connection after connection, it
-//! ends each of them with an error, and never panics, stalls or tells of a message delivered that was not sent.
+//! A whole device, from the translator to the client, against a server that says anything: connection after connection,
+//! it ends each of them with an error, and never panics, stalls or tells of a message delivered that was not sent.
 
 use std::collections::HashSet;
 use std::convert::Infallible;

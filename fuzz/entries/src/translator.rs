@@ -1,4 +1,5 @@
-//! The wire translator: whatever the bytes, and in whatever pieces they come, it gives the same bytes or the same fault.
+//! The wire translator: whatever the bytes, and in whatever pieces they come, it gives the same bytes or the same
+//! fault.
 
 use iothub_mqtt::translate::{Connect, Malformed, Translator, Will};
 

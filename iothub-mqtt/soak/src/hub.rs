@@ -1,5 +1,5 @@
-//! The hub: one device, whose messages it counts and to which it sends messages, calls and changes of its twin. It plays the
-//! faults.
+//! The hub: one device, whose messages it counts and to which it sends messages, calls and changes of its twin. It
+//! plays the faults.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! A device under faults: the whole runner, from the translator to the ladder, sends numbered messages to a hub over
-//! connections that break, stall and lie. Time is virtual, so that hours of waiting pass at once, and everything follows
-//! from a seed.
+//! connections that break, stall and lie. Time is virtual, so that hours of waiting pass at once, and everything
+//! follows from a seed.
 
 mod clock;
 mod device;

@@ -55,8 +55,8 @@ pub enum ReportFailure {
 pub enum HubEvent<'a> {
     /// All subscriptions are decided: the device is connected for good.
     Connected,
-    /// The hub refuses this subscription; the device goes on without. Comes before [`HubEvent::Connected`], once for each
-    /// that is refused.
+    /// The hub refuses this subscription; the device goes on without. Comes before [`HubEvent::Connected`], once for
+    /// each that is refused.
     SubscriptionRefused(Subscription),
     /// The hub has this message now.
     Delivered(Ticket),
@@ -70,8 +70,9 @@ pub enum HubEvent<'a> {
     Twin(twin::Document<'a>),
     /// A change of desired properties, to be merged into what is known. None is missing before it.
     Desired(twin::Desired<'a>),
-    /// The whole twin cannot be had: it is larger than the receive buffer ([`Error::Oversized`]), or not what a twin should
-    /// be. Desired properties that were set before now are unknown; changes go on to come, as [`HubEvent::Desired`].
+    /// The whole twin cannot be had: it is larger than the receive buffer ([`Error::Oversized`]), or not what a twin
+    /// should be. Desired properties that were set before now are unknown; changes go on to come, as
+    /// [`HubEvent::Desired`].
     TwinUnusable(Error),
     /// The answer to [`Client::report`]: the new version of the reported properties, if the hub said.
     Reported {

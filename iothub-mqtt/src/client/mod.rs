@@ -111,8 +111,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// Subscribes to everything the hub may send. [`HubEvent::Connected`] comes when it has decided; what it refuses is
     /// told by [`HubEvent::SubscriptionRefused`] before.
     ///
-    /// To be called after every connect, also when the server kept the session. If all room is taken by messages that an
-    /// earlier connection left, the subscriptions are made while [polling](Self::poll).
+    /// To be called after every connect, also when the server kept the session. If all room is taken by messages that
+    /// an earlier connection left, the subscriptions are made while [polling](Self::poll).
     ///
     /// # Errors
     /// Those of the connection; [`Error::Invalid`] for an id that no topic filter can hold.
@@ -309,8 +309,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     ///
     /// # Errors
     /// [`Error::TooLarge`] above [`twin::MAX_SECTION`]; [`Error::SubscriptionRefused`] if the hub refuses
-    /// [the answers](Subscription::TwinAnswers); [`Error::Busy`] when four reports wait for their answer; those that end the
-    /// connection.
+    /// [the answers](Subscription::TwinAnswers); [`Error::Busy`] when four reports wait for their answer; those that
+    /// end the connection.
     pub async fn report(&mut self, properties: &str) -> Result<RequestId, Error> {
         if properties.len() > twin::MAX_SECTION {
             return Err(Error::TooLarge);

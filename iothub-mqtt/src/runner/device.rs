@@ -90,8 +90,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         Self { settings, random }
     }
 
-    /// Runs the device until the application says [`DeviceCommand::Stop`](super::DeviceCommand::Stop), or something fails for
-    /// good. Dropping the future stops it too, without a goodbye.
+    /// Runs the device until the application says [`DeviceCommand::Stop`](super::DeviceCommand::Stop), or something
+    /// fails for good. Dropping the future stops it too, without a goodbye.
     ///
     /// `assignment` is one that was kept; without it the device registers first.
     ///

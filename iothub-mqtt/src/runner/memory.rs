@@ -89,8 +89,8 @@ pub struct Buffers<'b> {
     pub rx: &'b mut [u8],
     /// The session at the hub: all outbound messages on their way.
     pub tx: &'b mut [u8],
-    /// Registration: one answer, see [`provision::Buffers::rx`](crate::provision::Buffers::rx). At the hub: client id and
-    /// user name, up to [`MAX_CLIENT_ID`] and [`MAX_USER_NAME`] bytes.
+    /// Registration: one answer, see [`provision::Buffers::rx`](crate::provision::Buffers::rx). At the hub: client id
+    /// and user name, up to [`MAX_CLIENT_ID`] and [`MAX_USER_NAME`] bytes.
     pub registration_rx: &'b mut [u8],
     /// Registration: requests on their way, see
     /// [`provision::Buffers::tx`](crate::provision::Buffers::tx).

@@ -2,8 +2,8 @@
 //!
 //! [`Device::run`] registers the device, connects to the assigned hub, serves it, reconnects with growing waits,
 //! and registers again when the hub does not want the device any more. The application has two sides: it is told
-//! [`DeviceEvent`]s, and it gives [`DeviceCommand`]s; the connections it gets from a [`Connector`], which knows sockets and
-//! TLS.
+//! [`DeviceEvent`]s, and it gives [`DeviceCommand`]s; the connections it gets from a [`Connector`], which knows sockets
+//! and TLS.
 //!
 //! ```
 //! use iothub_mqtt::runner::{Application, DeviceCommand, Connector, Device, DeviceEvent, Memory, Settings, Target};

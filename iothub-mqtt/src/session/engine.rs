@@ -34,8 +34,8 @@ pub struct Options {
     pub clean: bool,
     /// How long to wait for CONNACK, in milliseconds.
     pub connack_ms: u32,
-    /// How long a message or subscription may wait for its acknowledgement, in milliseconds. Then the connection counts as
-    /// broken, and the next one sends it again. A hub that throttles answers late before it closes the connection.
+    /// How long a message or subscription may wait for its acknowledgement, in milliseconds. Then the connection counts
+    /// as broken, and the next one sends it again. A hub that throttles answers late before it closes the connection.
     pub ack_ms: u32,
     /// How long the stream may take no bytes, in milliseconds. Then the connection counts as broken: to ask a peer that
     /// has vanished whether it is there, bytes must get out first.
@@ -114,8 +114,8 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
         V311::with_connect(stream, connect).with_write_limit(self.options.write_ms)
     }
 
-    /// As [`connect`](Self::connect), over a [translated](Self::translated) stream, or `&mut` one: a stream that stays where
-    /// it is makes futures smaller by several times its size.
+    /// As [`connect`](Self::connect), over a [translated](Self::translated) stream, or `&mut` one: a stream that stays
+    /// where it is makes futures smaller by several times its size.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

@@ -102,8 +102,8 @@ pub struct Desired<'a> {
 }
 
 impl<'a> Desired<'a> {
-    /// A change whose version stands in its body only; `None` if it does not stand there either: then the whole twin has to
-    /// tell what holds.
+    /// A change whose version stands in its body only; `None` if it does not stand there either: then the whole twin
+    /// has to tell what holds.
     #[must_use]
     pub fn from_body(payload: &'a [u8]) -> Option<Self> {
         let version = version(&json::parse(payload).ok()?.as_object()?)?;
@@ -121,8 +121,8 @@ impl<'a> Desired<'a> {
 
 impl<'a> Message<'a> {
     /// Takes apart `$iothub/twin/res/<status>/?$rid=<id>[&$version=<n>]` or
-    /// `$iothub/twin/PATCH/properties/desired/?$version=<n>`, the fields behind the question mark in any order and spelling
-    /// ([`query`]). Only status and request id are needed: anything else that cannot be read counts as absent.
+    /// `$iothub/twin/PATCH/properties/desired/?$version=<n>`, the fields behind the question mark in any order and
+    /// spelling ([`query`]). Only status and request id are needed: anything else that cannot be read counts as absent.
     ///
     /// # Errors
     /// [`Error::BadTopic`] for any other topic.
@@ -161,8 +161,8 @@ pub struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Reads the twin in the answer to [`get_topic`]. A section that is absent or null is empty; whatever else stands in the
-    /// document is not looked at.
+    /// Reads the twin in the answer to [`get_topic`]. A section that is absent or null is empty; whatever else stands
+    /// in the document is not looked at.
     ///
     /// # Errors
     /// [`Error::Json`]; [`Error::BadMember`] if the twin or its `desired` is not an object.

@@ -144,8 +144,8 @@ impl Tracker {
         self.state = State::Wanted { from_ms: now_ms.saturating_add(delay.max(floor)) };
     }
 
-    /// The twin cannot be used (it is larger than the receive buffer, or malformed): it is not asked for again, and changes
-    /// count from now on as they come.
+    /// The twin cannot be used (it is larger than the receive buffer, or malformed): it is not asked for again, and
+    /// changes count from now on as they come.
     pub fn unusable(&mut self) {
         self.state = State::Current;
         self.without_base = true;

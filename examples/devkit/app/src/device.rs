@@ -100,8 +100,8 @@ const BANNER: &str = "\r\n\
     ********************************************************\r\n";
 const HINT: &str = "Reset with button A held to configure the device.\r\n";
 
-/// Runs the device for ever: whatever ends, it starts again, after a rest of ten minutes if something failed for good. The
-/// watchdog is fed all the time.
+/// Runs the device for ever: whatever ends, it starts again, after a rest of ten minutes if something failed for good.
+/// The watchdog is fed all the time.
 pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
     loop {
         let end = pin!(run(board, options)).await;
@@ -118,9 +118,9 @@ pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
 /// Runs the device from its start until the user wants a restart on the console, or something fails for good. What the
 /// user is told about that stands on screen and terminal when this returns; the watchdog is not fed any more.
 ///
-/// The future must run to its end: dropping it leaves the bus as it is. Here and below, large futures are pinned where they are made:
-/// what is awaited by value passes through the stack first. And phases are polled through `dyn Future`: each has its stack
-/// frame only while it is polled.
+/// The future must run to its end: dropping it leaves the bus as it is. Here and below, large futures are pinned where
+/// they are made: what is awaited by value passes through the stack first. And phases are polled through `dyn Future`:
+/// each has its stack frame only while it is polled.
 pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
     let Parts { i2c, delay, console, panel, network, link, key_flash, system } = board.parts();
     let bus = Bus::new(i2c);
