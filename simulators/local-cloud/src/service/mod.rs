@@ -4,14 +4,8 @@
 //! enrolments and registrations, answered and refused as the services do.
 //!
 //! What the services offer over AMQP 1.0 only, sending messages to devices and reading telemetry, is here over HTTPS:
-//! `POST /devices/<id>/messages/deviceBound`, and `GET /messages/events`, a stream of server-sent events. The library
-//! that could accept AMQP here, `fe2o3-amqp` 0.18 with its feature `acceptor`, brings 77 packages, 35 of them used for
-//! nothing else in this repository, and is the smaller part of the work: the SDKs also want claims-based security
-//! (`$cbs`), and an Event Hub's management node, partitions, offsets and selector filters. `POST /faults` plays a
-//! [`Fault`].
-//!
-//! Not here: configurations, digital twins, import and export jobs, feedback of messages, attestation by reference to a
-//! certificate, `optionalDeviceInformation`, and `capabilities.iotEdge` of an enrolment.
+//! `POST /devices/<id>/messages/deviceBound`, and `GET /messages/events`, a stream of server-sent events. `POST /faults`
+//! plays a [`Fault`]. `SERVICE.md` says what is here and what is not, and why there is no AMQP.
 
 mod enrollment;
 mod identity;
