@@ -4,8 +4,8 @@
 //! enrolments and registrations, answered and refused as the services do.
 //!
 //! What the services offer over AMQP 1.0 only, sending messages to devices and reading telemetry, is here over HTTPS:
-//! `POST /devices/<id>/messages/deviceBound`, and `GET /messages/events`, a stream of server-sent events. `POST /faults`
-//! plays a [`Fault`]. `SERVICE.md` says what is here and what is not, and why there is no AMQP.
+//! `POST /devices/<id>/messages/deviceBound`, and `GET /messages/events`, a stream of server-sent events.
+//! `POST /faults` plays a [`Fault`]. `SERVICE.md` says what is here, what is not, and why there is no AMQP.
 
 mod enrollment;
 mod identity;
