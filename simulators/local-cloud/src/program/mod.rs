@@ -39,10 +39,10 @@ pub async fn main() -> Result<()> {
     let mut events = cloud.events();
     let output = Output::start()?;
     let ready = ready(&cloud, &args);
-    output.print(if args.json { ready.to_string() } else { introduction(&cloud, &args) });
     if let Some(path) = &args.ready_file {
         write_whole(path, &ready.to_string()).with_context(|| format!("writing {}", path.display()))?;
     }
+    output.print(if args.json { ready.to_string() } else { introduction(&cloud, &args) });
 
     let mut input = console()?;
     let mut input_open = true;
