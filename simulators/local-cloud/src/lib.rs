@@ -73,3 +73,9 @@ pub use properties::Properties;
 pub use service::Policy;
 pub use shown::{Shown, json_text};
 pub use tls::{TlsVersion, TlsVersions};
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -48,6 +48,7 @@ pub(super) fn is_device_side(method: &Method, rest: &[&str]) -> bool {
         ["messages", "events"]
         | ["files"]
         | ["files", "notifications"]
+        | ["files", "notifications", _]
         | ["messages", "devicebound", _, "abandon"] => *method == Method::POST,
         ["messages", "devicebound"] => *method == Method::GET,
         ["messages", "devicebound", _] => *method == Method::DELETE,
@@ -117,7 +118,8 @@ async fn handle(shared: &Arc<Shared>, call: &mut Call, id: &str, rest: &[String]
         ["messages", "devicebound", lock] => settle(shared, call, id, lock, false),
         ["messages", "devicebound", lock, _] => settle(shared, call, id, lock, true),
         ["files"] => announce(shared, call, id).await,
-        _ => uploaded(shared, call, id).await,
+        ["files", _, correlation_id] => uploaded(shared, call, id, Some(correlation_id)).await,
+        _ => uploaded(shared, call, id, None).await,
     }
 }
 
@@ -279,10 +281,16 @@ async fn announce(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, P
     Ok(reply(shared, StatusCode::OK, &answer))
 }
 
-/// The last step of an upload.
-async fn uploaded(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, Problem> {
+/// The last step of an upload; its correlation id is in the path, as Microsoft's Node SDK puts it, or in the body.
+async fn uploaded(
+    shared: &Shared,
+    call: &mut Call,
+    id: &str,
+    correlation_id: Option<&str>,
+) -> Result<Reply, Problem> {
     let body = json_body(shared, call).await?;
-    let correlation_id = body.get("correlationId").and_then(Value::as_str).unwrap_or_default();
+    let in_body = body.get("correlationId").and_then(Value::as_str);
+    let correlation_id = correlation_id.or(in_body).unwrap_or_default();
     let blob = shared.with_device(id, |device| device.uploads.remove(correlation_id));
     let Some(blob) = blob.ok().flatten() else {
         let words = "There is no upload with this correlation id.";

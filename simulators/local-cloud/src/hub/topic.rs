@@ -64,7 +64,9 @@ pub(crate) fn request<'a>(client_id: &str, topic: &'a str) -> Option<Request<'a>
 
 /// The property bag of a telemetry topic of this client.
 pub(crate) fn telemetry_bag<'a>(client_id: &str, topic: &'a str) -> Option<&'a str> {
-    topic.strip_prefix(&root(client_id))?.strip_prefix("/messages/events/")
+    let bag = topic.strip_prefix(&root(client_id))?.strip_prefix("/messages/events/")?;
+    // Microsoft's Node SDK closes the bag with a slash; one in a value is encoded.
+    Some(bag.strip_suffix('/').unwrap_or(bag))
 }
 
 pub(crate) fn c2d(device: &str, properties: &Properties) -> String {
@@ -89,6 +91,10 @@ mod tests {
         assert_eq!(
             request("d", "devices/d/messages/events/a=b&%24.ct=x"),
             Some(Request::Telemetry(Properties::new().with("a", "b").with("$.ct", "x")))
+        );
+        assert_eq!(
+            request("d", "devices/d/messages/events/%24.on=out/"),
+            Some(Request::Telemetry(Properties::new().with("$.on", "out")))
         );
         assert_eq!(
             request("d/m", "devices/d/modules/m/messages/events/"),

@@ -237,3 +237,70 @@ async fn one_port_and_json() {
     type_in("quit").await;
     assert!(program.wait().await.unwrap().success());
 }
+
+/// Nobody reads what it prints, its console stays open, and it is told to end: it served on, and it ends.
+#[cfg(unix)]
+#[tokio::test]
+async fn output_that_nobody_reads_and_a_console_that_stays_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (enrollments, root) = (folder.path().join("enrolments"), folder.path().join("root.pem"));
+    let ready = folder.path().join("ready");
+    let (mut program, mut console, lines) = program(
+        &["--dps-port=0", "--hub-port=0", "--https-port=0", "--json"],
+        &[("--enrollments", &enrollments), ("--out-ca", &root), ("--ready-file", &ready)],
+    );
+    let place: Value = loop {
+        match std::fs::read(&ready) {
+            Ok(text) => break serde_json::from_slice(&text).unwrap(),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    // Far more than a pipe holds.
+    let long = "x".repeat(2000);
+    for _ in 0..400 {
+        console.write_all(format!("{long}\n").as_bytes()).await.unwrap();
+    }
+    let address: SocketAddr = place["https"].as_str().unwrap().parse().unwrap();
+    let pem = std::fs::read(&root).unwrap();
+    let root =
+        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem)
+            .unwrap();
+    let mut tls = connect_tls(address, "localhost", &root, None, rustls::ALL_VERSIONS).await.unwrap();
+    tls.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut tls, &mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    let id = program.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    assert!(program.wait().await.unwrap().success());
+    assert!(!ready.exists());
+    drop((console, lines));
+}
+
+/// What a device sends is shown on one line, whatever is in it; and what is not taken from the folder is said.
+#[tokio::test]
+async fn nothing_is_shown_raw() {
+    let folder = tempfile::tempdir().unwrap();
+    let (enrollments, root) = (folder.path().join("enrolments"), folder.path().join("root.pem"));
+    std::fs::create_dir(&enrollments).unwrap();
+    std::fs::write(enrollments.join("d.cer"), "no certificate").unwrap();
+    let (mut program, mut console, mut lines) = program(
+        &["--dps-port=0", "--hub-port=0", "--https-port=0"],
+        &[("--enrollments", &enrollments), ("--out-ca", &root)],
+    );
+    let dps = line_with(&mut lines, "DPS  ").await;
+    let address: SocketAddr = dps.split_whitespace().nth(1).unwrap().parse().unwrap();
+    line_with(&mut lines, "d.cer is not taken: it is neither PEM nor DER nor base64").await;
+    let pem = std::fs::read(&root).unwrap();
+    let root =
+        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem)
+            .unwrap();
+    let tls = connect_tls(address, "127.0.0.1", &root, None, rustls::ALL_VERSIONS).await.unwrap();
+    let mut client = Client::new(tls);
+    let forged = "x\u{1b}[2J\nDPS: y assigned\u{202e}";
+    assert_eq!(client.connect(&Connect::dps("0neABC", forged)).await, Some(5));
+    let line = line_with(&mut lines, "refused").await;
+    assert!(line.contains("x\\u{1b}[2J\\nDPS: y assigned\\u{202e} refused"), "{line}");
+    console.write_all(b"quit\n").await.unwrap();
+    assert!(program.wait().await.unwrap().success());
+}
