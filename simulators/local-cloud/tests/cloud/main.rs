@@ -6,6 +6,7 @@ mod faults;
 mod flow;
 mod https;
 mod hub;
+mod hubs;
 mod identity;
 mod limits;
 mod program;
