@@ -153,7 +153,7 @@ impl ServerCertVerifier for Verifier {
         let now = self.time.map_or(now, |time| UnixTime::since_unix_epoch(Duration::from_secs(time)));
         self.judge(end_entity, intermediates, now).map_err(|error| {
             self.notes.refusal.get_or_init(|| error);
-            ::rustls::CertificateError::ApplicationVerificationFailure
+            alert_for(error)
         })?;
         let verified =
             self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
@@ -181,6 +181,20 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.webpki.supported_verify_schemes()
+    }
+}
+
+/// The error by which rustls chooses a fitting alert.
+fn alert_for(error: Error) -> ::rustls::CertificateError {
+    use ::rustls::CertificateError;
+    match error {
+        Error::UnknownCa | Error::BadSignature(_) => CertificateError::UnknownIssuer,
+        Error::Expired => CertificateError::Expired,
+        Error::NotYetValid => CertificateError::NotValidYet,
+        Error::WrongHost => CertificateError::NotValidForName,
+        Error::WrongUsage => CertificateError::InvalidPurpose,
+        Error::BadCertificate => CertificateError::BadEncoding,
+        _ => CertificateError::ApplicationVerificationFailure,
     }
 }
 
