@@ -13,6 +13,7 @@ mod hub;
 mod json;
 mod optional;
 mod packets;
+mod radio;
 mod seeds;
 mod stsafe;
 mod translator;
@@ -47,6 +48,7 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "dice_cbor", run: dice::cbor_items, seeds: dice_seeds::cbor_items },
     Target { name: "dice_pem", run: dice::pem_text, seeds: dice_seeds::pem_texts },
     Target { name: "dice_tcb_info", run: dice::tcb_info, seeds: dice_seeds::tcb_infos },
+    Target { name: "radio_frames", run: radio::frames, seeds: radio::seeds },
     Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
     Target { name: "certificates", run: certificates::run, seeds: certificates::seeds },
 ];

@@ -61,6 +61,11 @@ fn bridge() {
 }
 
 #[test]
+fn radio_frames() {
+    target("radio_frames").run_mutations(COUNT);
+}
+
+#[test]
 fn dice_certificate() {
     target("dice_certificate").run_mutations(COUNT);
 }

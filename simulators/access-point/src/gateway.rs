@@ -40,7 +40,8 @@ impl Gateway {
     /// Takes a frame of the station's.
     pub fn receive(&mut self, frame: &[u8]) -> Reaction {
         let Ok(sliced) = SlicedPacket::from_ethernet(frame) else { return Reaction::Nothing };
-        let Some(ethernet) = sliced.link.and_then(|link| link.to_header()).and_then(|link| link.ethernet2())
+        let Some(ethernet) =
+            sliced.link.and_then(|link| link.to_header()).and_then(etherparse::LinkHeader::ethernet2)
         else {
             return Reaction::Nothing;
         };

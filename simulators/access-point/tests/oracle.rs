@@ -1,5 +1,5 @@
-//! A driver that is proven on silicon of the family – `cyw43`, as it is published – joins over the virtual card and moves data. What
-//! it accepts is not our own opinion of the protocol.
+//! A driver that is proven on silicon of the family – `cyw43`, as it is published – joins over the virtual card and
+//! moves data. What it accepts is not our own opinion of the protocol.
 
 mod common;
 

@@ -69,7 +69,8 @@ impl DevKit {
         kit
     }
 
-    /// Takes the power away: the secure element falls silent, display and lamps go dark. What the user does, the buttons, stays.
+    /// Takes the power away: the secure element falls silent, display and lamps go dark. What the user does, the
+    /// buttons, stays.
     pub fn power_off(&mut self) {
         // First the secure element: a command whose STOP has not come is lost.
         self.stsafe.power_off();

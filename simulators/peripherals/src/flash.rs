@@ -1,4 +1,5 @@
-//! The board's serial flash, as far as a firmware that only reads it can tell: 2 MiB, blank until something is put there.
+//! The board's serial flash, as far as a firmware that only reads it can tell: 2 MiB, blank until something is put
+//! there.
 
 /// Manufacturer and device of an MX25R1635F.
 const IDENTITY: [u8; 3] = [0xC2, 0x28, 0x15];
@@ -35,8 +36,8 @@ impl SerialFlash {
         &self.misused
     }
 
-    /// What comes back for an instruction, an address and so many dummy cycles, until the controller has enough. Addresses
-    /// wrap around; nothing comes back for an instruction it does not have.
+    /// What comes back for an instruction, an address and so many dummy cycles, until the controller has enough.
+    /// Addresses wrap around; nothing comes back for an instruction it does not have.
     pub fn answer(
         &mut self,
         instruction: u8,

@@ -54,8 +54,8 @@ impl NorFlashError for FlashError {
     }
 }
 
-/// A sector of NOR flash: writing only clears bits, a word at a time; erasing sets them all. Clones are handles of the same
-/// one. It keeps its contents when the power goes, but for what is being changed at that moment.
+/// A sector of NOR flash: writing only clears bits, a word at a time; erasing sets them all. Clones are handles of the
+/// same one. It keeps its contents when the power goes, but for what is being changed at that moment.
 #[derive(Clone)]
 pub struct FlashSector(Shared<Cells>);
 
@@ -118,8 +118,8 @@ impl FlashSector {
         with(&self.0, |cells| cells.steps)
     }
 
-    /// The power will fail while the word after so many is changed; `noise` says which of its bits have changed by then. After
-    /// that everything fails until [`power_on`](Self::power_on).
+    /// The power will fail while the word after so many is changed; `noise` says which of its bits have changed by
+    /// then. After that everything fails until [`power_on`](Self::power_on).
     pub fn cut_after(&self, steps: u32, noise: u32) {
         with(&self.0, |cells| cells.cut = Some((steps, noise)));
     }
@@ -179,7 +179,8 @@ impl FlashSector {
 }
 
 impl Cells {
-    /// One step. `new` gives a byte from its index, its old value, and the bits that the power does not suffice to change.
+    /// One step. `new` gives a byte from its index, its old value, and the bits that the power does not suffice to
+    /// change.
     fn change(
         &mut self,
         range: std::ops::Range<usize>,

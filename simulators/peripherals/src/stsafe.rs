@@ -7,8 +7,8 @@ use crate::bus::I2cSlave;
 /// The address the chip leaves the factory with.
 const ADDRESS: u8 = 0x20;
 
-/// An STSAFE-A100. Behind it is the driver crate's [`VirtualChip`], through whose other handles power is cut, faults are
-/// injected and the state is kept in a file.
+/// An STSAFE-A100. Behind it is the driver crate's [`VirtualChip`], through whose other handles power is cut, faults
+/// are injected and the state is kept in a file.
 ///
 /// While it works it does not acknowledge its address: with [`stsafe_a100::sim::Busy::Time`] until
 /// [`I2cSlave::elapse`] has brought it the command's time.

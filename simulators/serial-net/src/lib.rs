@@ -1,8 +1,9 @@
-//! Gives a board at the other end of a serial line the network of this machine: a network in user mode, without privileges.
+//! Gives a board at the other end of a serial line the network of this machine: a network in user mode, without
+//! privileges.
 //!
-//! On the line are IP packets in SLIP frames. [`Bridge::run`] brings them to a network in user mode (crate `user-net`), which
-//! makes connections of this machine's of them and answers DNS and SNTP. What the board may reach is said by [`Hosts`]: by
-//! default this machine only, under the names that are given.
+//! On the line are IP packets in SLIP frames. [`Bridge::run`] brings them to a network in user mode (crate
+//! `user-net`), which makes connections of this machine's of them and answers DNS and SNTP. What the board may reach
+//! is said by [`Hosts`]: by default this machine only, under the names that are given.
 //!
 //! | address | what is there |
 //! |---|---|

@@ -19,8 +19,8 @@ const FIRST: u32 = Ipv4Addr::new(198, 18, 0, 1).to_bits();
 /// Names that are remembered; a board that asks for more of them is told that there are none.
 const MAX_NAMES: u32 = 1024;
 
-/// Where a name is to be found: `NAME=ADDRESS` or `NAME=ADDRESS:PORT`, a name beginning with `*.` standing for all below it.
-/// Without a port the one that the board asks for stays.
+/// Where a name is to be found: `NAME=ADDRESS` or `NAME=ADDRESS:PORT`, a name beginning with `*.` standing for all
+/// below it. Without a port the one that the board asks for stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     name: String,

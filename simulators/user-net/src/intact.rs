@@ -3,8 +3,8 @@
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
-/// Whether a packet has the checksums that it should have (RFC 791, 768, 9293). What is neither TCP nor UDP has not: nobody
-/// here would answer it.
+/// Whether a packet has the checksums that it should have (RFC 791, 768, 9293). What is neither TCP nor UDP has not:
+/// nobody here would answer it.
 pub(crate) fn is_intact(packet: &[u8]) -> bool {
     let Ok(SlicedPacket { net: Some(net), transport, .. }) = SlicedPacket::from_ip(packet) else {
         return false;

@@ -1,9 +1,9 @@
 //! A network in user mode, without privileges: a board's packets go in, and come out as this machine's connections.
 //!
-//! [`UserNet`] ends the board's TCP connections here (crate `ipstack`) and makes connections of this machine's instead; it
-//! answers DNS and SNTP itself. What the board may reach is said by [`Hosts`]: by default this machine only, under the names
-//! that are given. How the packets get here is others' business: a serial line's (`serial-net`), an access point's
-//! (`access-point`).
+//! [`UserNet`] ends the board's TCP connections here (crate `ipstack`) and makes connections of this machine's
+//! instead; it answers DNS and SNTP itself. What the board may reach is said by [`Hosts`]: by default this machine
+//! only, under the names that are given. How the packets get here is others' business: a serial line's (`serial-net`),
+//! an access point's (`access-point`).
 //!
 //! | address | what is there |
 //! |---|---|

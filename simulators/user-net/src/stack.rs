@@ -46,8 +46,8 @@ pub struct Link {
     pub to_board: mpsc::Receiver<Vec<u8>>,
 }
 
-/// The stack's own threads. Its connections wait, when they are dropped, for tasks of theirs, which a runtime that is shut down
-/// does not run any more: nobody may have to wait for them.
+/// The stack's own threads. Its connections wait, when they are dropped, for tasks of theirs, which a runtime that is
+/// shut down does not run any more: nobody may have to wait for them.
 #[derive(Debug)]
 struct Workers(Option<Runtime>);
 
@@ -72,8 +72,8 @@ impl UserNet {
         Self { hosts: Arc::new(Mutex::new(hosts)) }
     }
 
-    /// Connects a board. Gives its link, and what serves it, for as long as that is polled or waits to be; it ends only if the
-    /// stack fails.
+    /// Connects a board. Gives its link, and what serves it, for as long as that is polled or waits to be; it ends
+    /// only if the stack fails.
     ///
     /// # Errors
     /// The system has no threads for it; within the work: those of the stack.

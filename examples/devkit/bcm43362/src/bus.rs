@@ -24,8 +24,8 @@ pub enum Width {
 
 /// An SDIO controller, powered, with its card out of reset.
 ///
-/// Every wait in it has to end: a card that does not answer is [`SdioErrorKind::NoResponse`], one that does not deliver or
-/// take data [`SdioErrorKind::Data`]. Transfers have powers of two as byte counts below a block, since
+/// Every wait in it has to end: a card that does not answer is [`SdioErrorKind::NoResponse`], one that does not
+/// deliver or take data [`SdioErrorKind::Data`]. Transfers have powers of two as byte counts below a block, since
 /// not every controller can do others.
 #[allow(async_fn_in_trait, reason = "used on single-core executors only")]
 pub trait SdioBus {

@@ -206,8 +206,8 @@ impl<'a> Control<'a> {
         self.ask(Request::Leave).await.map(drop)
     }
 
-    /// Looks for networks on all channels, of one name or of any, and tells each as it is found: one with several access points
-    /// comes several times, and so may an access point.
+    /// Looks for networks on all channels, of one name or of any, and tells each as it is found: one with several
+    /// access points comes several times, and so may an access point.
     ///
     /// # Errors
     /// [`ControlError::RadioOff`], [`ControlError::Refused`], [`ControlError::TimedOut`].

@@ -1,5 +1,6 @@
-//! Where the three parts of a running radio meet – the runner, who owns the bus, the control, and the device of the network
-//! stack – and that device. Frames stay where they are from the bus to the stack and back: each has its headers before it.
+//! Where the three parts of a running radio meet – the runner, who owns the bus, the control, and the device of the
+//! network stack – and that device. Frames stay where they are from the bus to the stack and back: each has its
+//! headers before it.
 
 use core::cell::{Cell, RefCell};
 use core::task::Context;
@@ -170,8 +171,8 @@ impl<const RX: usize, const TX: usize> Default for State<'_, RX, TX> {
     }
 }
 
-/// The parts of a radio: the device for `embassy-net`, the control for the application, and the runner, who does all the work
-/// once [`Runner::run`] is polled. `bus` has its card powered and out of reset.
+/// The parts of a radio: the device for `embassy-net`, the control for the application, and the runner, who does all
+/// the work once [`Runner::run`] is polled. `bus` has its card powered and out of reset.
 pub fn new<'a, B: SdioBus, T: Timer, I: Interrupt, const RX: usize, const TX: usize>(
     state: &'a mut State<'a, RX, TX>,
     bus: B,

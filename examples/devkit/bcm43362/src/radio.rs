@@ -64,8 +64,8 @@ impl<B: SdioBus, D: DelayNs> Radio<B, D> {
     /// Identifies the card, uploads firmware and settings, verifies them, and starts the firmware.
     ///
     /// `bus` has powered the card and released its reset; `nvram` are the board's settings. It takes as long as two
-    /// readings of the firmware and three passes of it over the bus, and every wait in it ends. After an error the card is in
-    /// no particular state; another call begins anew.
+    /// readings of the firmware and three passes of it over the bus, and every wait in it ends. After an error the
+    /// card is in no particular state; another call begins anew.
     ///
     /// # Errors
     /// Every [`Error`], with the [`Step`] it occurred in where that says more.

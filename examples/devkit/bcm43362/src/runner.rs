@@ -1,4 +1,5 @@
-//! Runs the radio: brings it up, sets it up, and then moves frames, answers the control, and watches over it, until it fails.
+//! Runs the radio: brings it up, sets it up, and then moves frames, answers the control, and watches over it, until it
+//! fails.
 
 use core::convert::Infallible;
 
@@ -20,8 +21,8 @@ const QUIET_MS: u64 = 5000;
 /// Frames sent or received in a row before the other direction has its turn.
 const BURST: u32 = 8;
 
-/// Where the radio is, which says on which channels and how loud it may send: two letters (ISO 3166), or `XX` for what is
-/// allowed everywhere.
+/// Where the radio is, which says on which channels and how loud it may send: two letters (ISO 3166), or `XX` for what
+/// is allowed everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Country {
     /// The letters.
@@ -96,10 +97,11 @@ impl<'a, B: SdioBus, T: Timer, I: Interrupt> Runner<'a, B, T, I> {
         &mut self.bus
     }
 
-    /// Brings the radio up and runs it until it fails; then it may be reset, waited for a while, and run again. `source` has its
-    /// firmware in `region`, `nvram` are its module's settings.
+    /// Brings the radio up and runs it until it fails; then it may be reset, waited for a while, and run again.
+    /// `source` has its firmware in `region`, `nvram` are its module's settings.
     ///
-    /// To be dropped in the middle of its work does no harm to control and device, but the radio has to be run from its start.
+    /// To be dropped in the middle of its work does no harm to control and device, but the radio has to be run from
+    /// its start.
     pub async fn run<S: BlobSource>(
         &mut self,
         source: &mut S,

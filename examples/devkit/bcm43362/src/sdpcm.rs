@@ -1,5 +1,5 @@
-//! SDPCM: the envelope of every frame between host and radio. It has a sequence number, a channel, and the credit: how far
-//! the host may go with its own sequence numbers.
+//! SDPCM: the envelope of every frame between host and radio. It has a sequence number, a channel, and the credit: how
+//! far the host may go with its own sequence numbers.
 
 use crate::field::{byte_at, u16_at};
 
@@ -106,8 +106,8 @@ impl Sdpcm {
         credit != 0 && credit & 0x80 == 0
     }
 
-    /// Whether a frame of the network may be sent: the radio can stop those and go on with commands. Its last credit is left
-    /// to commands.
+    /// Whether a frame of the network may be sent: the radio can stop those and go on with commands. Its last credit
+    /// is left to commands.
     #[must_use]
     pub const fn may_send_data(&self) -> bool {
         self.has_credit() && !self.stopped
@@ -128,8 +128,8 @@ impl Sdpcm {
         [low, high, !low, !high, sequence, number, 0, offset, 0, 0, 0, 0]
     }
 
-    /// Takes a received frame apart: its channel and what is in it; nothing for a frame that has a credit only. Bytes beyond the
-    /// length in its header are padding.
+    /// Takes a received frame apart: its channel and what is in it; nothing for a frame that has a credit only. Bytes
+    /// beyond the length in its header are padding.
     ///
     /// # Errors
     /// [`FrameError`]; the credit of a frame with a header that is not damaged counts nevertheless.

@@ -29,8 +29,8 @@ pub(crate) enum Read {
     Dropped,
 }
 
-/// The transfer of so many bytes of a frame: what is longer than half a block goes in whole blocks, the rest in powers of two,
-/// which every controller can do. What is too much is padding.
+/// The transfer of so many bytes of a frame: what is longer than half a block goes in whole blocks, the rest in powers
+/// of two, which every controller can do. What is too much is padding.
 pub(crate) fn padded(len: usize) -> Size {
     let block = usize::from(BLOCK);
     if len > block / 2 {

@@ -140,8 +140,8 @@ impl Air {
         Some(inner.networks.remove(at))
     }
 
-    /// The access point ends the authentication of the radio, if it is in a network, for a reason of IEEE 802.11. Gives whether it
-    /// was.
+    /// The access point ends the authentication of the radio, if it is in a network, for a reason of IEEE 802.11.
+    /// Gives whether it was.
     #[must_use]
     pub fn deauthenticate(&self, reason: u32) -> bool {
         let mut inner = self.inner();
@@ -164,7 +164,8 @@ impl Air {
         self.inner().to_network.pop_front()
     }
 
-    /// Sends an Ethernet frame to the radio. Gives whether it is on its way: there has to be room, and the radio in a network.
+    /// Sends an Ethernet frame to the radio. Gives whether it is on its way: there has to be room, and the radio in a
+    /// network.
     #[must_use]
     pub fn send(&self, frame: Vec<u8>) -> bool {
         let mut inner = self.inner();
@@ -175,7 +176,8 @@ impl Air {
         is_possible
     }
 
-    /// Calls this whenever the radio has sent a frame or its association has changed, from within the card: it may do no more than wake someone.
+    /// Calls this whenever the radio has sent a frame or its association has changed, from within the card: it may do
+    /// no more than wake someone.
     pub fn on_frame(&self, callback: impl Fn() + Send + Sync + 'static) {
         self.inner().on_frame = Some(Arc::new(callback));
     }

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 pub(super) struct Outgoing {
     pub(super) frame: Vec<u8>,
     pub(super) spoilt: Option<(usize, u8)>,
+    /// Whether its header is complete as it is.
+    pub(super) is_complete: bool,
 }
 
 /// The frames on their way over the bus.
@@ -33,13 +35,15 @@ impl Fifo {
         self.reading.is_some() || !self.to_host.is_empty()
     }
 
-    /// The next bytes of the frame that is being read, or of the next one, whose header is completed: beyond its end, and if there
-    /// is none, zeros.
+    /// The next bytes of the frame that is being read, or of the next one, whose header is completed: beyond its end,
+    /// and if there is none, zeros.
     pub(super) fn read(&mut self, len: usize, complete: impl FnOnce(&mut [u8])) -> Vec<u8> {
         let mut bytes = vec![0; len];
         let next = || {
-            let Outgoing { mut frame, spoilt } = self.to_host.pop_front()?;
-            complete(&mut frame);
+            let Outgoing { mut frame, spoilt, is_complete } = self.to_host.pop_front()?;
+            if !is_complete {
+                complete(&mut frame);
+            }
             if let Some((at, mask)) = spoilt
                 && let Some(byte) = frame.get_mut(at)
             {

@@ -30,8 +30,8 @@ const KEPT: [&str; 11] = [
     "ampdu_rx_factor",
 ];
 
-/// Makes a frame's length a multiple of four: in front of data, behind commands and events. The published driver for the younger
-/// chip (`cyw43` 0.7.0) panics at frames whose last block lacks less than a word.
+/// Makes a frame's length a multiple of four: in front of data, behind commands and events. The published driver for
+/// the younger chip (`cyw43` 0.7.0) panics at frames whose last block lacks less than a word.
 fn pad_to_words(frame: &mut Vec<u8>) {
     let missing = frame.len().next_multiple_of(4) - frame.len();
     if frame[5] == 2 {
@@ -128,7 +128,7 @@ impl Firmware {
             pad_to_words(&mut frame);
         }
         let (fate, spoilt) = faults.fate(Direction::ToHost, frame.len());
-        let frame = Outgoing { frame, spoilt };
+        let frame = Outgoing { frame, spoilt, is_complete: false };
         match fate {
             FrameFate::Arrives => self.fifo.push(frame),
             FrameFate::IsLost => {}

@@ -1,14 +1,14 @@
 //! The radio's SDIO card, as it stands at its command and data lines: identification, common registers, the backplane
-//! function with its window, the chip behind it, and the radio's firmware behind function 2: commands and events, data and
-//! credits, and a station that scans and joins the networks of its [`Air`].
+//! function with its window, the chip behind it, and the radio's firmware behind function 2: commands and events, data
+//! and credits, and a station that scans and joins the networks of its [`Air`].
 //!
 //! True to the SDIO specification in states, arguments and error bits, and to the chip in what public drivers rely on:
-//! clocks, window, core wrappers, memory, and a processor that starts only with a firmware and a length token in place. What
-//! then runs is not that firmware but a model of it.
+//! clocks, window, core wrappers, memory, and a processor that starts only with a firmware and a length token in
+//! place. What then runs is not that firmware but a model of it.
 //!
 //! A simulated controller calls [`SdioCard::command`] for each command and then, after CMD53, moves the data with
-//! [`SdioCard::write_data`] or [`SdioCard::read_data`]. What a driver does wrong without the card having a way to say so is in
-//! [`SdioCard::violations`].
+//! [`SdioCard::write_data`] or [`SdioCard::read_data`]. What a driver does wrong without the card having a way to say
+//! so is in [`SdioCard::violations`].
 
 mod air;
 mod chip;
@@ -166,6 +166,21 @@ impl SdioCard {
     #[must_use]
     pub fn frames(&self) -> [u64; 2] {
         self.faults.frames()
+    }
+
+    /// Gives the host these bytes as its next frame, as they are: what a radio may send that has gone wrong. Nothing
+    /// happens if it does not run.
+    pub fn send_raw(&mut self, frame: &[u8]) {
+        if let Some(firmware) = &mut self.firmware {
+            firmware.fifo.push(fifo::Outgoing { frame: frame.to_vec(), spoilt: None, is_complete: true });
+            self.chip.mailbox.announce_frame();
+        }
+    }
+
+    /// Whether there is a frame for the host.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.firmware.as_ref().is_some_and(|firmware| firmware.fifo.has_frame())
     }
 
     /// Whether the radio's own interrupt pin is high.

@@ -6,7 +6,8 @@ pub enum RadioModel {
     /// The AZ3166's: 240 KiB, no bit that keeps it awake, superframes until they are switched off.
     #[default]
     Bcm43362,
-    /// A younger relative that published drivers know: 512 KiB, a bit that keeps it awake, and a table of countries to be loaded.
+    /// A younger relative that published drivers know: 512 KiB, a bit that keeps it awake, and a table of countries to
+    /// be loaded.
     Cyw43439,
 }
 

@@ -1,4 +1,5 @@
-//! The station in the radio's firmware: it scans, joins, and is thrown out. What it does takes time, and is told by events.
+//! The station in the radio's firmware: it scans, joins, and is thrown out. What it does takes time, and is told by
+//! events.
 
 use std::collections::VecDeque;
 

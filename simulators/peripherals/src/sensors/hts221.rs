@@ -75,8 +75,8 @@ impl Hts221 {
         *self = Self { temperature: self.temperature, humidity: self.humidity, ..Self::new() };
     }
 
-    /// Sets the air around it: hundredths of a degree Celsius (-40 to 120 degrees), hundredths of a percent (0 to 100 %).
-    /// What is beyond becomes the nearest value.
+    /// Sets the air around it: hundredths of a degree Celsius (-40 to 120 degrees), hundredths of a percent (0 to 100
+    /// %). What is beyond becomes the nearest value.
     pub fn set(&mut self, temperature: i16, humidity: u16) {
         self.temperature = temperature.clamp(-4000, 12_000);
         self.humidity = humidity.min(10_000);

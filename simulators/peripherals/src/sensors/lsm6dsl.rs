@@ -60,8 +60,8 @@ impl Lsm6dsl {
         };
     }
 
-    /// Sets its motion: acceleration along x, y and z in thousandths of the earth's, rotation around them in thousandths
-    /// of a degree per second. Beyond the range a driver has chosen, the nearest value is measured.
+    /// Sets its motion: acceleration along x, y and z in thousandths of the earth's, rotation around them in
+    /// thousandths of a degree per second. Beyond the range a driver has chosen, the nearest value is measured.
     pub fn set(&mut self, acceleration: [i32; 3], rotation: [i32; 3]) {
         self.acceleration = acceleration;
         self.rotation = rotation;

@@ -2,7 +2,8 @@
 //!
 //! Each measures the values it was given, in the units and resolution of its silicon, when time passes on the bus at
 //! the rate its driver has set, or once when asked. Interrupts, FIFOs, filters, offsets and self-tests are not
-//! modelled; their registers can be written and read. Time must pass: without [`crate::Bus::elapse`] no measurement ends.
+//! modelled; their registers can be written and read. Time must pass: without [`crate::Bus::elapse`] no measurement
+//! ends.
 
 mod hts221;
 mod lis2mdl;

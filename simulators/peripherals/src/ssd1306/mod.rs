@@ -1,4 +1,5 @@
-//! The display: an SSD1306 with its 128x64 panel, mounted so that segment remap and reversed scan show the memory upright.
+//! The display: an SSD1306 with its 128x64 panel, mounted so that segment remap and reversed scan show the memory
+//! upright.
 //!
 //! Memory, addressing modes, windows, remaps, start line, offset, multiplex ratio and inversion are modelled. Contrast
 //! and timing are taken and ignored, and so is scrolling: no frame of it is ever seen here. The picture is dark unless

@@ -11,8 +11,8 @@ use serial2_tokio::SerialPort;
 use tokio::signal::ctrl_c;
 use tokio::time::sleep;
 
-/// Gives a board on a serial port (SLIP) the network of this machine, without privileges. By default the board reaches this
-/// machine only: the names given with --host, and 127.0.0.1 as 10.0.2.2.
+/// Gives a board on a serial port (SLIP) the network of this machine, without privileges. By default the board reaches
+/// this machine only: the names given with --host, and 127.0.0.1 as 10.0.2.2.
 #[derive(Debug, Parser)]
 #[command(name = "serial-net", version, max_term_width = 110)]
 struct Args {

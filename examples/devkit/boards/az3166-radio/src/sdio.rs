@@ -1,7 +1,7 @@
 //! The radio's card at the SDIO controller (RM0402 §28), by polling.
 //!
-//! The core serves the FIFO itself, with interrupts masked: a transfer of 512 bytes takes 90 microseconds at 12 MHz on four
-//! lines, and the FIFO lasts for 21 of them.
+//! The core serves the FIFO itself, with interrupts masked: a transfer of 512 bytes takes 90 microseconds at 12 MHz on
+//! four lines, and the FIFO lasts for 21 of them.
 
 use bcm43362::command::{Command, R5, Response, Transfer};
 use bcm43362::{Clock, SdioBus, SdioError, SdioErrorKind, Width};
