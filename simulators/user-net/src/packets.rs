@@ -71,8 +71,8 @@ impl AsyncRead for Packets {
 
 impl AsyncWrite for Packets {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, packet: &[u8]) -> Poll<io::Result<usize>> {
-        // When there is no room, the line is too slow for what is to be sent; TCP sends it again. When nobody takes it any
-        // more, the line is gone.
+        // When there is no room, the line is too slow for what is to be sent; TCP sends it again. When nobody takes it
+        // any more, the line is gone.
         let _ = self.to.try_send(packet.to_vec());
         Poll::Ready(Ok(packet.len()))
     }

@@ -122,8 +122,8 @@ impl UserNet {
             None => None,
         };
         let Some(mut host) = host else {
-            // The stack has taken the connection already, and can close it once the board has sent something. Nothing is
-            // left to do for a board that does not hear that either.
+            // The stack has taken the connection already, and can close it once the board has sent something. Nothing
+            // is left to do for a board that does not hear that either.
             let _ = board.read(&mut [0]).await;
             let _ = board.shutdown().await;
             return;
