@@ -1,4 +1,5 @@
-//! Reads a real chip through a Linux I2C adapter: who it is, how its memory is divided, random numbers. Changes nothing.
+//! Reads a real chip through a Linux I2C adapter: who it is, how its memory is divided, random numbers. Changes
+//! nothing.
 //!
 //! ```text
 //! cargo run -p stsafe-a100 --example linux -- /dev/i2c-1 [address, default 0x20]
@@ -22,10 +23,11 @@ mod linux {
     use i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
     use stsafe_a100::blocking::Stsafe;
     use stsafe_a100::config::{Config, DEFAULT_ADDRESS};
-    use stsafe_a100::zone::ZoneKind;
+    use stsafe_a100::types::ZoneKind;
 
-    /// One chip on a Linux adapter. `linux-embedded-hal` does not serve here: many adapters report a missing acknowledge
-    /// as EREMOTEIO, which it takes for an error of another kind, and this chip does not acknowledge while it works.
+    /// One chip on a Linux adapter. `linux-embedded-hal` does not serve here: many adapters report a missing
+    /// acknowledge as EREMOTEIO, which it takes for an error of another kind, and this chip does not acknowledge while
+    /// it works.
     struct Chip(LinuxI2CDevice);
 
     #[derive(Debug)]

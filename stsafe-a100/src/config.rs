@@ -1,7 +1,7 @@
 //! What the driver must know about a chip before it speaks to it.
 
-use crate::frame::CrcMode;
-use crate::timing::Timing;
+pub use crate::frame::CrcMode;
+pub use crate::timing::{Timing, Wait};
 
 /// The 7-bit address of a chip as delivered.
 pub const DEFAULT_ADDRESS: u8 = 0x20;

@@ -8,7 +8,8 @@ use core::fmt;
 
 use ::crc::{CRC_16_IBM_SDLC, Digest, NoTable};
 
-/// The algorithm's name in the catalogue of CRCs is CRC-16/IBM-SDLC, too. Without a table: frames are short, flash is scarce.
+/// The algorithm's name in the catalogue of CRCs is CRC-16/IBM-SDLC, too. Without a table: frames are short, flash is
+/// scarce.
 static X25: ::crc::Crc<u16, NoTable> = ::crc::Crc::<u16, NoTable>::new(&CRC_16_IBM_SDLC);
 
 /// A checksum in progress.

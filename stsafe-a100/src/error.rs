@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use crate::command::Code;
-use crate::status::Status;
+use crate::code::Code;
+pub use crate::status::Status;
 
 /// Which half of an exchange was under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ impl<E> Error<E> {
     /// After [`Status::InvalidCMac`] the session reads the counter anew before its next command. That status is not
     /// authenticated: who controls the bus can forge it, and with it a second execution.
     #[must_use]
-    pub fn retriable(&self) -> bool {
+    pub fn is_retriable(&self) -> bool {
         match self {
             Self::Timeout { phase, .. } => *phase == Phase::Write,
             Self::Device(status) => status.is_frame_refused(),
@@ -65,7 +65,7 @@ impl<E> Error<E> {
         match self {
             Self::Bus { .. } | Self::Protocol(_) => true,
             Self::Timeout { phase, .. } => *phase == Phase::Read,
-            Self::Crypto(cause) => *cause != CryptoError::CounterExhausted,
+            Self::Crypto(cause) => matches!(cause, CryptoError::ResponseMac | CryptoError::Padding),
             Self::Device(_) | Self::Input(_) => false,
         }
     }
@@ -102,8 +102,14 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bus { phase, source } => write!(f, "I2C {} failed: {source:?}", phase.noun()),
-            Self::Timeout { code, phase } => {
-                write!(f, "no acknowledge within the time limit, {} of {code:?}", phase.noun())
+            Self::Timeout { code, phase: Phase::Write } => {
+                write!(
+                    f,
+                    "the chip does not acknowledge its address ({code:?}): address, pull-ups, reset pin?"
+                )
+            }
+            Self::Timeout { code, phase: Phase::Read } => {
+                write!(f, "the chip took the command {code:?} and did not answer within the time limit")
             }
             Self::Protocol(cause) => write!(f, "malformed response: {cause}"),
             Self::Device(status) => write!(f, "refused by the chip: {status}"),
@@ -220,6 +226,9 @@ pub enum CryptoError {
     Padding,
     /// The C-MAC counter has no next value; the host keys are used up.
     CounterExhausted,
+    /// The chip tells a lower C-MAC counter than it has told before: a recorded session is replayed, or it is another
+    /// chip.
+    CounterWentBack,
     /// The chip holds no host keys.
     NoHostKeys,
 }
@@ -230,6 +239,7 @@ impl fmt::Display for CryptoError {
             Self::ResponseMac => "the response MAC is wrong",
             Self::Padding => "the decrypted response is not padded correctly",
             Self::CounterExhausted => "the C-MAC counter is exhausted",
+            Self::CounterWentBack => "the C-MAC counter went back: a recorded session, or another chip",
             Self::NoHostKeys => "the chip holds no host keys",
         })
     }

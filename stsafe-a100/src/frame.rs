@@ -7,10 +7,11 @@
 //!
 //! LEN counts everything after itself and is not covered by the checksum.
 
+use subtle::{Choice, ConstantTimeEq};
+
 use crate::codec::{Writer, len16};
 use crate::crc::{Crc, crc16};
 use crate::error::{InputError, ProtocolError};
-use crate::mac::Mac;
 use crate::status::Status;
 
 /// Longest command frame in bytes, header to checksum: the chip's I/O buffer.
@@ -91,6 +92,46 @@ impl Header {
         Self { code: byte & 0x1F, c_mac: byte & 0x80 != 0, r_mac: byte & 0x40 != 0, host: byte & 0x20 != 0 }
     }
 }
+
+/// A truncated MAC as it stands in a frame. Comparison takes constant time.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Mac([u8; Self::LEN]);
+
+impl Mac {
+    /// Bytes of a MAC.
+    pub const LEN: usize = 4;
+
+    /// From the bytes in a frame.
+    #[must_use]
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes in a frame.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    pub(crate) fn truncate([a, b, c, d, ..]: [u8; 16]) -> Self {
+        Self([a, b, c, d])
+    }
+}
+
+impl ConstantTimeEq for Mac {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl PartialEq for Mac {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for Mac {}
 
 /// A command frame taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

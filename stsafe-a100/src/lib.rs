@@ -17,29 +17,68 @@ extern crate std;
 
 pub mod asynch;
 pub mod blocking;
-pub mod channel;
-pub mod codec;
-pub mod command;
+mod channel;
+mod code;
+mod codec;
+mod command;
 pub mod config;
-pub mod crc;
-pub mod crypto;
-pub mod curve;
+mod crc;
+mod crypto;
+mod curve;
 pub mod error;
 mod fmt;
-pub mod frame;
+mod frame;
 mod interop;
 mod irreversible;
-pub mod mac;
-pub mod pairing;
-pub mod response;
+mod mac;
+mod response;
 mod secret;
 #[cfg(feature = "sim")]
 pub mod sim;
-pub mod status;
-pub mod timing;
+mod status;
+mod timing;
 pub mod vault;
-pub mod zone;
+mod zone;
 
 pub use error::Error;
 pub use irreversible::Irreversible;
 pub use secret::SharedSecret;
+
+/// The host session: keys, counter, options, and the AES-128 it needs.
+pub mod session {
+    pub use crate::channel::*;
+    pub use crate::crypto::{Block, HostCrypto, Key, SoftCmac, SoftCrypto};
+    pub use crate::mac::{Counter, HostKeys};
+}
+
+/// What commands take and answers hold: zones, keys, curves, signatures, product data.
+pub mod types {
+    pub use crate::code::Code;
+    pub use crate::command::{
+        CHALLENGE_LEN, ENVELOPE_OVERHEAD, EnvelopeKeyKind, I2cParameters, KeyMode, LifeCycle, LifeCycleState,
+        LowPower, MAX_WRAP, PASSWORD_LEN, WakeUp,
+    };
+    pub use crate::curve::{Curve, MAX_DER_SIGNATURE, MAX_FIELD, MAX_SEC1, PublicKey, Signature};
+    pub use crate::response::{
+        EnvelopeKeyTable, EnvelopeSlot, Family, HostKeySlot, PasswordVerdict, PrivateKeySlot,
+        PrivateKeyTable, ProductData,
+    };
+    pub use crate::zone::{
+        Access, AccessCondition, MAX_ATOMIC, MAX_READ, MAX_UPDATE, MAX_UPDATE_MACED, Partition, Zone,
+        ZoneKind, ZoneOptions,
+    };
+}
+
+/// Frames, data fields and MACs as bytes, for either end of the bus: what a simulated chip or an analyser needs. The
+/// driver's users do not.
+pub mod wire {
+    pub use crate::code::*;
+    pub use crate::codec::*;
+    pub use crate::command::*;
+    pub use crate::crc::*;
+    pub use crate::curve::*;
+    pub use crate::frame::*;
+    pub use crate::mac::*;
+    pub use crate::response::*;
+    pub use crate::zone::*;
+}

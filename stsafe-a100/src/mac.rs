@@ -15,47 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::codec::len16;
 use crate::crypto::{Block, HostCrypto, Key};
 use crate::error::{CryptoError, InputError};
-use crate::frame::Header;
-
-/// A truncated MAC as it stands in a frame. Comparison takes constant time.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Mac([u8; Self::LEN]);
-
-impl Mac {
-    /// Bytes of a MAC.
-    pub const LEN: usize = 4;
-
-    /// From the bytes in a frame.
-    #[must_use]
-    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes in a frame.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
-    }
-
-    fn truncate([a, b, c, d, ..]: Block) -> Self {
-        Self([a, b, c, d])
-    }
-}
-
-impl ConstantTimeEq for Mac {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&other.0)
-    }
-}
-
-impl PartialEq for Mac {
-    fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
-    }
-}
-
-impl Eq for Mac {}
+use crate::frame::{Header, Mac};
 
 /// The two AES-128 host keys. Wiped when dropped, never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -132,6 +92,12 @@ impl Counter {
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
+    }
+
+    /// How many commands can still be sent, this one included.
+    #[must_use]
+    pub const fn commands_left(self) -> u32 {
+        Self::MAX.0 - self.0 + 1
     }
 
     /// The counter after one accepted command; `None` after the last.
@@ -290,12 +256,10 @@ fn padding_len(last: &Block) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Counter, Direction, HostKeys, Mac, ResponseMac, block, c_mac, decrypt, encrypt, encrypted_len,
-    };
+    use super::{Counter, Direction, HostKeys, ResponseMac, block, c_mac, decrypt, encrypt, encrypted_len};
     use crate::crypto::SoftCrypto;
     use crate::error::{CryptoError, InputError};
-    use crate::frame::Header;
+    use crate::frame::{Header, Mac};
 
     fn bytes<const N: usize>(hex: &str) -> [u8; N] {
         let mut out = [0; N];

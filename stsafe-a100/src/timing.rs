@@ -1,6 +1,6 @@
 //! How long the driver waits for the chip: the chip does not acknowledge its address while it works.
 
-use crate::command::Code;
+use crate::code::Code;
 
 /// How long one command may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ impl Polls {
 #[cfg(test)]
 mod tests {
     use super::{Polls, Timing, Wait};
-    use crate::command::Code;
+    use crate::code::Code;
 
     #[test]
     fn every_command_has_a_wait_and_can_be_overridden() {

@@ -6,13 +6,11 @@ mod common;
 use common::bus::NoDelay;
 use common::fake::{Fake, Fault, NACK, Slow, keys};
 use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource};
-use stsafe_a100::channel::{Host, LastCommand};
-use stsafe_a100::command::{EnvelopeKeyKind, I2cParameters, KeyMode, LifeCycle, LowPower, WakeUp};
-use stsafe_a100::config::Config;
-use stsafe_a100::curve::{Curve, PublicKey, Signature};
+use stsafe_a100::config::{Config, Timing};
 use stsafe_a100::error::Phase;
-use stsafe_a100::timing::Timing;
-use stsafe_a100::zone::{Access, AccessCondition};
+use stsafe_a100::session::{Host, LastCommand};
+use stsafe_a100::types::{Access, AccessCondition, Curve, PublicKey, Signature};
+use stsafe_a100::wire::{EnvelopeKeyKind, I2cParameters, KeyMode, LifeCycle, LowPower, WakeUp};
 use stsafe_a100::{Error, Irreversible, asynch, blocking};
 
 type Chip = blocking::Stsafe<Fake, NoDelay, Host>;
@@ -117,7 +115,7 @@ fn a_chip_that_never_acknowledges_ends_in_a_timeout_and_the_session_goes_on() {
             let mut chip = chip(Some(Fault::Transfer { at, times: 100_000, kind: NACK }));
             let error = call(&mut chip).unwrap_err();
             let Error::Timeout { phase, .. } = error else { panic!("{name} at {at}: {error}") };
-            assert_eq!(error.retriable(), phase == Phase::Write);
+            assert_eq!(error.is_retriable(), phase == Phase::Write);
             assert_eq!(error.outcome_unknown(), phase == Phase::Read);
             let (fake, delay) = chip.release();
             assert!(delay.slept_ns <= 2_500_000_000, "bounded");
@@ -165,7 +163,7 @@ fn after_an_unknown_outcome_the_counter_tells() {
     ] {
         let mut chip = chip(Some(fault));
         let error = call(&mut chip).unwrap_err();
-        assert!(error.outcome_unknown() && !error.retriable(), "{fault:?}: {error}");
+        assert!(error.outcome_unknown() && !error.is_retriable(), "{fault:?}: {error}");
         assert_eq!(chip.counter(), None);
         assert_eq!(chip.resync(), Ok(told), "{fault:?}");
         assert_eq!(chip.resync(), Ok(LastCommand::Settled));
@@ -179,13 +177,13 @@ fn somebody_elses_commands_are_noticed() {
     chip.update(2, 0, &[1; 16]).unwrap_err();
     let (mut fake, delay) = chip.release();
     fake.counter += 5;
-    let options = stsafe_a100::channel::HostOptions {
-        counter: stsafe_a100::mac::Counter::new(0xFE),
+    let options = stsafe_a100::session::HostOptions {
+        counter: stsafe_a100::wire::Counter::new(0xFE),
         ..Default::default()
     };
     let mut chip = blocking::Stsafe::with_config(fake, delay, config()).host_session_with(
         keys(),
-        stsafe_a100::crypto::SoftCrypto,
+        stsafe_a100::session::SoftCrypto,
         options,
     );
     assert_eq!(chip.resync(), Ok(LastCommand::Unknown));
@@ -238,19 +236,19 @@ fn a_refused_mac_makes_the_session_ask_for_the_counter_and_never_repeats() {
     chip.echo(b"a").unwrap();
     let (mut fake, delay) = chip.release();
     fake.counter += 1;
-    let options = stsafe_a100::channel::HostOptions {
-        counter: stsafe_a100::mac::Counter::new(fake.counter - 1),
+    let options = stsafe_a100::session::HostOptions {
+        counter: stsafe_a100::wire::Counter::new(fake.counter - 1),
         ..Default::default()
     };
     let before = fake.commands;
     let mut chip = blocking::Stsafe::with_config(fake, delay, config()).host_session_with(
         keys(),
-        stsafe_a100::crypto::SoftCrypto,
+        stsafe_a100::session::SoftCrypto,
         options,
     );
     let error = chip.decrement(5, 1, 0, &[]).unwrap_err();
-    assert_eq!(error, Error::Device(stsafe_a100::status::Status::InvalidCMac));
-    assert!(error.retriable());
+    assert_eq!(error, Error::Device(stsafe_a100::error::Status::InvalidCMac));
+    assert!(error.is_retriable());
     assert_eq!(chip.decrement(5, 1, 0, &[]), Ok(41));
     let fake = chip.release().0;
     assert_eq!(fake.commands - before, 3, "refused, query, accepted");

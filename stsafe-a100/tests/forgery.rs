@@ -6,19 +6,13 @@ use common::bus::NoDelay;
 use common::fake::{Fake, keys, seal};
 use embedded_hal::i2c::ErrorKind;
 use proptest::prelude::*;
-use stsafe_a100::channel::{Channel, Host, HostOptions};
-use stsafe_a100::codec::Writer;
-use stsafe_a100::command::Command;
-use stsafe_a100::config::Config;
-use stsafe_a100::crypto::SoftCrypto;
-use stsafe_a100::curve::{Curve, PublicKey};
-use stsafe_a100::frame::{CommandFrame, CrcMode, MAX_COMMAND, MAX_RESPONSE, ResponseFrame};
-use stsafe_a100::mac::Counter;
-use stsafe_a100::response::{
-    self, EnvelopeKeyTable, HostKeySlot, PasswordVerdict, PrivateKeyTable, ProductData,
+use stsafe_a100::config::{Config, Timing};
+use stsafe_a100::session::{Channel, Host, HostOptions, SoftCrypto};
+use stsafe_a100::types::{Curve, Partition, PublicKey};
+use stsafe_a100::wire::{
+    self, Command, CommandFrame, Counter, CrcMode, EnvelopeKeyTable, HostKeySlot, MAX_COMMAND, MAX_RESPONSE,
+    PasswordVerdict, PrivateKeyTable, ProductData, ResponseFrame, Writer,
 };
-use stsafe_a100::timing::Timing;
-use stsafe_a100::zone::Partition;
 use stsafe_a100::{Error, blocking};
 
 /// A small generator (xorshift64*), so that a failure can be repeated.
@@ -234,9 +228,9 @@ proptest! {
         let _ = ProductData::parse(&bytes);
         let _ = HostKeySlot::parse(&bytes);
         let _ = PasswordVerdict::parse(&bytes);
-        let _ = response::parse_public_key_slot(&bytes);
-        let _ = response::parse_signature(&bytes);
-        let _ = response::parse_shared_secret(&bytes);
-        let _ = response::parse_i2c_parameters(&bytes);
+        let _ = wire::parse_public_key_slot(&bytes);
+        let _ = wire::parse_signature(&bytes);
+        let _ = wire::parse_shared_secret(&bytes);
+        let _ = wire::parse_i2c_parameters(&bytes);
     }
 }

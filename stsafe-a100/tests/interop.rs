@@ -10,10 +10,9 @@ use p256::ecdsa::signature::{AsyncSigner, Signer, Verifier};
 use p256::ecdsa::{DerSignature, Signature, VerifyingKey};
 use proptest::prelude::*;
 use rand_core::{TryCryptoRng, TryRng};
-use stsafe_a100::config::Config;
-use stsafe_a100::curve::MAX_DER_SIGNATURE;
+use stsafe_a100::config::{Config, Timing};
 use stsafe_a100::error::InputError;
-use stsafe_a100::timing::Timing;
+use stsafe_a100::types::MAX_DER_SIGNATURE;
 use stsafe_a100::{Error, asynch, blocking};
 
 fn config() -> Config {
@@ -114,7 +113,7 @@ proptest! {
         r[..=zeros].fill(0);
         s[0] &= 0x7F;
         (r[31], s[31]) = (r[31] | 1, s[31] | 1);
-        let ours = stsafe_a100::curve::Signature::new(&r, &s).unwrap();
+        let ours = stsafe_a100::types::Signature::new(&r, &s).unwrap();
         let theirs = Signature::from_slice(ours.to_bytes()).unwrap();
         let theirs = theirs.to_der();
         let mut out = [0; MAX_DER_SIGNATURE];

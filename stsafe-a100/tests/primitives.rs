@@ -4,14 +4,12 @@ mod common;
 
 use common::{TRANSCRIPTS, array, hex, list, number, vectors};
 use serde_json::Value;
-use stsafe_a100::command::Command;
-use stsafe_a100::crc::crc16;
-use stsafe_a100::crypto::SoftCrypto;
-use stsafe_a100::frame::{
-    CommandFrame, CrcMode, Header, MAX_COMMAND, MAX_RESPONSE, ResponseFrame, response_header,
+use stsafe_a100::error::Status;
+use stsafe_a100::session::SoftCrypto;
+use stsafe_a100::wire::{
+    Command, CommandFrame, Counter, CrcMode, Direction, Header, HostKeys, MAX_COMMAND, MAX_RESPONSE, Mac,
+    ResponseFrame, ResponseMac, c_mac, crc16, decrypt, encrypt, response_header,
 };
-use stsafe_a100::mac::{Counter, Direction, HostKeys, Mac, ResponseMac, c_mac, decrypt, encrypt};
-use stsafe_a100::status::Status;
 
 fn mac_key(case: &Value) -> HostKeys {
     HostKeys::new(array(&case["mac_key"]), [0; 16])
@@ -139,7 +137,7 @@ fn recorded_commands_return() {
                     continue;
                 };
                 let mut buf = [0; 600];
-                let mut w = stsafe_a100::codec::Writer::new(&mut buf);
+                let mut w = stsafe_a100::wire::Writer::new(&mut buf);
                 command.emit(&mut w).unwrap();
                 assert_eq!(w.finish(), data, "{}", case["name"]);
                 fields += 1;

@@ -6,14 +6,12 @@ use common::{hex, list, number, vectors};
 use embedded_hal::i2c::I2c as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384};
-use stsafe_a100::codec::{Reader, Writer};
-use stsafe_a100::command::{Code, Command};
-use stsafe_a100::crc::Crc;
-use stsafe_a100::curve::{Curve, Point};
-use stsafe_a100::frame::{CommandFrame, CrcMode, Header};
-use stsafe_a100::response::{parse_point, parse_signature};
+use stsafe_a100::error::Status;
 use stsafe_a100::sim::{Fault, Profile, VirtualChip};
-use stsafe_a100::status::Status;
+use stsafe_a100::wire::{
+    Code, Command, CommandFrame, Crc, CrcMode, Curve, Header, Point, Reader, Writer, parse_point,
+    parse_signature,
+};
 
 const ADDRESS: u8 = 0x20;
 

@@ -1,20 +1,21 @@
 //! The vault on virtual chips: what it stores, what it reads of the original's, what it refuses.
 
 mod common {
+    pub mod settings;
     pub mod vault;
 }
 
 use common::vault::{
-    AnyVault, LEGACY, PlainVault, Read, UDS, az3166, driver, keys, legacy_envelopes, legacy_value, pair,
-    plain, sealed, smallest, value,
+    AnyVault, LEGACY, PlainVault, Read, Setting, UDS, az3166, driver, keys, legacy_envelopes, legacy_value,
+    pair, plain, sealed, smallest, value,
 };
 use stsafe_a100::Irreversible;
 use stsafe_a100::blocking::Vault;
 use stsafe_a100::error::Error as ChipError;
-use stsafe_a100::pairing::level1_keys;
+use stsafe_a100::error::Status;
+use stsafe_a100::session::HostKeys;
 use stsafe_a100::sim::{Fault, Profile, VirtualChip};
-use stsafe_a100::status::Status;
-use stsafe_a100::vault::{Layout, Setting, Stored, VaultError};
+use stsafe_a100::vault::{Stored, VaultError};
 
 const ZONES: [u8; 8] = [0, 2, 3, 5, 6, 7, 8, 10];
 
@@ -44,7 +45,6 @@ fn values_return_plain() {
         assert_eq!(vault.read(setting), Ok(Some(value(setting, 2))));
         assert!(!contains(&chip, &value(setting, 1)), "nothing is left of an old value");
     }
-    assert_eq!(*vault.uds().unwrap().unwrap(), value(Setting::Uds, 2)[..]);
     for setting in Setting::ALL {
         vault.remove(setting).unwrap();
         vault.remove(setting).unwrap();
@@ -89,11 +89,11 @@ fn nothing_of_a_longer_value_is_left() {
         for setting in Setting::ALL {
             vault.remove(setting).unwrap();
             let slot_len = setting.slot_len() - 16;
-            let [a, b] = Layout::AZ3166.entries.iter().find(|entry| entry.setting == setting).unwrap().copies;
+            let [a, b] = setting.copies();
             for place in [a, b] {
                 let body =
                     chip.zone(place.zone).unwrap()[usize::from(place.offset) + 16..][..slot_len].to_vec();
-                assert_eq!(body, vec![0; slot_len], "{setting}");
+                assert_eq!(body, vec![0; slot_len], "{setting:?}");
             }
         }
         assert_ne!(memory(&chip), old);
@@ -135,33 +135,29 @@ fn values_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn the_chip_makes_the_uds() {
+fn the_chip_makes_secrets() {
     for seal in [false, true] {
         let chip = az3166();
-        let (first, second) = if seal {
+        if seal {
             pair(&chip);
-            let mut vault = sealed(&chip);
-            assert_eq!(vault.generate_uds(false), Ok(Stored::New));
-            let first = *vault.uds().unwrap().unwrap();
-            assert_eq!(vault.generate_uds(false), Err(VaultError::Exists(Setting::Uds)));
-            assert_eq!(vault.generate_uds(true), Ok(Stored::Replaced));
-            (first, *vault.uds().unwrap().unwrap())
-        } else {
-            let mut vault = plain(&chip);
-            assert_eq!(vault.generate_uds(false), Ok(Stored::New));
-            let first = *vault.uds().unwrap().unwrap();
-            assert_eq!(vault.generate_uds(false), Err(VaultError::Exists(Setting::Uds)));
-            assert_eq!(vault.generate_uds(true), Ok(Stored::Replaced));
-            (first, *vault.uds().unwrap().unwrap())
-        };
-        assert_ne!(first, second);
-        assert!(!contains(&chip, &first));
+        }
+        let mut vault = Vault::open(driver(&chip).host_session_if(seal.then(keys), None)).unwrap();
+        let mut secrets = [[0; 32]; 2];
+        assert_eq!(vault.generate(Setting::Uds, false), Ok(Stored::New));
+        assert_eq!(vault.get(Setting::Uds, &mut secrets[0]), Ok(Some(32)));
+        assert_eq!(vault.generate(Setting::Uds, false), Err(VaultError::Exists(Setting::Uds)));
+        assert_eq!(vault.generate(Setting::Uds, true), Ok(Stored::Replaced));
+        assert_eq!(vault.get(Setting::Uds, &mut secrets[1]), Ok(Some(32)));
+        assert_ne!(secrets[0], secrets[1]);
+        assert!(!contains(&chip, &secrets[0]));
+        let refused = vault.generate(Setting::WifiSsid, false);
+        assert_eq!(refused, Err(VaultError::Value(Setting::WifiSsid)), "no secret");
     }
     // A generator that is stuck gives no secret.
     let chip = az3166();
     chip.script_random(&[0; 32]);
     let before = memory(&chip);
-    assert_eq!(plain(&chip).generate_uds(false), Err(VaultError::Value(Setting::Uds)));
+    assert_eq!(plain(&chip).generate(Setting::Uds, false), Err(VaultError::Value(Setting::Uds)));
     assert_eq!(memory(&chip), before);
 }
 
@@ -187,9 +183,8 @@ fn the_original_text_is_read_and_not_touched() {
     let chip = with_legacy_text();
     let before = memory(&chip);
     reads_legacy(&mut plain(&chip));
-    assert_eq!(*plain(&chip).uds().unwrap().unwrap(), UDS);
     assert_eq!(memory(&chip), before);
-    assert_eq!(plain(&chip).generate_uds(false), Err(VaultError::Exists(Setting::Uds)));
+    assert_eq!(plain(&chip).generate(Setting::Uds, false), Err(VaultError::Exists(Setting::Uds)));
 }
 
 #[test]
@@ -202,9 +197,12 @@ fn the_original_envelopes_are_read_and_not_touched() {
     for (setting, ..) in LEGACY {
         assert_eq!(plain(&chip).read(setting), Err(VaultError::Sealed(setting)));
     }
-    let other = driver(&chip).host_session(level1_keys());
-    let refused = Vault::open(other, &Layout::AZ3166);
-    assert!(matches!(refused, Err(VaultError::Chip(ChipError::Device(Status::InvalidCMac)))));
+    let other = driver(&chip).host_session(HostKeys::new([1; 16], [2; 16]));
+    let mut refused = Vault::open(other).unwrap();
+    for (setting, ..) in LEGACY {
+        let read = refused.get(setting, &mut [0; 512]);
+        assert_eq!(read, Err(VaultError::Chip(ChipError::Device(Status::InvalidCMac))));
+    }
     assert_eq!(memory(&chip), before);
 }
 
@@ -296,6 +294,34 @@ fn pairing_adopts_and_seals() {
     vault.adopt().unwrap();
 }
 
+/// The way out of a chip whose counter comes to its end.
+#[test]
+fn what_was_sealed_can_be_kept_in_clear_again() {
+    let chip = az3166();
+    pair(&chip);
+    let mut vault = AnyVault::open(&chip, true).unwrap();
+    for setting in Setting::ALL {
+        vault.set(setting, &value(setting, 1)).unwrap();
+    }
+    vault.unseal().unwrap();
+    vault.unseal().unwrap();
+    assert_eq!(
+        vault.read(Setting::Uds),
+        Err(VaultError::NotSealed(Setting::Uds)),
+        "not in a session any more"
+    );
+    let mut vault = AnyVault::open(&chip, false).unwrap();
+    for setting in Setting::ALL {
+        assert_eq!(vault.read(setting), Ok(Some(value(setting, 1))));
+        assert_eq!(vault.set(setting, &value(setting, 2)), Err(VaultError::Sealed(setting)), "not by a slip");
+    }
+    vault.keep_in_clear();
+    for setting in Setting::ALL {
+        vault.set(setting, &value(setting, 2)).unwrap();
+        assert_eq!(vault.read(setting), Ok(Some(value(setting, 2))));
+    }
+}
+
 #[test]
 fn a_vault_that_gets_its_session_later_pairs_and_seals() {
     let chip = with_legacy_text();
@@ -341,7 +367,6 @@ fn a_plain_copy_cannot_be_slipped_into_a_sealed_vault() {
     chip.set_zone(2, 0, &attacker[0]);
     chip.set_zone(7, 0, &attacker[1]);
     assert_eq!(vault.read(Setting::Uds), Err(VaultError::NotSealed(Setting::Uds)));
-    assert_eq!(vault.uds().map(|_| ()), Err(VaultError::NotSealed(Setting::Uds)));
 }
 
 #[test]
@@ -421,8 +446,8 @@ fn a_chip_of_another_shape_is_refused() {
     let mut profile = Profile::az3166();
     profile.zones.remove(0);
     let chip = VirtualChip::new(profile, [0; 32]);
-    let refused = Vault::open(driver(&chip), &Layout::AZ3166);
-    let Err(VaultError::Layout(misfit)) = refused else { panic!("{refused:?}") };
+    let refused: Result<PlainVault, _> = Vault::open(driver(&chip));
+    let Err(VaultError::Table(misfit)) = refused else { panic!("{refused:?}") };
     assert_eq!(misfit.setting, Setting::WifiPassword);
 }
 
@@ -491,18 +516,18 @@ fn the_async_vault_does_the_same() {
     let chip = az3166();
     let work = async {
         let driver = Stsafe::new(chip.bus(), chip.delay());
-        let mut vault = Vault::open(driver, &Layout::AZ3166).await?;
+        let mut vault = Vault::open(driver).await?;
         vault.set(Setting::WifiSsid, b"HomeAP").await?;
-        vault.generate_uds(false).await?;
+        vault.generate(Setting::Uds, false).await?;
         vault.pair(&keys(), Irreversible::i_know_this_cannot_be_undone()).await?;
         let mut vault = vault.into_sealed(keys());
         vault.adopt().await?;
         let mut ssid = [0; 32];
         let len = vault.get(Setting::WifiSsid, &mut ssid).await?;
         assert_eq!((len, &ssid[..6]), (Some(6), &b"HomeAP"[..]));
-        assert!(vault.uds().await?.is_some());
+        assert!(vault.contains(Setting::Uds).await?);
         vault.release().close().reset().await?;
-        Ok::<(), VaultError<_>>(())
+        Ok::<(), VaultError<_, _>>(())
     };
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let done = std::pin::pin!(work).as_mut().poll(&mut context);

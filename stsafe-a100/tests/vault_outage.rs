@@ -5,17 +5,17 @@
 //! commit. What the interrupted write leaves is the written part alone, a damaged byte, or an erased page around it.
 
 mod common {
+    pub mod settings;
     pub mod vault;
 }
 
 use common::vault::{
-    AnyVault, LEGACY, Outcome, UDS, az3166, keys, legacy_envelopes, legacy_value, pair, plain, smallest,
-    value,
+    AnyVault, LEGACY, Outcome, Setting, UDS, az3166, keys, legacy_envelopes, legacy_value, pair, plain,
+    smallest, value,
 };
 use proptest::prelude::*;
 use stsafe_a100::Irreversible;
 use stsafe_a100::sim::{Outage, Torn, VirtualChip};
-use stsafe_a100::vault::Setting;
 
 type Values = Vec<Option<Vec<u8>>>;
 
@@ -98,7 +98,7 @@ fn interrupt_one(seal: bool, setting: Setting, new: Option<&[u8]>, torn: Torn) -
             let is_new = at == index && after.as_deref() == new;
             assert!(
                 is_new || after == before,
-                "{setting} at step {step}: {:?} is {after:?}",
+                "{setting:?} at step {step}: {:?} is {after:?}",
                 Setting::ALL[at]
             );
         }
@@ -292,6 +292,33 @@ fn sealing_what_was_plain() {
             AnyVault::open(&chip, true).unwrap().adopt().unwrap();
             assert_eq!(values(&chip, true), expected, "step {step}");
         }
+    }
+}
+
+/// Interrupted, some settings are in clear and others sealed; called again, all are in clear.
+#[test]
+fn unsealing_what_was_sealed() {
+    let base = az3166();
+    pair(&base);
+    let mut vault = AnyVault::open(&base, true).unwrap();
+    for setting in [Setting::Uds, Setting::WifiSsid] {
+        vault.set(setting, &value(setting, 1)).unwrap();
+    }
+    let expected = values(&base, true);
+    let whole = base.fork();
+    let mut vault = AnyVault::open(&whole, true).unwrap();
+    let opened = whole.steps();
+    vault.unseal().unwrap();
+    for step in (0..whole.steps() - opened).step_by(5) {
+        let chip = base.fork();
+        chip.set_torn(Torn::Page(32));
+        let mut vault = AnyVault::open(&chip, true).unwrap();
+        chip.outage_after(step, Outage::PowerCut);
+        let _ = vault.unseal();
+        chip.clear_faults();
+        chip.power_on();
+        AnyVault::open(&chip, true).unwrap().unseal().unwrap();
+        assert_eq!(values(&chip, false), expected, "step {step}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The STSAFE-A100 driver against recorded answers.
 //!
-//! The features stack up: `stsafe-bus` links only this player and its answers, so that the difference of an image to it is
-//! the driver's own flash. Answers and keys are those of the recorded transcript `stselib_a100.json` in the driver's tests.
+//! The features stack up: `stsafe-bus` links only this player and its answers, so that the difference of an image to
+//! it is the driver's own flash. Answers and keys are those of the recorded transcript `stselib_a100.json` in the
+//! driver's tests.
 
 use core::cell::Cell;
 use core::convert::Infallible;
@@ -100,11 +101,10 @@ fn plain(answer: &Cell<&'static [u8]>) {
 /// Keys and counters of the recording.
 #[cfg(any(feature = "stsafe-host", feature = "stsafe-async"))]
 mod session {
-    use stsafe_a100::channel::HostOptions;
-    use stsafe_a100::mac::{Counter, HostKeys};
+    use stsafe_a100::session::{Counter, HostKeys, HostOptions};
 
     pub(super) fn keys() -> HostKeys {
-        stsafe_a100::pairing::level1_keys()
+        devkit_settings::pairing::level1_keys()
     }
 
     pub(super) fn at(counter: u32) -> HostOptions {
@@ -116,8 +116,8 @@ mod session {
 fn host(answer: &Cell<&'static [u8]>) {
     use session::{at, keys};
     use stsafe_a100::blocking::Stsafe;
-    use stsafe_a100::crypto::SoftCrypto;
-    use stsafe_a100::curve::{Curve, PublicKey};
+    use stsafe_a100::session::SoftCrypto;
+    use stsafe_a100::types::{Curve, PublicKey};
 
     let session =
         |counter| Stsafe::new(Player(answer), NoDelay).host_session_with(keys(), SoftCrypto, at(counter));
@@ -153,7 +153,7 @@ fn asynch(answer: &Cell<&'static [u8]>) {
 
     use session::{at, keys};
     use stsafe_a100::asynch::Stsafe;
-    use stsafe_a100::crypto::SoftCrypto;
+    use stsafe_a100::session::SoftCrypto;
 
     fn ready<T>(name: &str, future: impl Future<Output = T>) -> Option<T> {
         cortex_m_semihosting::hprintln!("bytes of the future, {}\t{}\t", name, size_of_val(&future));

@@ -1,7 +1,7 @@
 //! The vault on a chip that has zones and nothing else.
 //!
-//! `stsafe-zones` links only the chip, so that the difference of an image to it is the flash of vault and driver. The chip's
-//! part of the stack, some 100 bytes, is counted in.
+//! `stsafe-zones` links only the chip, so that the difference of an image to it is the flash of vault and driver. The
+//! chip's part of the stack, some 100 bytes, is counted in.
 
 use core::convert::Infallible;
 
@@ -137,14 +137,14 @@ pub(crate) fn run() {
 
 #[cfg(feature = "stsafe-vault")]
 fn vault(chip: &mut Chip) {
+    use devkit_settings::Setting;
     use stsafe_a100::blocking::{Stsafe, Vault};
-    use stsafe_a100::vault::{Layout, Setting};
 
     let mut chip = Some(Stsafe::new(chip, NoDelay));
-    let vault = step("open", || chip.take().and_then(|chip| Vault::open(chip, &Layout::AZ3166).ok()));
+    let vault = step("open", || chip.take().and_then(|chip| Vault::open(chip).ok()));
     let Some(mut vault) = vault else { panic!("the vault does not open") };
     cortex_m_semihosting::hprintln!("bytes of the vault with its driver\t{}\t", size_of_val(&vault));
-    assert!(step("generate a UDS", || vault.generate_uds(false).is_ok()));
-    assert!(step("read the UDS", || vault.uds().is_ok_and(|uds| uds.is_some())));
+    assert!(step("generate a UDS", || vault.generate(Setting::Uds, false).is_ok()));
+    assert!(step("read the UDS", || vault.get(Setting::Uds, &mut [0; 32]) == Ok(Some(32))));
     assert!(step("store an SSID of 6 bytes", || vault.set(Setting::WifiSsid, b"HomeAP").is_ok()));
 }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use devkit_app::{Event, Identity, Options};
+use devkit_settings::Setting;
 use dice_core::Uds;
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::sim::{self, VirtualChip};
-use stsafe_a100::vault::{Layout, Setting};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
@@ -89,7 +89,7 @@ fn make(number: u16, image: &[u8], options: &Options, cloud: &local_cloud::Handl
     // Locally administered, unicast.
     let mac = [0x02, 0, 0, 0, high, low];
     let chip = VirtualChip::new(sim::Profile::az3166(), VirtualChip::random_seed()?);
-    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166)?;
+    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()))?;
     vault.set(Setting::Uds, &uds)?;
     vault.set(Setting::DpsIdScope, cloud.config().id_scope.as_bytes())?;
     let mut id = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];

@@ -6,6 +6,7 @@
 
 mod bytes;
 mod certificates;
+mod console;
 mod dice;
 mod dice_seeds;
 mod dps;
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
@@ -49,6 +50,7 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "dice_pem", run: dice::pem_text, seeds: dice_seeds::pem_texts },
     Target { name: "dice_tcb_info", run: dice::tcb_info, seeds: dice_seeds::tcb_infos },
     Target { name: "radio_frames", run: radio::frames, seeds: radio::seeds },
+    Target { name: "console", run: console::console, seeds: seeds::console },
     Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
     Target { name: "certificates", run: certificates::run, seeds: certificates::seeds },
 ];

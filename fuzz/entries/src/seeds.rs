@@ -1,10 +1,10 @@
 //! Well-formed inputs to begin with: the published vectors, and sessions as they go over the wire.
 
 use azure_iot_common::backoff::Jitter;
+use devkit_settings::Setting;
 use serde_json::Value;
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::sim::{Profile, VirtualChip};
-use stsafe_a100::vault::{Layout, Setting};
 
 use crate::stsafe::ZONES;
 
@@ -195,7 +195,7 @@ pub(crate) fn stsafe_vault() -> Vec<Vec<u8>> {
     };
     // A vault's copies as they lie in their zones, and the original's text.
     let chip = VirtualChip::new(Profile::az3166(), [7; 32]);
-    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166).expect("it opens");
+    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay())).expect("it opens");
     for setting in Setting::ALL {
         let value: Vec<u8> = (b'a'..=b'z').cycle().take(setting.max_len().min(40)).collect();
         vault.set(setting, &value).expect("it stores");
@@ -209,6 +209,20 @@ pub(crate) fn stsafe_vault() -> Vec<Vec<u8>> {
         write(7, 0, b"correct-horse-9\0"),
     ];
     vec![copies.concat(), copies[1].clone(), text.concat(), [copies[1].clone(), text.concat()].concat()]
+}
+
+pub(crate) fn console() -> Vec<Vec<u8>> {
+    [
+        &b"help\rversion\nscan\r\nshow\rcert\r"[..],
+        b"set_wifissid \"Home AP\"\rset_wifipwd correct horse 9\n",
+        b"set_dps_uds 19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae\r\n",
+        b"set_az_iothub HostName=h.azure-devices.net;DeviceId=d;SharedAccessKey=MDEyMw==\r",
+        b"enable_secure 2 19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae\r",
+        b"set_wifissid caf\xC3\xA9\x7f\x08\x17\x15\x03\x1b[A\x1bOP\x1b[[A\x1b[200~gen_uds\x1b[201~\r",
+        b"\x1b]0;title\x07\x1bP1$r\x1b\\\x9bA\x1bxset_dps_endpoint localhost:8883\rexit\r",
+    ]
+    .map(<[u8]>::to_vec)
+    .to_vec()
 }
 
 pub(crate) fn bridge() -> Vec<Vec<u8>> {

@@ -3,20 +3,17 @@
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 
+use devkit_settings::Setting;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use peripherals::{DevKit, bridge};
 use stsafe_a100::Error;
 use stsafe_a100::blocking::{Stsafe, Vault};
-use stsafe_a100::channel::{Channel, HostOptions};
-use stsafe_a100::config::Config;
-use stsafe_a100::crypto::SoftCrypto;
-use stsafe_a100::curve::{Curve, PublicKey};
-use stsafe_a100::frame::{CrcMode, ResponseFrame};
-use stsafe_a100::mac::{Counter, HostKeys};
+use stsafe_a100::config::{Config, CrcMode, Timing};
+use stsafe_a100::session::{Channel, Counter, HostKeys, HostOptions, SoftCrypto};
 use stsafe_a100::sim::{Profile, VirtualChip};
-use stsafe_a100::timing::Timing;
-use stsafe_a100::vault::{Layout, Setting};
+use stsafe_a100::types::{Curve, PublicKey};
+use stsafe_a100::wire::ResponseFrame;
 
 use crate::bytes::Bytes;
 
@@ -133,7 +130,7 @@ pub(crate) fn vault(input: &[u8]) {
         chip.set_zone(zone, offset, frame(&mut bytes));
     }
     let before = memory(&chip);
-    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()), &Layout::AZ3166).expect("it opens");
+    let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay())).expect("it opens");
     for setting in Setting::ALL {
         let mut out = vec![0; setting.max_len()];
         let _ = vault.get(setting, &mut out);

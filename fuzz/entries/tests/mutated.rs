@@ -56,6 +56,11 @@ fn stsafe_vault() {
 }
 
 #[test]
+fn console() {
+    target("console").run_mutations(COUNT);
+}
+
+#[test]
 fn bridge() {
     target("bridge").run_mutations(COUNT);
 }

@@ -39,7 +39,7 @@ fn a_session_and_its_memory() {
 /// Writes "AZ" to zone 3, reads it back, and says something that is no command.
 fn session() -> String {
     let frame = |bytes: &[u8]| {
-        let sum = stsafe_a100::crc::crc16(bytes).to_be_bytes();
+        let sum = stsafe_a100::wire::crc16(bytes).to_be_bytes();
         format!("W {}{}\n", hex::encode(bytes), hex::encode(sum))
     };
     [&frame(b"\x06\0\x03\0\0AZ"), "R 5\n", &frame(b"\x05\0\x03\0\0\0\x02"), "R 7\n", "nonsense\n"].concat()

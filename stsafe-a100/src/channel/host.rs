@@ -1,11 +1,11 @@
 //! The host session: C-MAC on every command in scope, R-MAC on its response, encryption where the A100 fixes it.
 
 use super::{Channel, Fault, HostChannel, Protection, open_plain, sealed};
-use crate::command::Code;
+use crate::code::Code;
 use crate::crypto::{HostCrypto, SoftCrypto};
 use crate::error::{CryptoError, InputError, ProtocolError};
-use crate::frame::{CrcMode, Header, ResponseFrame, seal_command};
-use crate::mac::{Counter, Direction, HostKeys, Mac, ResponseMac, c_mac, decrypt, encrypt};
+use crate::frame::{CrcMode, Header, Mac, ResponseFrame, seal_command};
+use crate::mac::{Counter, Direction, HostKeys, ResponseMac, c_mac, decrypt, encrypt};
 use crate::response::HostKeySlot;
 use crate::zone::MAX_UPDATE_MACED;
 
@@ -16,6 +16,10 @@ pub enum Scope {
     /// Every command.
     #[default]
     All,
+    /// All but Read and Query: what changes something, what is encrypted, random numbers. For data that carry their own
+    /// proof, such as a vault's envelopes; it spends far fewer values of the counter. What Read and Query answer is not
+    /// authenticated then.
+    Changes,
     /// Only those the chip refuses without: wrap, unwrap, establish key. Zones travel unprotected, as the original
     /// AZ3166 firmware does it.
     Encrypted,
@@ -44,16 +48,19 @@ pub struct HostOptions {
     pub policy: CounterPolicy,
     /// The counter, if known from before; otherwise the chip is asked.
     pub counter: Option<Counter>,
+    /// The lowest counter the chip may tell: see [`CounterStore`](crate::blocking::CounterStore). Without it a session
+    /// that somebody recorded can be replayed to this one.
+    pub lowest: Option<Counter>,
 }
 
 impl Default for HostOptions {
     /// Everything MACed both ways, counter asked for once.
     fn default() -> Self {
-        Self { r_mac: true, scope: Scope::All, policy: CounterPolicy::Cached, counter: None }
+        Self { r_mac: true, scope: Scope::All, policy: CounterPolicy::Cached, counter: None, lowest: None }
     }
 }
 
-/// What became of the last MACed command, as told by the chip's counter. The counter is not authenticated.
+/// What became of the last MACed command, as told by the chip's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LastCommand {
@@ -87,13 +94,16 @@ pub struct Host<C: HostCrypto = SoftCrypto> {
     scope: Scope,
     policy: CounterPolicy,
     sync: Sync,
+    /// The counter after the last command whose response was checked, or what the host remembers of it: the chip may
+    /// never tell a lower one.
+    lowest: Option<Counter>,
 }
 
 impl<C: HostCrypto> Host<C> {
     pub(crate) fn new(keys: HostKeys, crypto: C, options: HostOptions) -> Self {
-        let HostOptions { r_mac, scope, policy, counter } = options;
+        let HostOptions { r_mac, scope, policy, counter, lowest } = options;
         let sync = counter.map_or(Sync::Unknown, |counter| Sync::Known(Some(counter)));
-        Self { keys, crypto, r_mac, scope, policy, sync }
+        Self { keys, crypto, r_mac, scope, policy, sync, lowest }
     }
 
     /// The counter the next command will take; `None` if the chip must be asked first.
@@ -106,15 +116,23 @@ impl<C: HostCrypto> Host<C> {
     }
 
     fn covers(&self, code: Code) -> bool {
-        self.scope == Scope::All || code.needs_host()
+        match self.scope {
+            Scope::All => true,
+            Scope::Changes => !matches!(code, Code::Read | Code::Query),
+            Scope::Encrypted => code.needs_host(),
+        }
     }
 
     fn accept(&mut self, slot: HostKeySlot) -> Result<Counter, CryptoError> {
         match slot {
             HostKeySlot::Empty => Err(CryptoError::NoHostKeys),
             HostKeySlot::Present { counter } => {
-                self.sync = Sync::Known(counter);
-                counter.ok_or(CryptoError::CounterExhausted)
+                let counter = counter.ok_or(CryptoError::CounterExhausted)?;
+                if self.lowest.is_some_and(|lowest| counter < lowest) {
+                    return Err(CryptoError::CounterWentBack);
+                }
+                self.sync = Sync::Known(Some(counter));
+                Ok(counter)
             }
         }
     }
@@ -210,6 +228,9 @@ impl<C: HostCrypto> Channel for Host<C> {
             (_, None) => {}
         }
         let (status, len) = (response.status, response.data.len());
+        if response.mac.is_some() {
+            self.lowest = n.next().or(Some(n));
+        }
         self.sync = if status.is_frame_refused() { Sync::Unknown } else { Sync::Known(n.next()) };
         if !status.is_ok() {
             return Err(Fault::Device(status));
@@ -225,6 +246,14 @@ impl<C: HostCrypto> Channel for Host<C> {
 impl<C: HostCrypto> Protection for Host<C> {
     fn is_sealed(&self) -> bool {
         true
+    }
+
+    fn set_scope(&mut self, scope: Scope) {
+        self.scope = scope;
+    }
+
+    fn lowest_counter(&self) -> Option<Counter> {
+        self.lowest
     }
 }
 

@@ -1,18 +1,19 @@
 //! A host session or none, decided while the program runs: one driver, compiled once, serves both.
 
 use super::host::HostPending;
-use super::{Channel, Fault, Host, Plain, Protection, sealed};
-use crate::command::Code;
+use super::{Channel, Fault, Host, Plain, Protection, Scope, sealed};
+use crate::code::Code;
 use crate::crypto::{HostCrypto, SoftCrypto};
 use crate::error::CryptoError;
 use crate::frame::CrcMode;
+use crate::mac::Counter;
 use crate::response::HostKeySlot;
 use crate::zone::MAX_UPDATE_MACED;
 
 /// A host session, or none yet. Its keys are wiped when it ends.
 ///
-/// For firmware that learns only at start-up whether its chip is paired. What a host session alone can do (wrap, unwrap,
-/// establish a key) is not offered in this state; a vault uses it where it has keys.
+/// For firmware that learns only at start-up whether its chip is paired. What a host session alone can do (wrap,
+/// unwrap, establish a key) is not offered in this state; a vault uses it where it has keys.
 #[derive(Debug)]
 pub struct MaybeHost<C: HostCrypto = SoftCrypto>(pub(crate) Option<Host<C>>);
 
@@ -72,5 +73,15 @@ impl<C: HostCrypto> Channel for MaybeHost<C> {
 impl<C: HostCrypto> Protection for MaybeHost<C> {
     fn is_sealed(&self) -> bool {
         self.0.is_some()
+    }
+
+    fn set_scope(&mut self, scope: Scope) {
+        if let Some(host) = &mut self.0 {
+            Protection::set_scope(host, scope);
+        }
+    }
+
+    fn lowest_counter(&self) -> Option<Counter> {
+        self.0.as_ref().and_then(Protection::lowest_counter)
     }
 }

@@ -1,7 +1,7 @@
 //! What lies between a command's data field and its frame: nothing, or the host session's MACs and encryption.
 //!
-//! The driver is generic over its channel; [`Plain`], [`Host`], [`MaybeHost`] and (with signature sessions) `Signed` are the states
-//! it can be in.
+//! The driver is generic over its channel; [`Plain`], [`Host`], [`MaybeHost`] and (with signature sessions) `Signed`
+//! are the states it can be in.
 
 mod host;
 mod maybe;
@@ -13,9 +13,10 @@ pub use maybe::MaybeHost;
 #[cfg(feature = "signature-session")]
 pub use signed::{SessionDigest, Signed};
 
-use crate::command::Code;
+use crate::code::Code;
 use crate::error::{CryptoError, Error, InputError, ProtocolError};
 use crate::frame::{CrcMode, Header, ResponseFrame, seal_command};
+use crate::mac::Counter;
 use crate::response::HostKeySlot;
 use crate::status::Status;
 
@@ -125,6 +126,11 @@ pub trait HostChannel: Channel {
 pub trait Protection: Channel {
     /// Whether there is a host session, so that values are stored as envelopes.
     fn is_sealed(&self) -> bool;
+    /// Which commands carry MACs from now on, if there is a host session.
+    fn set_scope(&mut self, scope: Scope);
+    /// The counter after the last command whose response was checked, or the [`HostOptions::lowest`] of the session if
+    /// there was none yet: what a later session may not go below.
+    fn lowest_counter(&self) -> Option<Counter>;
 }
 
 mod sealed {
@@ -169,6 +175,12 @@ impl Channel for Plain {
 impl Protection for Plain {
     fn is_sealed(&self) -> bool {
         false
+    }
+
+    fn set_scope(&mut self, _: Scope) {}
+
+    fn lowest_counter(&self) -> Option<Counter> {
+        None
     }
 }
 

@@ -7,8 +7,8 @@
 use sha2::{Digest as _, Sha256, Sha384};
 
 use super::{Channel, Fault, HostChannel, LastCommand, Scope, sealed};
+use crate::code::Code;
 use crate::codec::len16;
-use crate::command::Code;
 use crate::curve::{Curve, MAX_FIELD};
 use crate::error::CryptoError;
 use crate::frame::CrcMode;

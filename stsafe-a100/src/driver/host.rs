@@ -14,7 +14,7 @@ use crate::secret::SharedSecret;
 
 impl<I2C, D> Stsafe<I2C, D, Plain> {
     /// Opens a host session: every command MACed both ways, AES in software. Nothing is sent; the first command asks
-    /// for the counter.
+    /// for the counter. Any counter is taken: use [`Self::host_session_since`] where somebody may reach the bus.
     pub fn host_session(self, keys: HostKeys) -> Stsafe<I2C, D, Host> {
         self.host_session_with(keys, SoftCrypto, HostOptions::default())
     }
@@ -29,10 +29,15 @@ impl<I2C, D> Stsafe<I2C, D, Plain> {
         self.map(|Plain| Host::new(keys, crypto, options))
     }
 
-    /// Opens a host session as [`Self::host_session`] does if there are keys, and goes on without one if not: a single
-    /// type for both.
-    pub fn host_session_if(self, keys: Option<HostKeys>) -> Stsafe<I2C, D, MaybeHost> {
-        self.map(|Plain| MaybeHost(keys.map(|keys| Host::new(keys, SoftCrypto, HostOptions::default()))))
+    /// Opens a host session if there are keys, and goes on without one if not: a single type for both. `lowest` is the
+    /// counter that the host has remembered for these keys ([`HostOptions::lowest`]).
+    pub fn host_session_if(
+        self,
+        keys: Option<HostKeys>,
+        lowest: Option<Counter>,
+    ) -> Stsafe<I2C, D, MaybeHost> {
+        let options = HostOptions { lowest, ..HostOptions::default() };
+        self.map(|Plain| MaybeHost(keys.map(|keys| Host::new(keys, SoftCrypto, options))))
     }
 }
 
@@ -67,7 +72,8 @@ impl<I2C: I2c, D: DelayNs, S: HostChannel> Stsafe<I2C, D, S> {
     /// Asks the chip for its counter and tells what became of the last command, for use after an error whose
     /// [`outcome_unknown`](Error::outcome_unknown) is set.
     ///
-    /// The counter is not authenticated: somebody on the bus can make the answer wrong.
+    /// The counter is not authenticated: somebody on the bus can make the answer wrong, or hold the command back and
+    /// have it executed afterwards. [`Self::settle`] gives an answer that holds.
     ///
     /// # Errors
     /// [`CryptoError`](crate::error::CryptoError) if the chip has no host keys or its counter is used up; every
@@ -75,6 +81,18 @@ impl<I2C: I2c, D: DelayNs, S: HostChannel> Stsafe<I2C, D, S> {
     pub async fn resync(&mut self) -> Result<LastCommand, Error<I2C::Error>> {
         let slot = self.read_counter().await?;
         Ok(self.channel.resync(slot)?)
+    }
+
+    /// Tells what became of the last command, for good: asks for the counter as [`Self::resync`] does, and then sends
+    /// an echo with MACs. When its answer is there, the counter the chip told was the real one, and a command that was
+    /// made with it or before can never be executed any more.
+    ///
+    /// # Errors
+    /// As [`Self::resync`]. Then nothing is proven.
+    pub async fn settle(&mut self) -> Result<LastCommand, Error<I2C::Error>> {
+        let last = self.resync().await?;
+        self.echo(&[0x55]).await?;
+        Ok(last)
     }
 
     /// Encrypts `data` under the local envelope key in `slot` and gives the envelope's length, 8 bytes more. The data

@@ -34,8 +34,8 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
     ///
     /// # Errors
     /// [`InputError::ZeroDigest`](crate::error::InputError::ZeroDigest) for a digest of zeros;
-    /// [`InputError::CurveMismatch`](crate::error::InputError::CurveMismatch) if key, signature and digest do not belong
-    /// together; every [`Error`] of an exchange.
+    /// [`InputError::CurveMismatch`](crate::error::InputError::CurveMismatch) if key, signature and digest do not
+    /// belong together; every [`Error`] of an exchange.
     pub async fn verify(
         &mut self,
         key: &PublicKey,

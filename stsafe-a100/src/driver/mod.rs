@@ -2,6 +2,7 @@
 //! keeps or strips `async` and `.await`.
 
 mod commands;
+mod counter;
 mod host;
 mod keys;
 mod port;
@@ -12,6 +13,7 @@ mod signed;
 mod slot_key;
 mod zones;
 
+pub use counter::CounterStore;
 #[cfg(feature = "signature-session")]
 pub use signed::SessionSignature;
 #[cfg(feature = "ecdsa")]
@@ -19,8 +21,9 @@ pub use slot_key::SlotKey;
 
 use super::{DelayNs, I2c, front};
 use crate::channel::{Channel, Plain};
+use crate::code::Code;
 use crate::codec::Writer;
-use crate::command::{Code, Command, Query};
+use crate::command::{Command, Query};
 use crate::config::Config;
 use crate::error::Error;
 use crate::fmt::trace;
@@ -28,7 +31,7 @@ use crate::response::HostKeySlot;
 use port::Port;
 
 /// A chip on an I2C bus; `S` is the state of the connection: [`Plain`], a host session
-/// ([`Host`](crate::channel::Host)), or either of them within a signature session.
+/// ([`Host`](crate::session::Host)), or either of them within a signature session.
 ///
 /// It owns one frame buffer of 509 bytes, wiped after every command that may carry a secret, and when dropped.
 pub struct Stsafe<I2C, D, S = Plain> {

@@ -4,8 +4,8 @@ use embedded_hal::i2c::{Error as _, ErrorKind, NoAcknowledgeSource};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::super::{DelayNs, I2c, front};
+use crate::code::Code;
 use crate::codec::len16;
-use crate::command::Code;
 use crate::config::Config;
 use crate::error::{Error, Phase, ProtocolError};
 use crate::fmt::trace;

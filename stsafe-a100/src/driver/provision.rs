@@ -70,7 +70,8 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
     /// Sets an attribute this driver has no type for, such as the password (tag 0x09), whose layout is not public.
     ///
     /// # Errors
-    /// [`InputError::Value`](crate::error::InputError::Value) for a tag that has a type; every [`Error`] of an exchange.
+    /// [`InputError::Value`](crate::error::InputError::Value) for a tag that has a type; every [`Error`] of an
+    /// exchange.
     pub async fn put_attribute(
         &mut self,
         tag: u8,

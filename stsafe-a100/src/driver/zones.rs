@@ -40,8 +40,8 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
     /// Reads the DER object that starts at the zone's beginning, such as the chip's certificate, and gives its length.
     ///
     /// # Errors
-    /// [`ProtocolError::Value`] if the zone does not start with a DER SEQUENCE; [`InputError::TooLong`] if the object is
-    /// longer than `out`, with its length; every [`Error`] of an exchange.
+    /// [`ProtocolError::Value`] if the zone does not start with a DER SEQUENCE; [`InputError::TooLong`] if the object
+    /// is longer than `out`, with its length; every [`Error`] of an exchange.
     pub async fn read_der(&mut self, zone: u8, out: &mut [u8]) -> Result<usize, Error<I2C::Error>> {
         let mut head = [0; 4];
         self.read(zone, 0, &mut head).await?;

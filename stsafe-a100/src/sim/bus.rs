@@ -8,7 +8,8 @@ use std::vec::Vec;
 use super::fuse::{Blown, Fuse, Outage};
 use super::model::{Model, Stop, Volatile, refusal};
 use super::state::State;
-use crate::command::{Code, WakeUp};
+use crate::code::Code;
+use crate::command::WakeUp;
 use crate::frame::Header;
 use crate::status::Status;
 

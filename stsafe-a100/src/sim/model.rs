@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256, Sha384};
 
 use super::fuse::{Blown, Fuse};
 use super::state::{HostState, State};
+use crate::code::Code;
 use crate::codec::Writer;
-use crate::command::{Code, Command, WakeUp};
+use crate::command::{Command, WakeUp};
 use crate::crc::crc16;
 use crate::crypto::SoftCrypto;
 use crate::curve::Curve;
@@ -16,7 +17,7 @@ use crate::error::{InputError, ProtocolError};
 use crate::frame::{
     CommandFrame, CrcMode, Header, MAX_COMMAND, MAX_RESPONSE, ResponseFrame, response_header,
 };
-use crate::mac::{self, Counter, Direction, HostKeys, Mac, ResponseMac};
+use crate::mac::{self, Counter, Direction, HostKeys, ResponseMac};
 use crate::status::Status;
 
 /// Why a command has no answer to give.
@@ -276,5 +277,5 @@ fn emit(frame: &ResponseFrame<'_>, crc: CrcMode) -> Result<Vec<u8>, InputError> 
 /// The answer of a command that is refused: a status, no data, no R-MAC.
 pub(super) fn refusal(status: Status, crc: CrcMode) -> Vec<u8> {
     // A frame without data always fits.
-    emit(&ResponseFrame { status, data: &[], mac: None::<Mac> }, crc).unwrap_or_default()
+    emit(&ResponseFrame { status, data: &[], mac: None }, crc).unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 
-use super::Setting;
 use crate::command::{ENVELOPE_OVERHEAD, MAX_WRAP};
 
 /// Bytes of a header.
@@ -17,12 +16,14 @@ static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 pub(crate) const PREFIX_LEN: usize = 8;
 /// Bytes of the longest envelope.
 pub(crate) const MAX_PIECE: usize = MAX_WRAP + ENVELOPE_OVERHEAD;
+/// Longest value a vault keeps, in bytes.
+pub const MAX_LEN: usize = 576;
 /// Bytes of the longest text to seal.
-const MAX_TEXT: usize = text_len(512);
-/// Bytes of the longest text of the original's that is in envelopes.
-pub(crate) const MAX_LEGACY: usize = 584;
-/// Bytes of a buffer for a value and what stands before it, or for the original's text behind as many bytes.
-pub(crate) const MAX_VALUE: usize = PREFIX_LEN + MAX_LEGACY;
+const MAX_TEXT: usize = text_len(MAX_LEN);
+/// Bytes of the longest text of a former place that is in envelopes.
+pub(crate) const MAX_FORMER: usize = 584;
+/// Bytes of a buffer for a value and what stands before it, or for a former place's text behind as many bytes.
+pub(crate) const MAX_VALUE: usize = PREFIX_LEN + MAX_FORMER;
 const _: () = assert!(MAX_TEXT <= MAX_VALUE);
 
 /// Bytes of a value's text to seal: prefix, value, zeros.
@@ -56,7 +57,8 @@ pub(crate) enum Form {
 /// A copy's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) setting: Setting,
+    /// The setting's number.
+    pub(crate) number: u8,
     pub(crate) form: Form,
     pub(crate) sequence: u32,
     pub(crate) len: u16,
@@ -64,9 +66,10 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// A header for `setting`, if the bytes are one. The checksum is not looked at.
-    pub(crate) fn parse(setting: Setting, bytes: &[u8; HEADER_LEN]) -> Option<Self> {
-        let [m0, m1, number, form, s0, s1, s2, s3, l0, l1, 0, 0, c0, c1, c2, c3] = *bytes else {
+    /// A header for the setting with this number and longest value, if the bytes are one. The checksum is not looked
+    /// at.
+    pub(crate) fn parse(number: u8, max_len: u16, bytes: &[u8; HEADER_LEN]) -> Option<Self> {
+        let [m0, m1, found, form, s0, s1, s2, s3, l0, l1, 0, 0, c0, c1, c2, c3] = *bytes else {
             return None;
         };
         let form = match form {
@@ -76,10 +79,9 @@ impl Header {
             _ => return None,
         };
         let len = u16::from_be_bytes([l0, l1]);
-        let is_ours =
-            [m0, m1] == MAGIC && number == setting.number() && usize::from(len) <= setting.max_len();
+        let is_ours = [m0, m1] == MAGIC && found == number && len <= max_len;
         is_ours.then_some(Self {
-            setting,
+            number,
             form,
             sequence: u32::from_be_bytes([s0, s1, s2, s3]),
             len,
@@ -97,7 +99,7 @@ impl Header {
             Form::Plain => 1,
             Form::Sealed => 2,
         };
-        [m0, m1, self.setting.number(), form, s0, s1, s2, s3, l0, l1, 0, 0, c0, c1, c2, c3]
+        [m0, m1, self.number, form, s0, s1, s2, s3, l0, l1, 0, 0, c0, c1, c2, c3]
     }
 
     /// Bytes of the body.
@@ -113,7 +115,7 @@ impl Header {
     pub(crate) fn prefix(self) -> [u8; PREFIX_LEN] {
         let [s0, s1, s2, s3] = self.sequence.to_be_bytes();
         let [l0, l1] = self.len.to_be_bytes();
-        [self.setting.number(), 0, l0, l1, s0, s1, s2, s3]
+        [self.number, 0, l0, l1, s0, s1, s2, s3]
     }
 
     /// The checksum over the header, to be continued with the body.
@@ -137,34 +139,34 @@ mod tests {
 
     #[test]
     fn headers_return_and_no_changed_one_does() {
-        for setting in Setting::ALL {
+        for number in 1..9 {
             for form in [Form::Removed, Form::Plain, Form::Sealed] {
-                let header = Header { setting, form, sequence: 0x0102_0304, len: 20, crc: 0xA5A5_A5A5 };
+                let header = Header { number, form, sequence: 0x0102_0304, len: 20, crc: 0xA5A5_A5A5 };
                 let bytes = header.to_bytes();
-                assert_eq!(Header::parse(setting, &bytes), Some(header));
+                assert_eq!(Header::parse(number, 32, &bytes), Some(header));
                 for bit in 0..8 * HEADER_LEN {
                     let mut changed = bytes;
                     changed[bit / 8] ^= 1 << (bit % 8);
-                    assert_ne!(Header::parse(setting, &changed), Some(header));
+                    assert_ne!(Header::parse(number, 32, &changed), Some(header));
                 }
             }
         }
         for blank in [[0; HEADER_LEN], [0xFF; HEADER_LEN]] {
-            assert_eq!(Header::parse(Setting::Uds, &blank), None);
+            assert_eq!(Header::parse(1, 32, &blank), None);
         }
     }
 
     #[test]
     fn a_header_belongs_to_its_setting() {
-        let header = Header { setting: Setting::Uds, form: Form::Plain, sequence: 1, len: 32, crc: 0 };
-        assert_eq!(Header::parse(Setting::WifiSsid, &header.to_bytes()), None);
+        let header = Header { number: 1, form: Form::Plain, sequence: 1, len: 32, crc: 0 };
+        assert_eq!(Header::parse(2, 32, &header.to_bytes()), None);
         let longer = Header { len: 33, ..header };
-        assert_eq!(Header::parse(Setting::Uds, &longer.to_bytes()), None);
+        assert_eq!(Header::parse(1, 32, &longer.to_bytes()), None);
     }
 
     #[test]
     fn sequence_numbers_wrap() {
-        let header = |sequence| Header { setting: Setting::Uds, form: Form::Plain, sequence, len: 0, crc: 0 };
+        let header = |sequence| Header { number: 1, form: Form::Plain, sequence, len: 0, crc: 0 };
         assert!(header(2).is_newer(header(1)));
         assert!(!header(1).is_newer(header(2)));
         assert!(!header(1).is_newer(header(1)));
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn pieces_fill_the_envelopes() {
-        for len in 0..=512 {
+        for len in 0..=MAX_LEN {
             let text = text_len(len);
             assert!(text.is_multiple_of(8) && (16..=MAX_TEXT).contains(&text) && text >= len + PREFIX_LEN);
             let cut: Vec<_> = pieces(text).collect();

@@ -1,16 +1,15 @@
-//! A chip that answers every command in the right shape, with faults where a test wants them. It checks C-MACs, keeps the
-//! counter, makes R-MACs and encrypts; what it answers means nothing.
+//! A chip that answers every command in the right shape, with faults where a test wants them. It checks C-MACs, keeps
+//! the counter, makes R-MACs and encrypts; what it answers means nothing.
 
 use embedded_hal::i2c::{ErrorKind, ErrorType, NoAcknowledgeSource, Operation};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
-use stsafe_a100::codec::Writer;
-use stsafe_a100::command::{Command, Query};
-use stsafe_a100::crypto::SoftCrypto;
-use stsafe_a100::curve::{Curve, Point};
-use stsafe_a100::frame::{CommandFrame, CrcMode, MAX_RESPONSE, ResponseFrame, response_header};
-use stsafe_a100::mac::{Counter, Direction, HostKeys, Mac, ResponseMac, c_mac, decrypt, encrypt};
-use stsafe_a100::response::{HostKeySlot, ProductData, emit_point, emit_public_key_slot};
-use stsafe_a100::status::Status;
+use stsafe_a100::error::Status;
+use stsafe_a100::session::SoftCrypto;
+use stsafe_a100::wire::{
+    Command, CommandFrame, Counter, CrcMode, Curve, Direction, HostKeySlot, HostKeys, MAX_RESPONSE, Mac,
+    Point, ProductData, Query, ResponseFrame, ResponseMac, Writer, c_mac, decrypt, emit_point,
+    emit_public_key_slot, encrypt, response_header,
+};
 
 /// What goes wrong on the bus.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,7 +92,7 @@ impl Fake {
             let started = || ResponseMac::start(&mut SoftCrypto, &self.keys, n, frame.header, frame.data);
             r_mac = frame.header.r_mac.then(started);
         }
-        let code = stsafe_a100::command::Code::from_bits(frame.header.code).unwrap();
+        let code = stsafe_a100::wire::Code::from_bits(frame.header.code).unwrap();
         if code.encrypts_command() {
             let len = decrypt(&mut SoftCrypto, &self.keys, n, Direction::Command, &mut data).unwrap();
             data.truncate(len);
@@ -161,7 +160,7 @@ impl Fake {
 /// Makes the last two bytes of a response the right checksum.
 pub fn seal(frame: &mut [u8]) {
     if let [header, _, _, body @ .., high, low] = frame {
-        let sum = stsafe_a100::crc::Crc::new().update(&[*header]).update(body).finish();
+        let sum = stsafe_a100::wire::Crc::new().update(&[*header]).update(body).finish();
         [*high, *low] = sum.to_be_bytes();
     }
 }

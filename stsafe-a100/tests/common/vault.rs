@@ -3,14 +3,16 @@
 
 use stsafe_a100::Irreversible;
 use stsafe_a100::blocking::{Stsafe, Vault};
-use stsafe_a100::channel::{Host, MaybeHost};
-use stsafe_a100::mac::HostKeys;
+use stsafe_a100::session::{Host, MaybeHost};
 use stsafe_a100::sim::{BusError, Profile, VirtualBus, VirtualChip, VirtualDelay, ZoneProfile};
-use stsafe_a100::vault::{Layout, Setting, VaultError};
+use stsafe_a100::vault;
+use stsafe_a100::wire::HostKeys;
 
-pub type PlainVault = Vault<'static, VirtualBus, VirtualDelay>;
-pub type SealedVault = Vault<'static, VirtualBus, VirtualDelay, Host>;
-pub type Error = VaultError<BusError>;
+pub use super::settings::Setting;
+
+pub type PlainVault = Vault<Setting, VirtualBus, VirtualDelay>;
+pub type SealedVault = Vault<Setting, VirtualBus, VirtualDelay, Host>;
+pub type Error = vault::VaultError<Setting, BusError>;
 pub type Outcome<T> = Result<T, Error>;
 
 pub const UDS: [u8; 32] = [
@@ -39,11 +41,11 @@ pub fn driver(chip: &VirtualChip) -> Stsafe<VirtualBus, VirtualDelay> {
 }
 
 pub fn plain(chip: &VirtualChip) -> PlainVault {
-    Vault::open(driver(chip), &Layout::AZ3166).unwrap()
+    Vault::open(driver(chip)).unwrap()
 }
 
 pub fn sealed(chip: &VirtualChip) -> SealedVault {
-    Vault::open(driver(chip).host_session(keys()), &Layout::AZ3166).unwrap()
+    Vault::open(driver(chip).host_session(keys())).unwrap()
 }
 
 /// Pairs without a vault.
@@ -115,12 +117,12 @@ impl Read for SealedVault {
 }
 
 /// A vault in either state.
-pub struct AnyVault(Vault<'static, VirtualBus, VirtualDelay, MaybeHost>);
+pub struct AnyVault(Vault<Setting, VirtualBus, VirtualDelay, MaybeHost>);
 
 impl AnyVault {
     pub fn open(chip: &VirtualChip, seal: bool) -> Outcome<Self> {
-        let driver = driver(chip).host_session_if(seal.then(keys));
-        Vault::open(driver, &Layout::AZ3166).map(Self)
+        let driver = driver(chip).host_session_if(seal.then(keys), None);
+        Vault::open(driver).map(Self)
     }
 
     pub fn read(&mut self, setting: Setting) -> Outcome<Option<Vec<u8>>> {
@@ -137,7 +139,7 @@ impl AnyVault {
     }
 
     pub fn generate_uds(&mut self) -> Outcome<()> {
-        self.0.generate_uds(true).map(|_| ())
+        self.0.generate(Setting::Uds, true).map(|_| ())
     }
 
     pub fn adopt(&mut self) -> Outcome<()> {
@@ -146,6 +148,14 @@ impl AnyVault {
 
     pub fn repair(&mut self) -> Outcome<()> {
         self.0.repair()
+    }
+
+    pub fn unseal(&mut self) -> Outcome<()> {
+        self.0.unseal()
+    }
+
+    pub fn keep_in_clear(&mut self) {
+        self.0.keep_in_clear();
     }
 
     pub fn pair(&mut self, keys: &HostKeys) -> Outcome<bool> {

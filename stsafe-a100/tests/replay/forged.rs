@@ -2,12 +2,10 @@
 
 use embedded_hal::i2c::ErrorKind;
 use stsafe_a100::Error;
-use stsafe_a100::channel::HostOptions;
-use stsafe_a100::config::Config;
-use stsafe_a100::crypto::SoftCrypto;
+use stsafe_a100::config::{Config, Timing};
 use stsafe_a100::error::{CryptoError, ProtocolError};
-use stsafe_a100::mac::{Counter, HostKeys};
-use stsafe_a100::timing::Timing;
+use stsafe_a100::session::{HostOptions, SoftCrypto};
+use stsafe_a100::wire::{Counter, HostKeys};
 
 use super::{Stsafe, front};
 use crate::common::bus::{NoDelay, Replay, recorded};

@@ -3,6 +3,8 @@
 
 use core::pin::{Pin, pin};
 
+use devkit_console::FEW_COMMANDS;
+use devkit_settings::Setting;
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress};
 use dice_core::{RegistrationId, Uds};
 use dps_client::{Backoff, Config, Timing};
@@ -14,15 +16,15 @@ use iothub_mqtt::provision::MIN_BODY;
 use iothub_mqtt::runner::{self, Memory, Policy};
 use iothub_mqtt::{Announcement, ClientOptions, Error, session};
 use stsafe_a100::asynch::Stsafe;
-use stsafe_a100::vault::Setting;
 
 use crate::board::{Board, Button, Link, Network, Panel, Parts, System};
 use crate::connector::{WithIdentity, learn_time};
-use crate::console::{SettingStore, session::Session};
+use crate::console::Session;
 use crate::event::Event;
 use crate::failure::{EndOf, Failure, FailureOf};
 use crate::host_keys::HostKeyStore;
 use crate::identity::{Identity, Profile};
+use crate::setting_store::SettingStore;
 use crate::settings::Settings;
 use crate::shared::{Bus, Device, Shared};
 use crate::status::cut;
@@ -299,6 +301,15 @@ impl<B: Board> Main<'_, '_, '_, B> {
         let mut store = pin!(SettingStore::open(chip, &mut self.keys)).await?;
         pin!(settings.read(&mut store)).await?;
         let uds = pin!(store.uds()).await?.ok_or(Failure::Missing(Setting::Uds))?;
+        // Nothing of it is used until a recording of this start is worthless.
+        pin!(store.save_counter(&mut self.keys)).await.map_err(Failure::HostKeys)?;
+        let left = store.commands_left();
+        self.shared.channel_left.set(left);
+        if let Some(left) = left.filter(|left| *left < FEW_COMMANDS) {
+            self.shared.log.warning(format_args!(
+                "The secure channel will take {left} more commands: use disable_secure on the console, or replace the chip"
+            ));
+        }
         let uds = Uds::from_bytes(*uds).map_err(|error| Failure::Identity(error.into()))?;
         settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
         Ok(uds)

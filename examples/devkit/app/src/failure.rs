@@ -2,15 +2,15 @@
 
 use core::fmt;
 
+use devkit_settings::{Setting, VaultError};
 use embedded_hal_async::i2c::ErrorType;
 use iothub_mqtt::runner;
-use stsafe_a100::vault::{Setting, VaultError};
 
 use crate::board::{Board, Network};
-use crate::console::OpenError;
 use crate::device::End;
 use crate::host_keys::HostKeyError;
 use crate::identity::IdentityError;
+use crate::setting_store::OpenError;
 
 /// Something that trying again does not mend. The text names the step.
 ///
@@ -22,6 +22,8 @@ pub enum Failure<I, N> {
     Vault(VaultError<I>),
     /// The keys of the secure channel cannot be read.
     HostKeys(HostKeyError),
+    /// The device is paired, and the chip on the bus has no host keys.
+    ChipWithoutKeys,
     /// A setting is missing.
     Missing(Setting),
     /// The registration id or the measurement is refused.
@@ -50,6 +52,7 @@ impl<I, N> Failure<I, N> {
         const FAILED: &str = "Failed!";
         match self {
             Self::Vault(VaultError::Chip(_)) => [FAILED, " > Secure chip"],
+            Self::ChipWithoutKeys => [FAILED, " > Secure chip"],
             Self::Vault(_) => [FAILED, " > Settings"],
             Self::HostKeys(_) => [FAILED, " > Host keys"],
             Self::Missing(Setting::Uds) => ["Not configured", " no UDS"],
@@ -75,6 +78,7 @@ impl<I, N> From<OpenError<I>> for Failure<I, N> {
         match error {
             OpenError::Vault(error) => Self::Vault(error),
             OpenError::HostKeys(error) => Self::HostKeys(error),
+            OpenError::ChipWithoutKeys => Self::ChipWithoutKeys,
         }
     }
 }
@@ -84,6 +88,10 @@ impl<I: fmt::Debug, N: fmt::Display> fmt::Display for Failure<I, N> {
         match self {
             Self::Vault(cause) => write!(f, "reading the settings: {cause}"),
             Self::HostKeys(cause) => write!(f, "reading the host keys: {cause}"),
+            Self::ChipWithoutKeys => f.write_str(
+                "the secure chip has no host keys, though this device was paired with one: it is another chip, or something \
+                 answers in its place",
+            ),
             Self::Missing(setting) => write!(f, "no {setting} is stored"),
             Self::Identity(cause) => write!(f, "deriving the identity: {cause}"),
             Self::Settings(cause) => write!(f, "settings: {cause}"),

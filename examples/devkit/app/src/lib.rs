@@ -14,7 +14,7 @@
 
 pub mod board;
 mod connector;
-pub mod console;
+mod console;
 pub mod device;
 mod display;
 pub mod event;
@@ -23,6 +23,7 @@ pub mod host_keys;
 pub mod identity;
 mod log;
 mod sensors;
+pub mod setting_store;
 pub mod settings;
 mod shared;
 mod status;

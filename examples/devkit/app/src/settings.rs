@@ -3,17 +3,17 @@
 use core::fmt::{self, Formatter};
 use core::pin::pin;
 
+use devkit_settings::{Setting, VaultError};
 use dice_core::RegistrationId;
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
 use dps_client::GLOBAL_ENDPOINT;
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use heapless::{String, Vec};
-use stsafe_a100::vault::{Setting, VaultError};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::board::Wifi;
-use crate::console::SettingStore;
+use crate::setting_store::SettingStore;
 
 /// The settings that are read.
 const SETTINGS: [Setting; 5] = [

@@ -29,6 +29,8 @@ pub(crate) struct Shared<'s, S> {
     pub(crate) vigil: RefCell<Vigil>,
     /// The latest reading of the sensors.
     pub(crate) reading: Cell<Reading>,
+    /// Commands the secure channel will still take, if there is one.
+    pub(crate) channel_left: Cell<Option<u32>>,
     /// A telemetry message is wanted now.
     pub(crate) nudge: Signal<NoopRawMutex, ()>,
     /// The main task has ended; the others end too.
@@ -43,6 +45,7 @@ impl<'s, S: System> Shared<'s, S> {
             log: Log::new(),
             vigil: RefCell::new(Vigil::new()),
             reading: Cell::new(Reading::default()),
+            channel_left: Cell::new(None),
             nudge: Signal::new(),
             over: Cell::new(false),
         }

@@ -37,6 +37,8 @@ pub(crate) struct Twin<I> {
     default_ms: u32,
     interval_ms: u32,
     pending: Pending,
+    /// Commands the secure channel will still take, if there is one.
+    channel_left: Option<u32>,
     /// What the report on its way holds, and which that is as soon as it is known.
     sent: Option<(Pending, Option<I>)>,
 }
@@ -52,7 +54,12 @@ impl<I: Copy + PartialEq> Twin<I> {
     /// A twin nobody has seen yet.
     pub(crate) fn new(default_ms: u32) -> Self {
         let pending = Pending { boot: true, interval: None };
-        Self { default_ms, interval_ms: default_ms, pending, sent: None }
+        Self { default_ms, interval_ms: default_ms, pending, channel_left: None, sent: None }
+    }
+
+    /// The same, with how many commands the secure channel will still take.
+    pub(crate) fn with_channel_left(self, channel_left: Option<u32>) -> Self {
+        Self { channel_left, ..self }
     }
 
     /// The interval that holds, in milliseconds.
@@ -112,6 +119,9 @@ impl<I: Copy + PartialEq> Twin<I> {
         if self.pending.boot {
             report.property("firmwareVersion", version)?;
             report.property("lastCrash", crash.map_or(iothub_mqtt::json::Value::Null, Into::into))?;
+            if let Some(left) = self.channel_left {
+                report.property("secureChannelLeft", left)?;
+            }
         }
         if let Some(Due { status, version }) = self.pending.interval {
             let description = if status == REFUSED { "milliseconds, more than 500" } else { "" };
@@ -260,8 +270,16 @@ mod tests {
     }
 
     #[test]
+    fn a_paired_device_reports_how_long_its_channel_lasts() {
+        let mut twin = Twin::<u8>::new(2000).with_channel_left(Some(16_777_000));
+        let mut out = [0; MAX_REPORT];
+        let report = twin.report("2.0.0", None, &mut out).unwrap().unwrap();
+        assert!(report.contains(r#""secureChannelLeft":16777000"#), "{report}");
+    }
+
+    #[test]
     fn the_longest_report_fits() {
-        let mut twin = Twin::<u8>::new(u32::MAX);
+        let mut twin = Twin::<u8>::new(u32::MAX).with_channel_left(Some(u32::MAX));
         twin.change(&object(r#"{"interval":1}"#), u64::MAX);
         let crash = "\u{1}".repeat(192);
         let version = "9".repeat(48);

@@ -75,7 +75,7 @@ impl<'a, 's, S: System> Work<'a, 's, S> {
             running: true,
             answers: Deque::new(),
             last: Last::Other,
-            twin: Twin::new(interval_ms),
+            twin: Twin::new(interval_ms).with_channel_left(shared.channel_left.get()),
             next_report: Instant::MIN,
             body: String::new(),
             properties: [(ALERT_PROPERTY, "false")],

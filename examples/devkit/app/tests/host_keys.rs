@@ -1,8 +1,9 @@
 //! Host keys in flash: what is kept, what counts, and what a failing flash does to it.
 
-use devkit_app::host_keys::{HostKeyError, HostKeyStore, KeptKeys, NoFlash, RECORD_LEN};
+use devkit_app::host_keys::{HostKeyError, HostKeyStore, NoFlash, RECORD_LEN, SPARE, Sealing, StoredKeys};
 use peripherals::FlashSector;
-use stsafe_a100::mac::HostKeys;
+use stsafe_a100::asynch::CounterStore;
+use stsafe_a100::session::{Counter, HostKeys};
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -16,7 +17,11 @@ fn keys(seed: u8) -> HostKeys {
     HostKeys::new([seed; 16], core::array::from_fn(|i| seed ^ u8::try_from(i).unwrap()))
 }
 
-fn read(flash: &FlashSector) -> Option<KeptKeys> {
+fn stored(seed: u8, paired: bool) -> StoredKeys {
+    StoredKeys { keys: keys(seed), paired, sealing: Sealing::Sealed, lowest: None }
+}
+
+fn read(flash: &FlashSector) -> Option<StoredKeys> {
     block_on(HostKeyStore::new(flash.clone()).read()).unwrap()
 }
 
@@ -35,16 +40,16 @@ fn the_last_keys_count() {
     confirm(&flash).unwrap();
     assert_eq!(flash.steps(), 0, "there is nothing to confirm");
     keep(&flash, 1).unwrap();
-    assert_eq!(read(&flash), Some(KeptKeys { keys: keys(1), paired: false }));
+    assert_eq!(read(&flash), Some(stored(1, false)));
     let steps = flash.steps();
     keep(&flash, 1).unwrap();
     assert_eq!(flash.steps(), steps, "they are there");
     confirm(&flash).unwrap();
-    assert_eq!(read(&flash), Some(KeptKeys { keys: keys(1), paired: true }));
+    assert_eq!(read(&flash), Some(stored(1, true)));
     // The same keys for another chip.
     for seed in [1, 2] {
         keep(&flash, seed).unwrap();
-        assert_eq!(read(&flash), Some(KeptKeys { keys: keys(seed), paired: false }));
+        assert_eq!(read(&flash), Some(stored(seed, false)));
     }
     assert!(!format!("{:?}", read(&flash)).contains("[2"), "keys are not printed");
 }
@@ -76,7 +81,7 @@ fn a_cell_that_is_worn_out_costs_one_record() {
         keep(&flash, 1).unwrap();
         flash.wear_out(RECORD_LEN + at);
         assert_eq!(keep(&flash, 2), Err(HostKeyError::NotWritten));
-        assert_eq!(read(&flash), Some(KeptKeys { keys: keys(1), paired: false }), "the ones before");
+        assert_eq!(read(&flash), Some(stored(1, false)), "the ones before");
         keep(&flash, 2).unwrap();
         assert_eq!(read(&flash).unwrap().keys, keys(2));
     }
@@ -104,16 +109,118 @@ fn a_power_cut_leaves_the_keys_before_or_the_new_ones() {
             let found = read(&flash);
             gone += u32::from(found.is_none());
             assert!(full || found.as_ref() == Some(&last), "step {step}: {found:?}");
-            assert_ne!(
-                found,
-                Some(KeptKeys { keys: keys(99), paired: false }),
-                "it was not reported as kept"
-            );
+            assert_ne!(found, Some(stored(99, false)), "it was not reported as kept");
             keep(&flash, 99).unwrap();
             assert_eq!(read(&flash).unwrap().keys, keys(99), "step {step}");
         }
         assert_eq!(gone > 0, full, "a full area is erased first");
     }
+}
+
+fn counter(value: u32) -> Counter {
+    Counter::new(value).unwrap()
+}
+
+fn raise(flash: &FlashSector, value: u32) -> Result<(), HostKeyError> {
+    block_on(HostKeyStore::new(flash.clone()).raise(counter(value)))
+}
+
+fn lowest(flash: &FlashSector) -> Option<u32> {
+    block_on(HostKeyStore::new(flash.clone()).lowest()).unwrap().map(Counter::get)
+}
+
+#[test]
+fn the_highest_counter_counts_and_new_keys_begin_anew() {
+    let flash = FlashSector::new();
+    keep(&flash, 1).unwrap();
+    confirm(&flash).unwrap();
+    assert_eq!(lowest(&flash), None);
+    for value in 1..=30 {
+        raise(&flash, value * 0x0001_0203).unwrap();
+        assert_eq!(lowest(&flash), Some(value * 0x0001_0203));
+        assert!(read(&flash).unwrap().paired);
+    }
+    // As documented: seven to a record.
+    assert_eq!(&flash.contents()[64..80], b"SACN\0\0\0\0\x03\x02\x01\0\xFC\xFD\xFE\xFF");
+    assert_eq!(&flash.contents()[128..132], b"SACN");
+    keep(&flash, 1).unwrap();
+    assert_eq!(lowest(&flash), None, "the same keys for another chip");
+}
+
+#[test]
+fn states_follow_one_another_and_forgotten_keys_are_gone() {
+    let flash = FlashSector::new();
+    let mut store = HostKeyStore::new(flash.clone());
+    keep(&flash, 1).unwrap();
+    confirm(&flash).unwrap();
+    raise(&flash, 5).unwrap();
+    for sealing in [Sealing::Unsealing, Sealing::Clear] {
+        block_on(store.set_sealing(sealing)).unwrap();
+        assert_eq!(
+            read(&flash).unwrap(),
+            StoredKeys { sealing, lowest: Some(counter(5)), ..stored(1, true) }
+        );
+    }
+    block_on(store.forget()).unwrap();
+    assert_eq!(read(&flash), None);
+    let steps = flash.steps();
+    block_on(store.forget()).unwrap();
+    assert_eq!(flash.steps(), steps, "there is nothing to forget");
+    keep(&flash, 2).unwrap();
+    assert_eq!(read(&flash), Some(stored(2, false)));
+}
+
+/// The power fails at every word of a counter, with every kind of noise: the one before counts, or this one, never a
+/// higher one: that would lock the chip out.
+#[test]
+fn a_power_cut_leaves_the_counter_before_or_the_new_one() {
+    for before in [0, 3, 7, 10] {
+        let flash = FlashSector::new();
+        keep(&flash, 1).unwrap();
+        confirm(&flash).unwrap();
+        for value in 0..before {
+            raise(&flash, 0x00AA_5500 + value).unwrap();
+        }
+        let last = lowest(&flash);
+        let contents = flash.contents();
+        for (step, noise) in (0..4).flat_map(|step| (1..60).map(move |noise| (step, noise * 77_777))) {
+            let flash = FlashSector::new();
+            flash.load(&contents).unwrap();
+            flash.cut_after(step, noise);
+            let done = raise(&flash, 0x00AB_1234).is_ok();
+            flash.power_on();
+            let found = lowest(&flash);
+            assert!(found == Some(0x00AB_1234) || (found == last && !done), "{before} {step}: {found:x?}");
+            raise(&flash, 0x00AB_1235).unwrap();
+            assert_eq!(lowest(&flash), Some(0x00AB_1235), "{before} {step}");
+        }
+    }
+}
+
+#[test]
+fn starts_leave_room_and_a_full_area_says_so() {
+    let flash = FlashSector::new();
+    keep(&flash, 1).unwrap();
+    let mut store = HostKeyStore::new(flash.clone());
+    let mut starts = 0;
+    while !block_on(store.is_almost_full()).unwrap() {
+        starts += 1;
+        raise(&flash, starts).unwrap();
+    }
+    let changes = (1..).take_while(|change| raise(&flash, starts + change).is_ok()).count();
+    assert!(starts > 300 && changes >= (SPARE - 1) * 7, "{starts} {changes}");
+    assert_eq!(raise(&flash, 0x00FF_0000), Err(HostKeyError::NoRoom));
+    assert_eq!(read(&flash).unwrap().keys, keys(1), "nothing is erased for it");
+}
+
+#[test]
+fn a_worn_out_cell_costs_one_counter() {
+    let flash = FlashSector::new();
+    keep(&flash, 1).unwrap();
+    raise(&flash, 1).unwrap();
+    flash.wear_out(64 + 8 + 8);
+    raise(&flash, 2).unwrap();
+    assert_eq!(lowest(&flash), Some(2));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use devkit_app::{EndOf, Options};
 use devkit_host::{AccessPoint, HostBoard, HostNetwork, HostSystem, Memory, User, screen};
+use devkit_settings::Setting;
 use dice_core::Uds;
 use dps_client::Backoff;
 use local_cloud::LocalCloud;
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::sim::{Profile, VirtualChip};
-use stsafe_a100::vault::{Layout, Setting};
 
 pub(crate) const UDS: [u8; Uds::LEN] = *b"thirty-two bytes, no ones secret";
 pub(crate) const MAC: [u8; 6] = [0xc8, 0x93, 0x46, 0xf8, 0xa1, 0xb2];
@@ -57,7 +57,7 @@ impl Bench {
 
     pub(crate) fn store(&self, setting: Setting, value: &[u8]) {
         let chip = Stsafe::new(self.chip.bus(), self.chip.delay());
-        Vault::open(chip, &Layout::AZ3166).unwrap().set(setting, value).unwrap();
+        Vault::open(chip).unwrap().set(setting, value).unwrap();
     }
 
     /// Puts the device on a network without a cloud.

@@ -259,7 +259,7 @@ async fn the_device_comes_back_after_every_loss() {
 #[tokio::test]
 async fn nothing_secret_is_told() {
     let bench = Bench::configured();
-    bench.store(stsafe_a100::vault::Setting::WifiPassword, b"correct-horse-9");
+    bench.store(devkit_settings::Setting::WifiPassword, b"correct-horse-9");
     let cloud = cloud_for(&bench).await;
     let (mut board, mut user) = bench.online(&cloud);
     let story = async {

@@ -120,9 +120,10 @@ async fn a_uds_made_in_the_chip_works_and_is_never_shown() {
     assert!(shown[0].contains("Made DPS UDS") && shown[1].contains("stored already"), "{shown:?}");
     assert!(shown[3].contains("BEGIN CERTIFICATE"), "{shown:?}");
     let chip = stsafe_a100::blocking::Stsafe::new(bench.chip.bus(), bench.chip.delay());
-    let layout = stsafe_a100::vault::Layout::AZ3166;
-    let uds = stsafe_a100::blocking::Vault::open(chip, &layout).unwrap().uds().unwrap().unwrap();
-    assert!(!shown.concat().to_lowercase().contains(&hex::encode(*uds)));
+    let mut uds = [0; 32];
+    let mut vault = stsafe_a100::blocking::Vault::open(chip).unwrap();
+    assert_eq!(vault.get(devkit_settings::Setting::Uds, &mut uds), Ok(Some(32)));
+    assert!(!shown.concat().to_lowercase().contains(&hex::encode(uds)));
 }
 
 #[tokio::test]

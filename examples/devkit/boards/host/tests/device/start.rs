@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use devkit_app::{End, Failure};
 use devkit_host::{AccessPoint, screen};
+use devkit_settings::Setting;
 use peripherals::I2cSlave;
 use stsafe_a100::sim::Fault;
-use stsafe_a100::vault::Setting;
 
 use crate::bench::{Bench, UDS, cloud_for, shows, until};
 

@@ -1,17 +1,16 @@
 //! The pairing block of the AZ3166: how its original firmware keeps the host keys in flash.
 //!
-//! The 88 bytes at [`FLASH_ADDRESS`] are two Thumb functions of 44 bytes, each `void f(uint8_t out[16])`: push r4–r7, load
-//! the four registers with the key's words by MOVW/MOVT pairs, store them to `out`, pop, return. The first gives the
+//! The 88 bytes at [`FLASH_ADDRESS`] are two Thumb functions of 44 bytes, each `void f(uint8_t out[16])`: push r4–r7,
+//! load the four registers with the key's words by MOVW/MOVT pairs, store them to `out`, pop, return. The first gives
+//! the
 //! *cipher* key, the second the *MAC* key.
 //!
 //! Encoding and decoding are pure; whether to write to flash is the caller's decision.
 
 use core::fmt;
 
+use stsafe_a100::session::{HostKeys, Key};
 use zeroize::{Zeroize, Zeroizing};
-
-use crate::crypto::Key;
-use crate::mac::HostKeys;
 
 /// Where the block lies in the AZ3166's flash: the start of sector 2.
 pub const FLASH_ADDRESS: u32 = 0x0800_8000;
@@ -39,7 +38,6 @@ pub const fn level1_keys() -> HostKeys {
 
 /// The block does not hold the two functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PairingError {
     /// Offset of the first halfword that does not belong there.
     pub at: u8,
@@ -138,7 +136,7 @@ fn immediate(
 #[cfg(test)]
 mod tests {
     use super::{BLOCK_LEN, decode, encode, is_present, level1_keys};
-    use crate::mac::HostKeys;
+    use stsafe_a100::session::HostKeys;
 
     #[test]
     fn every_key_returns() {

@@ -3,6 +3,7 @@
 
 use core::pin::{Pin, pin};
 
+use devkit_console::{Answer, Console, Request, Setting};
 use dice_core::Uds;
 use dice_core::pem::{self, Label, Lines};
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress};
@@ -15,10 +16,10 @@ use heapless::{String, Vec};
 use stsafe_a100::asynch::Stsafe;
 use zeroize::Zeroize;
 
-use super::{Answer, Console, OpenError, Request, Setting, SettingStore, Shown};
 use crate::board::{NETWORKS, Network, System};
 use crate::host_keys::HostKeyStore;
 use crate::identity::{Identity, Profile};
+use crate::setting_store::{SettingStore, Shown};
 use crate::settings::Settings;
 use crate::shared::Shared;
 
@@ -32,7 +33,6 @@ const VERSIONS: usize = 8;
 const SCAN: Duration = Duration::from_secs(20);
 /// A line that only errs, or an end that can be read again, does not keep the processor busy.
 const PAUSE: Duration = Duration::from_millis(10);
-const NO_CHIP: &str = "the secure chip does not answer";
 
 /// The parts of the board the console works with.
 pub(crate) struct Session<'a, 's, I2C, D, N, F, S> {
@@ -114,15 +114,21 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
         if let Request::Store(Setting::RegistrationId, id) = request
             && id.len() > self.profile.registration_id_max_len()
         {
-            return Answer::Failed("it is too long for the certificate of this firmware");
+            return Answer::Failed("it is longer than this firmware's certificate allows");
         }
         // Erasing flash may hold the processor for seconds.
         self.shared.system.borrow_mut().feed_watchdog();
+        if request == Request::ForgetKeys {
+            return match pin!(self.keys.forget()).await {
+                Ok(()) => Answer::Done,
+                Err(error) => Answer::Failed(error.reason()),
+            };
+        }
         let mut opened = pin!(open(&mut self.i2c, self.delay, self.keys)).await;
         match &mut opened {
             Ok(store) => {
                 let answer = pin!(store.carry_out(request, shown, self.keys)).await;
-                answer.unwrap_or(Answer::Failed("not possible here"))
+                answer.unwrap_or(Answer::Failed("not available on this device"))
             }
             Err(why) => Answer::Failed(why),
         }
@@ -147,8 +153,8 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
                 let names: Vec<&[u8], { NETWORKS }> = networks.iter().map(Vec::as_slice).collect();
                 answered(console, Answer::Networks(&names), out)
             }
-            Ok(Err(_)) => failed(console, "the network cannot be looked at", out),
-            Err(_) => failed(console, "it takes too long", out),
+            Ok(Err(_)) => failed(console, "scanning for networks failed", out),
+            Err(_) => failed(console, "scanning for networks took too long", out),
         }
     }
 
@@ -166,7 +172,8 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
         let mut store = pin!(open(&mut self.i2c, self.delay, self.keys)).await?;
         let uds = pin!(store.uds()).await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
         pin!(settings.read(&mut store)).await.map_err(|_| "the settings cannot be read")?;
-        Uds::from_bytes(*uds).map_err(|_| "the stored UDS is none")
+        pin!(store.save_counter(self.keys)).await.map_err(|error| error.reason())?;
+        Uds::from_bytes(*uds).map_err(|_| "the stored UDS is not usable, store another one")
     }
 
     /// The certificates the device will have with what is stored now.
@@ -199,7 +206,7 @@ fn answered_with(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]
         match pem::encode(Label::Certificate, certificate, Lines::Wrapped, block) {
             Ok(block) => used += block.len(),
             // Cannot be: there is room for the longest chain.
-            Err(_) => return failed(console, "it is too long", out),
+            Err(_) => return failed(console, "the certificate is too long to be shown", out),
         }
     }
     let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
@@ -213,10 +220,7 @@ async fn open<'c, I2C: I2c, D: DelayNs, F: NorFlash>(
     keys: &mut HostKeyStore<F>,
 ) -> Result<SettingStore<&'c mut I2C, &'c mut D>, &'static str> {
     let opened = pin!(SettingStore::open_for_setup(Stsafe::new(i2c, delay), keys)).await;
-    opened.map_err(|error| match error {
-        OpenError::Vault(_) => NO_CHIP,
-        OpenError::HostKeys(error) => error.reason(),
-    })
+    opened.map_err(|error| error.reason())
 }
 
 fn failed(console: &mut Console, why: &str, out: &mut [u8; OUT]) -> usize {

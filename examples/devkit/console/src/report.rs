@@ -1,8 +1,9 @@
 //! The texts the console writes.
 
+use embedded_io::{Write, WriteFmtError};
+
 use super::Answer;
 use super::command::{Action, COMMANDS, Refusal};
-use embedded_io::Write;
 
 /// Networks a scan shows, as many as the original.
 const NETWORKS_SHOWN: usize = 10;
@@ -25,8 +26,9 @@ pub struct Settings<'a> {
     pub registration_id: Option<&'a [u8]>,
     /// Whether a unique device secret is stored.
     pub uds: bool,
-    /// Whether the settings are protected by the channel between chip and host.
-    pub secure_channel: bool,
+    /// Whether the settings are protected by the channel between chip and host: how many commands the chip will still
+    /// take over it.
+    pub secure_channel: Option<u32>,
 }
 
 impl core::fmt::Debug for Settings<'_> {
@@ -38,6 +40,18 @@ impl core::fmt::Debug for Settings<'_> {
 /// Parts of a connection string that are no secret.
 const PUBLIC_PARTS: [&[u8]; 6] =
     [b"HostName", b"DeviceId", b"ModuleId", b"GatewayHostName", b"DPSEndpoint", b"IdScope"];
+
+/// Commands a chip takes over its secure channel in its life.
+const CHANNEL_COMMANDS: u32 = 0x00FF_FFFF;
+/// Below so many the user is warned: a quarter.
+pub const FEW_COMMANDS: u32 = CHANNEL_COMMANDS / 4;
+
+/// Whether a part of a connection string, `name=value`, is known to be no secret.
+pub(super) fn is_public_part(part: &[u8]) -> bool {
+    let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let name = name.strip_prefix(b"\"").unwrap_or(name);
+    PUBLIC_PARTS.iter().any(|public| public.eq_ignore_ascii_case(name))
+}
 
 fn put<W: Write>(out: &mut W, parts: &[&str]) -> Result<(), W::Error> {
     parts.iter().try_for_each(|part| out.write_all(part.as_bytes()))
@@ -76,6 +90,23 @@ pub(super) fn syntax_error<W: Write>(out: &mut W) -> Result<(), W::Error> {
 
 pub(super) fn reboot<W: Write>(out: &mut W) -> Result<(), W::Error> {
     put(out, &["Reboot\r\n"])
+}
+
+pub(super) fn surplus<W: Write>(out: &mut W, command: &str) -> Result<(), W::Error> {
+    put(out, &["Error:Too many arguments for ", command])
+}
+
+pub(super) fn cancelled<W: Write>(out: &mut W) -> Result<(), W::Error> {
+    put(out, &["^C\r\n# "])
+}
+
+/// Takes characters away on the screen.
+pub(super) fn erased<W: Write>(out: &mut W, count: usize) -> Result<(), W::Error> {
+    (0..count).try_for_each(|_| put(out, &["\x08 \x08"]))
+}
+
+pub(super) fn character<W: Write>(out: &mut W, character: char) -> Result<(), W::Error> {
+    put(out, &[character.encode_utf8(&mut [0; 4])])
 }
 
 pub(super) fn unknown<W: Write>(out: &mut W, word: &[u8]) -> Result<(), W::Error> {
@@ -125,11 +156,18 @@ pub(super) fn result<W: Write>(out: &mut W, action: Action, answer: Answer<'_>) 
         (Action::EnableSecure(_), Answer::Failed(why)) => {
             put(out, &["INFO: Enable secure channel failed: ", why, ".\r\n"])
         }
-        (Action::Store(setting, _), Answer::Done | Answer::Replaced) => {
-            put(out, &["INFO: Set ", setting.stored_name(), " successfully.\r\n"])
+        (Action::DisableSecure, Answer::Done) => {
+            put(out, &["INFO: Disable secure channel successfully.\r\n"])
         }
-        (Action::Store(setting, _), Answer::Failed(why)) => {
-            put(out, &["ERROR: Failed to store the ", setting.refused_name(), ": ", why, ".\r\n"])
+        (Action::DisableSecure, Answer::Exists) => put(out, &["INFO: Secure channel is not enabled.\r\n"]),
+        (Action::DisableSecure, Answer::Failed(why)) => failed(out, "disable the secure channel", why),
+        (Action::ForgetKeys, Answer::Done) => put(out, &["INFO: Forgot the key of the secure channel.\r\n"]),
+        (Action::ForgetKeys, Answer::Failed(why)) => failed(out, "forget the key", why),
+        (Action::Store(_, names, _), Answer::Done | Answer::Replaced) => {
+            put(out, &["INFO: Set ", names.stored, " successfully.\r\n"])
+        }
+        (Action::Store(_, names, _), Answer::Failed(why)) => {
+            put(out, &["ERROR: Failed to store the ", names.refused, ": ", why, ".\r\n"])
         }
         (Action::StoreUds, Answer::Done) => put(out, &["INFO: Set DPS UDS successfully.\r\n"]),
         (Action::StoreUds, Answer::Replaced) => {
@@ -199,8 +237,26 @@ fn settings<W: Write>(out: &mut W, stored: &Settings<'_>) -> Result<(), W::Error
     text(out, "DPS ID scope", stored.dps_id_scope)?;
     text(out, "Registration ID", stored.registration_id)?;
     flag(out, "DPS UDS", stored.uds)?;
-    put(out, &["  Secure channel: ", if stored.secure_channel { "enabled" } else { "not enabled" }, "\r\n"])
+    match stored.secure_channel {
+        None => put(out, &["  Secure channel: not enabled\r\n"]),
+        Some(left) => {
+            put(out, &["  Secure channel: enabled, "])?;
+            write!(out, "{left} of {CHANNEL_COMMANDS} commands left\r\n").or_else(fmt_error)?;
+            if left < FEW_COMMANDS { put(out, &[FEW_LEFT]) } else { Ok(()) }
+        }
+    }
 }
+
+/// The formatting itself cannot fail.
+fn fmt_error<E>(error: WriteFmtError<E>) -> Result<(), E> {
+    match error {
+        WriteFmtError::FmtError => Ok(()),
+        WriteFmtError::Other(error) => Err(error),
+    }
+}
+
+const FEW_LEFT: &str = "  WARNING: the secure chip will soon refuse the channel. \
+    Use \"disable_secure\" before, or replace the chip.\r\n";
 
 /// Writes a connection string, the values of unknown and secret parts as `***`.
 fn connection<W: Write>(out: &mut W, text: &[u8]) -> Result<(), W::Error> {
@@ -209,7 +265,7 @@ fn connection<W: Write>(out: &mut W, text: &[u8]) -> Result<(), W::Error> {
         put(out, &[separator])?;
         separator = ";";
         let name = part.split(|&byte| byte == b'=').next().unwrap_or_default();
-        if PUBLIC_PARTS.contains(&name) {
+        if is_public_part(part) {
             printable(out, part)?;
         } else if name.len() < part.len() && name.iter().all(u8::is_ascii_alphanumeric) {
             printable(out, name)?;

@@ -1,86 +1,30 @@
-//! The configuration console: a state machine from the terminal's bytes to its answers and to typed requests.
-//!
-//! The console knows no storage, network or clock. [`Console::push`] takes one byte from the terminal, writes the
-//! echo to any [`embedded_io::Write`] and may return a [`Request`]; the program carries that out, with as much
-//! awaiting as it wants, and gives the result to [`Console::answer`], which writes the rest.
-//!
-//! ```
-//! use devkit_app::console::{Answer, Console, Request, Setting};
-//!
-//! let mut console = Console::new();
-//! let mut terminal = Vec::new();
-//! console.start(&mut terminal).unwrap();
-//! for byte in *b"set_wifissid HomeAP\r" {
-//!     let answer = match console.push(byte, &mut terminal).unwrap() {
-//!         None => continue,
-//!         Some(Request::Store(Setting::WifiSsid, b"HomeAP")) => Answer::Done,
-//!         Some(other) => Answer::Failed("not in this example"),
-//!     };
-//!     console.answer(answer, &mut terminal).unwrap();
-//! }
-//! assert!(terminal.ends_with(b"INFO: Set Wi-Fi SSID successfully.\r\n\r\n# "));
-//! ```
-//!
-//! [`SettingStore`] carries out the requests that concern storage on the vault in the secure element.
-//!
-//! # Behaviour
-//! Commands, editing keys, echo and texts are those of the original DevKit console: a line ends at CR, LF is
-//! ignored, a tab is a blank, backspace and delete erase, other control characters are dropped, `"..."` and `\ `
-//! keep blanks in a word, words after the last one a command takes are ignored. New are `set_dps_endpoint`,
-//! `set_dps_idscope`, `set_registration_id`, `gen_uds`, `show` and `cert`.
-//!
-//! # What the original did wrong and this console does not
-//! 1. A correct UDS printed "Invalid UDS." and then success; 63 digits, too many digits and non-digits were stored.
-//!    Exactly 64 hexadecimal digits are taken, and refused if all bytes are equal; a refused one is not stored.
-//! 2. A Wi-Fi password over the limit was called invalid and stored anyway, or failed only in the storage. It is
-//!    refused without writing: one command has one verdict.
-//! 3. An SSID of 32 bytes was refused although it is legal; an empty one was stored. So were empty connection strings.
-//! 4. More than four words wrote past the end of an array.
-//! 5. The key of `enable_secure 2` was echoed. It is private now, and private arguments stay hidden when the command
-//!    is indented, quoted or in the wrong case.
-//! 6. A failed verification printed the stored value, secret or not. Failures carry a reason and no value.
-//! 7. After an overlong line its remaining characters were taken for a new command. They are dropped up to the CR,
-//!    without echo.
-//! 8. Network names went to the terminal as they came, control sequences included. They are made printable.
-//! 9. Cursor and function keys left their letters in the line. They are swallowed.
-//! 10. The line with its secret stayed in memory. It is wiped after each command, on overflow and on drop.
-//! 11. A new UDS replaced the old one without a word, and with it the device's identity. The console says so, and
-//!     `gen_uds` refuses until told `gen_uds replace`.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing
+    )
+)]
 
+mod arguments;
 mod command;
 mod line;
 mod report;
-pub(crate) mod session;
-mod store;
-mod words;
+mod terminal;
 
 use command::Action;
-pub use command::UDS_LENGTH;
+pub use devkit_settings::{Setting, UDS_LEN};
 use embedded_io::Write;
-use line::{Key, Line};
-pub use report::Settings;
-pub use store::{OpenError, SettingStore, Shown};
-
-/// A setting that is stored as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Setting {
-    /// Name of the Wi-Fi network, 1 to 32 bytes.
-    WifiSsid,
-    /// Password of the Wi-Fi network, 0 to 63 bytes; empty for an open network.
-    WifiPassword,
-    /// IoT Hub device connection string, 1 to 511 bytes. The original keeps it and
-    /// [`Setting::DpsConnectionString`] in one place: storing one replaces the other.
-    HubConnectionString,
-    /// DPS symmetric-key connection string, 1 to 511 bytes.
-    DpsConnectionString,
-    /// DPS endpoint as `host` or `host:port`, 1 to 128 ASCII bytes.
-    DpsEndpoint,
-    /// DPS ID scope, 1 to 32 ASCII bytes, by the rule of [`dps_client::Config`].
-    DpsIdScope,
-    /// DPS registration ID, 1 to 126 ASCII bytes, by the rule of [`dice_core::RegistrationId`]: it is the name in the
-    /// certificate.
-    RegistrationId,
-}
+use line::{Line, Overflow};
+pub use report::{FEW_COMMANDS, Settings};
+use terminal::{Key, Terminal};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// How `enable_secure` shall pair the chip with its host.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,7 +32,7 @@ pub enum SecureLevel<'a> {
     /// Level 1: the key every device of the original shares. It is public, so it protects nothing.
     Preset,
     /// Level 2: this key.
-    Given(&'a [u8; UDS_LENGTH]),
+    Given(&'a [u8; UDS_LEN]),
     /// Level 3: a random key.
     Random,
 }
@@ -107,7 +51,7 @@ pub enum Request<'a> {
     Store(Setting, &'a [u8]),
     /// Store this unique device secret and read it back; answer [`Answer::Done`], [`Answer::Replaced`] if another
     /// one was stored, or [`Answer::Failed`].
-    StoreUds(&'a [u8; UDS_LENGTH]),
+    StoreUds(&'a [u8; UDS_LEN]),
     /// Make a unique device secret from a true random generator and store it; answer as for
     /// [`Request::StoreUds`], or [`Answer::Exists`] if one is stored and `replace` is false.
     GenerateUds {
@@ -117,6 +61,11 @@ pub enum Request<'a> {
     /// Pair chip and host, and protect the stored settings; answer [`Answer::Done`], [`Answer::Exists`] if that was
     /// done before, or [`Answer::Failed`].
     EnableSecure(SecureLevel<'a>),
+    /// Store all settings in clear again and do without the secure channel; answer [`Answer::Done`],
+    /// [`Answer::Exists`] if there is none, or [`Answer::Failed`].
+    DisableSecure,
+    /// Give up the key of the secure channel; answer [`Answer::Done`] or [`Answer::Failed`].
+    ForgetKeys,
     /// Collect the stored settings; answer [`Answer::Settings`].
     Show,
     /// Derive the device's public certificate; answer [`Answer::Certificate`].
@@ -144,11 +93,16 @@ pub enum Answer<'a> {
     Certificate(&'a str),
 }
 
-/// The configuration console. See the [module](self) for its use and behaviour.
+/// The configuration console. See the [crate](self) for its use and behaviour.
 pub struct Console {
+    terminal: Input,
     line: Line,
     state: State,
 }
+
+/// The decoder, wiped when dropped: it may hold the beginning of a character of a secret.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Input(Terminal);
 
 #[derive(Clone, Copy)]
 enum State {
@@ -169,7 +123,7 @@ impl Console {
     /// A console with an empty line, about 1 KiB in size.
     #[must_use]
     pub const fn new() -> Self {
-        Self { line: Line::new(), state: State::Editing }
+        Self { terminal: Input(Terminal::new()), line: Line::new(), state: State::Editing }
     }
 
     /// Writes the command list and the first prompt.
@@ -189,10 +143,11 @@ impl Console {
     /// # Errors
     /// Those of `out`. The line is lost then.
     pub fn push<W: Write>(&mut self, byte: u8, out: &mut W) -> Result<Option<Request<'_>>, W::Error> {
+        let Some(key) = self.terminal.0.push(byte) else { return Ok(None) };
         match self.state {
-            State::Editing => self.edit(byte, out),
+            State::Editing => self.edit(key, out),
             State::Dropping => {
-                if byte == b'\r' {
+                if matches!(key, Key::Enter | Key::Cancel) {
                     self.state = State::Editing;
                     report::prompt(out)?;
                 }
@@ -202,24 +157,32 @@ impl Console {
         }
     }
 
-    fn edit<W: Write>(&mut self, byte: u8, out: &mut W) -> Result<Option<Request<'_>>, W::Error> {
-        match self.line.key(byte) {
-            Key::Ignored => Ok(None),
-            Key::Added(shown) => out.write_all(&[shown]).map(|()| None),
-            Key::Erased => out.write_all(b"\x08 \x08").map(|()| None),
-            Key::Overflowed => {
-                self.state = State::Dropping;
-                report::overflow(out).map(|()| None)
+    fn edit<W: Write>(&mut self, key: Key, out: &mut W) -> Result<Option<Request<'_>>, W::Error> {
+        match key {
+            Key::Character(character) => match self.line.add(character) {
+                Ok(shown) => report::character(out, shown),
+                Err(Overflow) => {
+                    self.state = State::Dropping;
+                    report::overflow(out)
+                }
+            },
+            Key::Backspace => report::erased(out, self.line.erase().into()),
+            Key::EraseWord => report::erased(out, self.line.erase_word()),
+            Key::EraseLine => report::erased(out, self.line.erase_all()),
+            Key::Cancel => {
+                self.line.wipe();
+                report::cancelled(out)
             }
-            Key::Entered => {
+            Key::Enter => {
                 let result = self.enter(out);
                 if !matches!((&result, self.state), (Ok(()), State::Waiting(_))) {
                     self.line.wipe();
                 }
                 result?;
-                Ok(self.request())
+                return Ok(self.request());
             }
         }
+        .map(|()| None)
     }
 
     /// Runs the typed line: either it is over at once, or the state is `Waiting` or `Ended` afterwards.
@@ -242,6 +205,7 @@ impl Console {
             Action::Unknown((start, end)) => {
                 report::unknown(out, self.line.buffer().get(start..end).unwrap_or_default())?;
             }
+            Action::Surplus(command) => report::surplus(out, command)?,
             Action::Usage(text) => report::usage(out, text)?,
             Action::Refused(refusal) => report::refused(out, refusal)?,
             _ => {
@@ -255,19 +219,21 @@ impl Console {
     /// The request of the current state, with its value borrowed from the line buffer.
     fn request(&self) -> Option<Request<'_>> {
         let buffer = self.line.buffer();
-        let secret = || buffer.first_chunk::<UDS_LENGTH>();
+        let secret = || buffer.first_chunk::<UDS_LEN>();
         match self.state {
             State::Editing | State::Dropping => None,
             State::Ended => Some(Request::Reboot),
             State::Waiting(action) => match action {
                 Action::Versions => Some(Request::Versions),
                 Action::Scan => Some(Request::Scan),
-                Action::Store(setting, (start, end)) => {
+                Action::Store(setting, _, (start, end)) => {
                     buffer.get(start..end).map(|value| Request::Store(setting, value))
                 }
                 Action::StoreUds => secret().map(Request::StoreUds),
                 Action::GenerateUds { replace } => Some(Request::GenerateUds { replace }),
                 Action::EnableSecure(level) => secret().map(|key| Request::EnableSecure(level.with_key(key))),
+                Action::DisableSecure => Some(Request::DisableSecure),
+                Action::ForgetKeys => Some(Request::ForgetKeys),
                 Action::Show => Some(Request::Show),
                 Action::Certificate => Some(Request::Certificate),
                 _ => None,
@@ -315,32 +281,10 @@ impl core::fmt::Debug for Request<'_> {
             Self::StoreUds(_) => f.write_str("StoreUds(***)"),
             Self::GenerateUds { replace } => write!(f, "GenerateUds {{ replace: {replace} }}"),
             Self::EnableSecure(level) => write!(f, "EnableSecure({level:?})"),
+            Self::DisableSecure => f.write_str("DisableSecure"),
+            Self::ForgetKeys => f.write_str("ForgetKeys"),
             Self::Show => f.write_str("Show"),
             Self::Certificate => f.write_str("Certificate"),
-        }
-    }
-}
-
-impl Setting {
-    /// The name in a report of success.
-    fn stored_name(self) -> &'static str {
-        match self {
-            // Spelled as the original spells it: host programs wait for this line.
-            Self::HubConnectionString => "Azure Iot hub connection string",
-            _ => self.refused_name(),
-        }
-    }
-
-    /// The name in a report of failure.
-    fn refused_name(self) -> &'static str {
-        match self {
-            Self::WifiSsid => "Wi-Fi SSID",
-            Self::WifiPassword => "Wi-Fi password",
-            Self::HubConnectionString => "Azure IoT hub connection string",
-            Self::DpsConnectionString => "DPS connection string",
-            Self::DpsEndpoint => "DPS endpoint",
-            Self::DpsIdScope => "DPS ID scope",
-            Self::RegistrationId => "registration ID",
         }
     }
 }

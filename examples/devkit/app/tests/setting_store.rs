@@ -1,12 +1,13 @@
 //! From the keyboard to the chip: the console, the vault, and a virtual secure element.
 
-use devkit_app::console::{Answer, Console, Request, SecureLevel, SettingStore, Shown};
 use devkit_app::host_keys::{HostKeyStore, NoFlash};
+use devkit_app::setting_store::{OpenError, SettingStore, Shown};
+use devkit_console::{Answer, Console, Request, SecureLevel};
+use devkit_settings::Setting;
 use peripherals::FlashSector;
 use stsafe_a100::asynch::Stsafe;
-use stsafe_a100::mac::HostKeys;
+use stsafe_a100::session::HostKeys;
 use stsafe_a100::sim::{Fault, Outage, Profile, VirtualBus, VirtualChip, VirtualDelay};
-use stsafe_a100::vault::Setting as Kept;
 
 const UDS: &str = "19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae";
 
@@ -167,12 +168,18 @@ fn a_key_that_cannot_be_kept_is_not_given_to_the_chip() {
     let mut store = block_on(SettingStore::open_for_setup(device.driver(), &mut none)).unwrap();
     let mut shown = Shown::new();
     let answer = block_on(store.carry_out(request(), &mut shown, &mut none));
-    assert!(matches!(answer, Some(Answer::Failed("the device cannot keep the key"))));
+    assert!(matches!(
+        answer,
+        Some(Answer::Failed("the device has no room for the key of the secure channel"))
+    ));
     // The power goes while they are written.
     let mut keys = device.keys();
     device.flash.cut_after(3, 1);
     let answer = block_on(store.carry_out(request(), &mut shown, &mut keys));
-    assert!(matches!(answer, Some(Answer::Failed("the flash with the key fails"))));
+    assert!(matches!(
+        answer,
+        Some(Answer::Failed("the flash memory with the key of the secure channel fails"))
+    ));
     device.flash.power_on();
     // Bits that are stuck: the next place is taken.
     device.flash.program(64 + 8, &[0; 4]).unwrap();
@@ -197,12 +204,12 @@ fn to_be_paired() -> (Device, u64, u32) {
     let before = device.chip.steps();
     pair(&device);
     let (chip, flash) = (device.chip.steps() - before, device.flash.steps());
-    assert_eq!(flash, 12 + 4, "a record, and its note");
+    assert_eq!(flash, 12 + 4 + 4, "a record, its note, and the first counter");
     (prepared, chip, flash)
 }
 
-/// What has to be so after every power cut: the device starts without anybody's help, it has its secret, and it is paired, or
-/// can be.
+/// What has to be so after every power cut: the device starts without anybody's help, it has its secret, and it is
+/// paired, or can be.
 fn is_whole(device: &Device, place: &str) -> bool {
     assert_eq!(device.uds().as_deref(), Some(UDS), "{place}");
     let paired = device.chip.host_counter().is_some();
@@ -276,7 +283,7 @@ fn failures_are_told_in_words() {
     let answer = block_on(store.carry_out(Request::Show, &mut shown, &mut device.keys()));
     assert!(matches!(answer, Some(Answer::Failed("the secure chip does not answer"))));
     device.chip.reset();
-    assert!(block_on(store.get(Kept::Uds, &mut [0; 32])).unwrap().is_some());
+    assert!(block_on(store.get(Setting::Uds, &mut [0; 32])).unwrap().is_some());
     assert!(block_on(store.release().echo(b"there")).is_ok());
 }
 
@@ -288,17 +295,115 @@ fn a_device_with_keys_does_not_take_an_unpaired_chip() {
     // As long as nobody knows that a chip has them, none is missed.
     assert!(block_on(SettingStore::open(device.driver(), &mut keys)).is_ok());
     block_on(keys.confirm()).unwrap();
-    assert!(block_on(SettingStore::open(device.driver(), &mut keys)).is_err());
-    assert!(block_on(SettingStore::open_for_setup(device.driver(), &mut keys)).is_ok());
-    // Who stands beside it can pair it with another chip.
+    // What is typed next would go to whoever answers, in clear.
+    for setup in [false, true] {
+        let opened = if setup {
+            block_on(SettingStore::open_for_setup(device.driver(), &mut keys))
+        } else {
+            block_on(SettingStore::open(device.driver(), &mut keys))
+        };
+        assert!(matches!(opened, Err(OpenError::ChipWithoutKeys)));
+    }
+    // Who stands beside it can give the old chip up.
+    block_on(keys.forget()).unwrap();
     device.session(&format!("set_dps_uds {UDS}\renable_secure 3\r"));
     assert_eq!(device.uds().as_deref(), Some(UDS));
+}
+
+#[test]
+fn the_counter_is_remembered_and_a_chip_that_tells_a_lower_one_is_refused() {
+    let device = Device::new();
+    device.session(&format!("set_dps_uds {UDS}\renable_secure 3\r"));
+    let start = || -> Result<(), OpenError<_>> {
+        let mut keys = device.keys();
+        let mut store = block_on(SettingStore::open(device.driver(), &mut keys))?;
+        block_on(store.uds())?;
+        block_on(store.save_counter(&mut keys)).map_err(OpenError::HostKeys)
+    };
+    start().unwrap();
+    let counter = device.chip.host_counter().unwrap();
+    let stored = block_on(device.keys().read()).unwrap().unwrap().lowest.unwrap();
+    assert_eq!(stored.get(), counter);
+    device.chip.set_host_counter(counter - 1);
+    assert!(start().unwrap_err().to_string().contains("counter went back"));
+    let text = device.session(&format!("set_dps_uds {}\r", UDS.replace('a', "b")));
+    assert!(text.contains("counter went back"), "{text}");
+    device.chip.set_host_counter(counter);
+    start().unwrap();
+    // A change is remembered before success is reported.
+    device.session("set_wifissid HomeAP\r");
+    let stored = block_on(device.keys().read()).unwrap().unwrap().lowest.unwrap();
+    assert_eq!(Some(stored.get()), device.chip.host_counter());
+}
+
+#[test]
+fn a_start_spends_few_of_the_channels_commands_and_show_tells_how_many_are_left() {
+    let device = Device::new();
+    device.session(&format!("{SETUP}set_dps_uds {UDS}\renable_secure 3\r"));
+    let before = device.chip.host_counter().unwrap();
+    let mut keys = device.keys();
+    let mut store = block_on(SettingStore::open(device.driver(), &mut keys)).unwrap();
+    let mut settings = devkit_app::Settings::default();
+    block_on(settings.read(&mut store)).unwrap();
+    block_on(store.uds()).unwrap();
+    assert_eq!(device.chip.host_counter().unwrap() - before, 6, "one for each setting that is read");
+
+    let text = device.session("show\r");
+    assert!(
+        text.contains("Secure channel: enabled, 167") && text.contains(" of 16777215 commands left"),
+        "{text}"
+    );
+    assert!(!text.contains("WARNING"));
+    device.chip.set_host_counter(0x00E0_0000);
+    assert!(device.session("show\r").contains("WARNING: the secure chip will soon refuse the channel."));
+
+    // The way out, before the end.
+    device.chip.set_host_counter(0x00FF_FF00);
+    assert!(device.session("disable_secure\r").contains("Usage: disable_secure yes."));
+    let text = device.session("disable_secure yes\rshow\r");
+    assert!(text.contains("Disable secure channel successfully.") && text.contains("not enabled"), "{text}");
+    assert!(text.contains(SHOWN), "{text}");
+    device.chip.set_host_counter(0x00FF_FFFF);
+    assert_eq!(device.uds().as_deref(), Some(UDS));
+    assert!(device.session("set_wifissid Elsewhere\rshow\r").contains("Wi-Fi SSID: Elsewhere"));
+    assert!(device.session("enable_secure 3\r").contains("failed"), "the chip has keys already");
+}
+
+#[test]
+fn an_unsealing_that_is_cut_off_is_finished_at_the_next_start() {
+    let prepared = Device::new();
+    prepared.session(&format!("set_wifissid HomeAP\rset_dps_uds {UDS}\renable_secure 3\r"));
+    let run = |device: &Device| {
+        let mut keys = device.keys();
+        if let Ok(mut store) = block_on(SettingStore::open_for_setup(device.driver(), &mut keys)) {
+            let _ = block_on(store.carry_out(Request::DisableSecure, &mut Shown::new(), &mut keys));
+        }
+    };
+    let whole = prepared.fork();
+    let (chip, flash) = (whole.chip.steps(), whole.flash.steps());
+    run(&whole);
+    let (chip, flash) = (whole.chip.steps() - chip, whole.flash.steps() - flash);
+    let mut ended = [0; 2];
+    for step in (0..chip).step_by(97).map(Ok).chain((0..flash).map(Err)) {
+        let device = prepared.fork();
+        match step {
+            Ok(step) => device.chip.outage_after(step, Outage::PowerCut),
+            Err(step) => device.flash.cut_after(step, 7),
+        }
+        run(&device);
+        device.power_on();
+        assert_eq!(device.uds().as_deref(), Some(UDS), "{step:?}");
+        let text = device.session("show\r");
+        assert!(text.contains("Wi-Fi SSID: HomeAP"), "{step:?}: {text}");
+        ended[usize::from(text.contains("not enabled"))] += 1;
+    }
+    assert!(ended[0] > 0 && ended[1] > 10, "{ended:?}");
 }
 
 /// Everything a device in this state has stored; `None` where a setting cannot be read.
 fn stored(device: &Device) -> Vec<Option<Vec<u8>>> {
     let mut store = block_on(SettingStore::open(device.driver(), &mut device.keys())).unwrap();
-    Kept::ALL
+    Setting::ALL
         .iter()
         .map(|setting| {
             let mut value = [0; 512];
@@ -361,10 +466,10 @@ fn a_power_cut_while_the_console_writes_loses_nothing() {
                 let is_old = found[index] == before[index];
                 if changed.contains(&index) {
                     let is_new = found[index] == after[index] || (command.starts_with("gen_uds") && !is_old);
-                    assert!(is_old || is_new, "{command}, step {step}: {:?}", Kept::ALL[index]);
+                    assert!(is_old || is_new, "{command}, step {step}: {:?}", Setting::ALL[index]);
                     results[usize::from(!is_old)] += 1;
                 } else {
-                    assert!(is_old, "{command}, step {step}: {:?}", Kept::ALL[index]);
+                    assert!(is_old, "{command}, step {step}: {:?}", Setting::ALL[index]);
                 }
             }
             device.session(&keys);

@@ -1,6 +1,6 @@
 //! The configuration console against the recorded sessions of the original, and against hostile input.
 
-use devkit_app::console::{Answer, Console, Request, SecureLevel, Setting, Settings};
+use devkit_console::{Answer, Console, Request, SecureLevel, Setting, Settings};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -59,6 +59,8 @@ impl Shell {
                         _ => Answer::Failed(""),
                     }
                 }
+                Request::DisableSecure => Answer::Exists,
+                Request::ForgetKeys => Answer::Failed("not in this test"),
                 Request::Show => Answer::Settings(Settings {
                     wifi_ssid: Some(b"Home\x1b[2JAP"),
                     wifi_password: true,
@@ -89,6 +91,21 @@ fn sessions() -> Value {
     serde_json::from_str(include_str!("vectors/console.json")).unwrap()
 }
 
+/// Faults of the original that the recording does not mark.
+const FIXED: [&str; 3] = ["extra-arguments-ignored", "ssid-text-after-quote", "control-characters-dropped"];
+
+/// The echo without what is secret in a connection string.
+fn without_keys(text: &str) -> String {
+    let Some(at) = ["SharedAccessKey=", "SymmetricKey="]
+        .iter()
+        .find_map(|key| text.find("Key=MD").and_then(|_| text.find(key).map(|at| at + key.len())))
+    else {
+        return text.to_owned();
+    };
+    let end = at + text[at..].find('\r').unwrap();
+    format!("{}{}{}", &text[..at], "*".repeat(end - at), &text[end..])
+}
+
 /// The original's texts with what we changed in them on purpose.
 fn ours(text: &str, help: &str) -> String {
     let original_help = sessions()["banner"].as_str().unwrap().to_owned();
@@ -110,7 +127,16 @@ fn banner_is_the_original_list_and_the_new_commands() {
     let names: Vec<_> = new.lines().map(|line| line[3..].split(':').next().unwrap()).collect();
     assert_eq!(
         names,
-        ["set_dps_endpoint", "set_dps_idscope", "set_registration_id", "gen_uds", "show", "cert"]
+        [
+            "set_dps_endpoint",
+            "set_dps_idscope",
+            "set_registration_id",
+            "gen_uds",
+            "show",
+            "cert",
+            "disable_secure",
+            "forget_keys"
+        ]
     );
 }
 
@@ -121,11 +147,15 @@ fn sessions_without_a_marked_defect_are_equal() {
     for case in sessions()["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         // The key of a refused `enable_secure 2` is as private as that of an accepted one.
-        if case.get("wanted").is_some() || ["secure-2-upper", "sequence"].contains(&name) {
+        if case.get("wanted").is_some()
+            || ["secure-2-upper", "sequence"].contains(&name)
+            || FIXED.contains(&name)
+        {
             continue;
         }
         let shell = Shell::session(case["keystrokes"].as_str().unwrap());
-        assert_eq!(shell.text(), ours(case["output"].as_str().unwrap(), &help), "{name}");
+        let text = ours(case["output"].as_str().unwrap(), &help);
+        assert_eq!(shell.text(), without_keys(&text), "{name}");
         let writes: Vec<_> = case["zone_writes"]
             .as_array()
             .unwrap()
@@ -139,17 +169,17 @@ fn sessions_without_a_marked_defect_are_equal() {
         assert_eq!(shell.events, events, "{name}");
         compared += 1;
     }
-    assert_eq!(compared, 37);
+    assert_eq!(compared, 34);
 }
 
 /// The sessions with a defect of the original, and what is right instead: the last line, and whether it was stored.
 #[test]
 fn marked_defects_are_fixed() {
-    const DIGITS: &str = "Invalid UDS: 64 hexadecimal digits are wanted";
+    const DIGITS: &str = "Invalid UDS: it must be 64 hexadecimal digits";
     let expected = [
         ("ssid-32", "INFO: Set Wi-Fi SSID successfully.", true),
         ("ssid-empty-quotes", "Invalid Wi-Fi SSID: it is empty.", false),
-        ("pwd-64", "Invalid Wi-Fi password.", false),
+        ("pwd-64", "Invalid Wi-Fi password: 64 characters are a key and must be hexadecimal digits.", false),
         ("pwd-88", "Invalid Wi-Fi password.", false),
         ("uds", "INFO: Set DPS UDS successfully.", true),
         ("uds-63", DIGITS, false),
@@ -170,6 +200,60 @@ fn marked_defects_are_fixed() {
         assert_eq!(report[2..], ["", "# "], "{name}: one verdict");
         assert_eq!(!shell.zone_writes.is_empty(), stored, "{name}");
     }
+}
+
+#[test]
+fn faults_that_the_recording_does_not_mark_are_fixed() {
+    let sessions = sessions();
+    let keys = |name: &str| {
+        let case = sessions["cases"].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap();
+        case["keystrokes"].as_str().unwrap().to_owned()
+    };
+    let shell = Shell::session(keys("extra-arguments-ignored"));
+    assert_eq!(shell.zone_writes, [(3, b"HomeAP extra\0".to_vec())]);
+    let shell = Shell::session(keys("ssid-text-after-quote"));
+    assert!(shell.zone_writes.is_empty() && shell.text().contains("something follows the closing quote"));
+    let shell = Shell::session(keys("control-characters-dropped"));
+    assert!(
+        shell.text().starts_with("help\r\nConfiguration console:") && shell.text().ends_with("\r\n# \r\n# ")
+    );
+}
+
+/// Two lines from the clipboard, as every system ends them; then the same with a paste's marks around them.
+#[test]
+fn pasted_lines_are_lines() {
+    for end in ["\r", "\n", "\r\n"] {
+        let lines = format!("set_wifissid Home AP{end}set_wifipwd correct horse 9{end}");
+        for pasted in [lines.clone(), format!("\x1b[200~{lines}\x1b[201~")] {
+            let shell = Shell::session(&pasted);
+            let expected = [(3, b"Home AP\0".to_vec()), (10, b"correct horse 9\0".to_vec())];
+            assert_eq!(shell.zone_writes, expected, "{}", pasted.escape_debug());
+            assert!(!shell.text().contains("horse"));
+        }
+    }
+}
+
+#[test]
+fn editing_is_seen_on_the_screen() {
+    let shell = Shell::session("shox\x08w now\x17\x17\x15scan\x03help\r");
+    let screen = shell.text().split("\r\n").next().unwrap();
+    assert_eq!(screen, ["shox\x08 \x08w now", &"\x08 \x08".repeat(8), "scan^C"].concat());
+    assert!(shell.text().contains("# help\r\nConfiguration console:"));
+    let shell = Shell::session("set_wifissid caf\u{e9}x\x7f\x7f\u{e9}\r");
+    assert_eq!(shell.zone_writes, [(3, "caf\u{e9}\0".as_bytes().to_vec())]);
+    let shell = Shell::session("show all\r");
+    assert!(shell.text().contains("Error:Too many arguments for show\r\n"));
+}
+
+#[test]
+fn keys_in_connection_strings_are_not_shown() {
+    let shell = Shell::session("set_az_iothub HostName=h.net;SharedAccessKey=c2VjcmV0;DeviceId=dev\r");
+    assert!(
+        shell.text().starts_with("set_az_iothub HostName=h.net;SharedAccessKey=*********DeviceId=dev\r\n"),
+        "{}",
+        shell.text()
+    );
+    assert_eq!(shell.zone_writes.len(), 1);
 }
 
 #[test]
@@ -294,15 +378,54 @@ proptest! {
         prop_assert_eq!(shell.zone_writes.last().unwrap(), &(10, [secret.as_bytes(), &[0]].concat()));
     }
 
+    /// A name or a password is the rest of the line, whatever it is.
     #[test]
-    fn values_arrive_as_typed(ssid in "[ -~]{1,32}") {
-        let quoted: String = ssid.chars().flat_map(|c| match c {
-            '"' | ' ' => vec!['\\', c],
-            other => vec![other],
-        }).collect();
-        // A backslash before a blank or a quote cannot be typed: it would escape it.
-        prop_assume!(!ssid.contains("\\ ") && !ssid.contains("\\\""));
-        let shell = Shell::session(format!("set_wifissid {quoted}\r"));
-        prop_assert_eq!(&shell.zone_writes, &[(3, [ssid.as_bytes(), &[0]].concat())]);
+    fn values_arrive_as_typed(value in "[!-~é€]([ -~é€]{0,20}[!-~é€])?") {
+        // A quote at the beginning, and a backslash before a blank or a quote, have a meaning.
+        prop_assume!(!value.starts_with('"') && !value.ends_with('\\') && !value.contains("\\ ") && !value.contains("\\\"") && value.len() <= 32);
+        for (command, zone) in [("set_wifissid", 3), ("set_wifipwd", 10)] {
+            let shell = Shell::session(format!("{command}  {value} \r"));
+            prop_assert_eq!(&shell.zone_writes, &[(zone, [value.as_bytes(), &[0]].concat())]);
+        }
+    }
+
+    /// Quoted, every value can be typed, blanks at its ends included.
+    #[test]
+    fn quoted_values_arrive(value in "[ -~é]{1,32}") {
+        prop_assume!(!value.contains('\\') && value.len() <= 32);
+        let quoted = value.replace('"', "\\\"");
+        let shell = Shell::session(format!("set_wifissid \"{quoted}\"\r"));
+        prop_assert_eq!(&shell.zone_writes, &[(3, [value.as_bytes(), &[0]].concat())]);
+    }
+
+    /// Control sequences anywhere in a command change nothing.
+    #[test]
+    fn control_sequences_leave_nothing_behind(
+        cuts in proptest::collection::vec((0..22_usize, 0..SEQUENCES.len()), 0..6),
+    ) {
+        let mut keys = Vec::new();
+        for (at, byte) in b"set_wifissid caf\xC3\xA9 AP\r".iter().enumerate() {
+            // Not within the two bytes of one character.
+            for (_, sequence) in cuts.iter().filter(|(cut, _)| *cut == at && at != 17) {
+                keys.extend(SEQUENCES[*sequence]);
+            }
+            keys.push(*byte);
+        }
+        let shell = Shell::session(&keys);
+        prop_assert_eq!(&shell.zone_writes, &[(3, "caf\u{e9} AP\0".as_bytes().to_vec())]);
+        prop_assert!(!shell.text().contains('\x1b'));
     }
 }
+
+const SEQUENCES: [&[u8]; 10] = [
+    b"\x1b[A",
+    b"\x1bOP",
+    b"\x1b[[A",
+    b"\x1b[200~",
+    b"\x1b[1;5C",
+    b"\x1bx",
+    b"\x1b]0;t\x07",
+    b"\x1bP1$r0m\x1b\\",
+    b"\x1b\x1b[D",
+    b"\x1b[65;30;97;1;0;1_",
+];
