@@ -1,0 +1,123 @@
+//! What the programs beside this file share, so that each shows one subject: the command line, the device's
+//! identity, and connections from this machine. Nothing depends on this package.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use azure_iot_tls::{ChainIdentity, Error, SecretKey, Trust, roots, rustls};
+use clap::Parser;
+use dice_core::standard::{self, FirmwareInfo, Identity};
+use dice_core::{FirmwareDigest, RegistrationId, Uds, pem};
+use embedded_io_adapters::tokio_1::FromTokio;
+use iothub_mqtt::dps_client::Config;
+use iothub_mqtt::runner::{Application, Connector, Device, Failure, Memory, Settings, Target};
+use tokio::net::TcpStream;
+
+/// Where the cloud is, and who this device is there.
+#[derive(Debug, Parser)]
+pub struct Args {
+    /// The id scope of the provisioning service
+    #[arg(long, default_value = "0ne00000000")]
+    pub id_scope: String,
+    /// The device's registration id
+    #[arg(long, default_value = "my-device")]
+    pub id: String,
+    /// Connect to this address instead of the services' own, to reach a local cloud
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub at: Option<SocketAddr>,
+    /// The local cloud's root certificate, a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub root: Option<PathBuf>,
+    /// A symmetric key in base64, for the programs that register with one
+    #[arg(long, value_name = "KEY", default_value = "")]
+    pub key: String,
+}
+
+/// A TLS connection of this machine.
+pub type Stream = rustls::Stream<FromTokio<TcpStream>>;
+/// The certificate chain of a device with its key.
+pub type Certificate = ChainIdentity<SecretKey>;
+
+/// Connections from this machine, with a certificate or without.
+#[derive(Debug)]
+pub struct Network {
+    at: Option<SocketAddr>,
+    root: Option<Vec<u8>>,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Network {
+    /// Connects as `certificate` says; without one, the device proves who it is later.
+    ///
+    /// # Errors
+    /// The root certificate cannot be read.
+    pub fn new(args: &Args, certificate: Option<Certificate>) -> anyhow::Result<Self> {
+        let root = match &args.root {
+            None => None,
+            Some(file) => {
+                let mut der = [0; 4096];
+                let text = std::fs::read_to_string(file)?;
+                Some(pem::decode(pem::Label::Certificate, &text, &mut der)?.0.to_vec())
+            }
+        };
+        Ok(Self { at: args.at, root, certificate: certificate.map(Arc::new) })
+    }
+
+    /// A connection to `host`, which has proved that it is.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is not to be trusted.
+    pub async fn open(&self, host: &str, port: u16) -> Result<Stream, Error> {
+        let tcp = match self.at {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((host, port)).await,
+        };
+        let tcp = tcp.map_err(|cause| Error::Io(embedded_io_async::Error::kind(&cause)))?;
+        let own = [self.root.as_deref().unwrap_or_default()];
+        let roots = if self.root.is_some() { &own[..] } else { &roots::AZURE };
+        let certificate = self.certificate.clone().map(|own| own as Arc<dyn azure_iot_tls::Identity + Send + Sync>);
+        rustls::connect(FromTokio::new(tcp), &Trust::new(host, roots)?, certificate).await
+    }
+}
+
+impl Connector for Network {
+    type Stream<'s> = Stream;
+    type Error = Error;
+
+    async fn connect(&mut self, target: Target<'_>) -> Result<Stream, Error> {
+        self.open(target.host, target.port).await
+    }
+
+    fn is_retriable(error: &Error) -> bool {
+        error.is_retriable()
+    }
+}
+
+/// The identity that the program `identity` prints: enrol its first certificate.
+///
+/// # Errors
+/// The registration id has characters that it must not have.
+pub fn certificate(id: &str) -> anyhow::Result<Certificate> {
+    let uds = Uds::from_hex("19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae")?;
+    let firmware = FirmwareDigest::of(b"the whole firmware image")?;
+    let identity = Identity::derive(&uds, &firmware, &FirmwareInfo::new("ACME", "Widget", "1.2.3", 4))?;
+    let mut leaf = [0; standard::ALIAS_CERTIFICATE_MAX_LEN];
+    let leaf = identity.alias_certificate(RegistrationId::new(id)?, &mut leaf)?;
+    let mut issuer = [0; standard::DEVICE_ID_CERTIFICATE_MAX_LEN];
+    let issuer = identity.device_id_certificate(&mut issuer)?;
+    Ok(ChainIdentity::new(&[leaf, issuer], *identity.alias_key().expose_scalar().expose())?)
+}
+
+/// Registers, connects and stays online with this application until it stops itself or somebody has to act.
+///
+/// # Errors
+/// Somebody has to act.
+pub async fn stay_online<A: Application<Error>>(args: &Args, application: &mut A) -> anyhow::Result<()> {
+    let mut network = Network::new(args, Some(certificate(&args.id)?))?;
+    let settings = Settings::new(Config::new(&args.id_scope, &args.id)?);
+    let mut device: Device<'_, _> = Device::new(settings, rand::random);
+    let mut memory: Memory = Memory::new();
+    let ended = device.run(application, &mut network, &mut memory.buffers(), None).await;
+    ended.map_err(|failure: Failure<Error>| anyhow::Error::new(failure))
+}

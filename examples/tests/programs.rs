@@ -1,0 +1,181 @@
+//! Every program as a reader runs it: those that end, by what they print; those that stay online, by what the cloud sees.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dice_core::pem;
+use local_cloud::{Attestation, Config, Enrollment, Handle, LocalCloud, Properties};
+use serde_json::{Map, Value, json};
+use tokio::process::{Child, Command};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a program prints before it ends well.
+async fn output(program: &str, args: &[&str], folder: &Path) -> String {
+    let output = tokio::time::timeout(PATIENCE, Command::new(program).args(args).current_dir(folder).output());
+    let output = output.await.expect("the program ends").unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A cloud on one port, as the programs expect it.
+struct Cloud {
+    handle: Handle,
+    folder: tempfile::TempDir,
+}
+
+impl Cloud {
+    async fn start() -> Self {
+        // A port that was free a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = Config { dps_port: port, hub_port: port, retry_after: Some(0), ..Config::default() };
+        let handle = LocalCloud::start(config).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("root.pem"), handle.root_pem()).unwrap();
+        Self { handle, folder }
+    }
+
+    /// Enrols `my-device` with the first certificate that a program prints.
+    async fn enrol(&self, program: &str, args: &[&str]) {
+        let text = output(program, args, self.folder.path()).await;
+        let mut der = [0; 4096];
+        let (der, _) = pem::decode(pem::Label::Certificate, &text, &mut der).unwrap();
+        self.handle.enrollments().put_individual(Enrollment::new("my-device", Attestation::certificate(der)));
+    }
+
+    /// Starts a program that stays online, and waits until it is.
+    async fn online(&self, program: &str) -> Child {
+        let address = self.handle.dps_address().to_string();
+        let child = Command::new(program)
+            .args(["--at", &address, "--root", "root.pem"])
+            .current_dir(self.folder.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        self.until(|| self.handle.is_connected("my-device")).await;
+        child
+    }
+
+    async fn offline(&self, mut device: Child) {
+        device.kill().await.unwrap();
+        self.until(|| !self.handle.is_connected("my-device")).await;
+    }
+
+    async fn until(&self, condition: impl Fn() -> bool) {
+        let waiting = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("it happens in time");
+    }
+
+    /// Calls a method as soon as the device listens to methods.
+    async fn call(&self, name: &str) -> (i32, Value) {
+        loop {
+            match self.handle.invoke_method("my-device", name, "null", PATIENCE).await {
+                Ok(answer) => return (answer.status, serde_json::from_slice(&answer.body).unwrap()),
+                Err(local_cloud::CommandError::NotListening) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn wish(&self, desired: Value) {
+        let desired: Map<String, Value> = serde_json::from_value(desired).unwrap();
+        self.handle.patch_desired("my-device", &desired).unwrap();
+    }
+
+    fn reported(&self, name: &str) -> Value {
+        self.handle.twin("my-device").unwrap()["reported"][name].clone()
+    }
+}
+
+#[tokio::test]
+async fn identities_and_the_secure_element() {
+    let folder = tempfile::tempdir().unwrap();
+    let print = |program| output(program, &[], folder.path());
+    let chain = print(env!("CARGO_BIN_EXE_identity")).await;
+    assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
+    assert_eq!(chain, print(env!("CARGO_BIN_EXE_identity")).await, "the same at every boot");
+    let stages = print(env!("CARGO_BIN_EXE_boot-stages")).await;
+    assert!(stages.contains("the application's certificate is another"), "{stages}");
+    let verdicts = print(env!("CARGO_BIN_EXE_verify-chain")).await;
+    assert!(verdicts.contains("firmware 1.0: admitted") && verdicts.contains("firmware 0.9: certificate 0 is refused"));
+    let first = print(env!("CARGO_BIN_EXE_uds-in-secure-element")).await;
+    let again = print(env!("CARGO_BIN_EXE_uds-in-secure-element")).await;
+    assert_eq!(first, format!("first start: the chip makes a secret\n{again}"));
+}
+
+#[tokio::test]
+async fn registrations() {
+    let cloud = Cloud::start().await;
+    cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+    let (bytes, key) = (b"with a symmetric key of 32 bytes", "d2l0aCBhIHN5bW1ldHJpYyBrZXkgb2YgMzIgYnl0ZXM=");
+    let enrolments = cloud.handle.enrollments();
+    enrolments.put_individual(Enrollment::new("keyed-device", Attestation::key(bytes)));
+    enrolments.put_group(Enrollment::new("fleet", Attestation::key(bytes)));
+
+    let mqtt = cloud.handle.dps_address().to_string();
+    let https = cloud.handle.https_address().to_string();
+    let programs = [
+        (env!("CARGO_BIN_EXE_register-with-certificate"), &mqtt, "my-device"),
+        (env!("CARGO_BIN_EXE_register-over-your-transport"), &https, "my-device"),
+        (env!("CARGO_BIN_EXE_register-with-symmetric-key"), &mqtt, "keyed-device"),
+        (env!("CARGO_BIN_EXE_register-with-group-key"), &mqtt, "group-device"),
+    ];
+    for (program, address, id) in programs {
+        let args = ["--at", address, "--root", "root.pem", "--id", id, "--key", key];
+        let said = output(program, &args, cloud.folder.path()).await;
+        assert_eq!(said, format!("{id} is the device {id} of local-hub.azure-devices.net\n"), "{program}");
+    }
+}
+
+#[tokio::test]
+async fn telemetry_and_messages() {
+    let cloud = Cloud::start().await;
+    cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+    let mut events = cloud.handle.events();
+    let _device = cloud.online(env!("CARGO_BIN_EXE_telemetry-and-messages")).await;
+    let telemetry = tokio::time::timeout(PATIENCE, events.telemetry()).await.unwrap().unwrap();
+    assert!(telemetry.body.starts_with(br#"{"temperature":20."#));
+    cloud.handle.send_c2d("my-device", "hello", &Properties::default()).unwrap();
+    cloud.until(|| cloud.handle.waiting_c2d("my-device") == Ok(0)).await;
+}
+
+#[tokio::test]
+async fn methods_twin_and_plug_and_play() {
+    let cloud = Cloud::start().await;
+    cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+    let device = cloud.online(env!("CARGO_BIN_EXE_methods")).await;
+    assert_eq!(cloud.call("on").await, (200, json!({"lamp": true})));
+    assert_eq!(cloud.call("dance").await, (404, json!({"lamp": true})));
+    cloud.offline(device).await;
+
+    cloud.wish(json!({"interval": 20}));
+    let device = cloud.online(env!("CARGO_BIN_EXE_twin")).await;
+    cloud.until(|| cloud.reported("interval") == 20).await;
+    cloud.wish(json!({"interval": 30}));
+    cloud.until(|| cloud.reported("interval") == 30).await;
+    cloud.offline(device).await;
+
+    cloud.wish(json!({"targetTemperature": 21}));
+    let _device = cloud.online(env!("CARGO_BIN_EXE_plug-and-play")).await;
+    cloud.until(|| cloud.reported("targetTemperature")["ac"] == 200).await;
+    assert_eq!(cloud.reported("targetTemperature")["value"], 21);
+    assert_eq!(cloud.call("reboot").await.0, 200);
+}
+
+#[tokio::test]
+async fn all_of_it_in_one_file() {
+    let cloud = Cloud::start().await;
+    let program = env!("CARGO_BIN_EXE_minimal");
+    cloud.enrol(program, &["--print"]).await;
+    let mut events = cloud.handle.events();
+    let _device = cloud.online(program).await;
+    let telemetry = tokio::time::timeout(PATIENCE, events.telemetry()).await.unwrap().unwrap();
+    assert_eq!(telemetry.body, br#"{"hello":"world"}"#);
+    assert_eq!(cloud.call("anything").await.0, 200);
+}
