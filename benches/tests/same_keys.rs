@@ -1,4 +1,5 @@
-//! What the benchmarks compare is the same: the derivations on another library's primitives give the keys of `dice-core`.
+//! What the benchmarks compare is the same: the derivations on another library's primitives give the keys of
+//! `dice-core`.
 
 use benches::derivation;
 use benches::primitives::{Primitives, Ring};

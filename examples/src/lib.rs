@@ -76,7 +76,8 @@ impl Network {
         let tcp = tcp.map_err(|cause| Error::Io(embedded_io_async::Error::kind(&cause)))?;
         let own = [self.root.as_deref().unwrap_or_default()];
         let roots = if self.root.is_some() { &own[..] } else { &roots::AZURE };
-        let certificate = self.certificate.clone().map(|own| own as Arc<dyn azure_iot_tls::Identity + Send + Sync>);
+        let certificate =
+            self.certificate.clone().map(|own| own as Arc<dyn azure_iot_tls::Identity + Send + Sync>);
         rustls::connect(FromTokio::new(tcp), &Trust::new(host, roots)?, certificate).await
     }
 }

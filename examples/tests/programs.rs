@@ -1,4 +1,5 @@
-//! Every program as a reader runs it: those that end, by what they print; those that stay online, by what the cloud sees.
+//! Every program as a reader runs it: those that end, by what they print; those that stay online, by what the cloud
+//! sees.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a program prints before it ends well.
 async fn output(program: &str, args: &[&str], folder: &Path) -> String {
-    let output = tokio::time::timeout(PATIENCE, Command::new(program).args(args).current_dir(folder).output());
+    let output =
+        tokio::time::timeout(PATIENCE, Command::new(program).args(args).current_dir(folder).output());
     let output = output.await.expect("the program ends").unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -77,7 +79,9 @@ impl Cloud {
         loop {
             match self.handle.invoke_method("my-device", name, "null", PATIENCE).await {
                 Ok(answer) => return (answer.status, serde_json::from_slice(&answer.body).unwrap()),
-                Err(local_cloud::CommandError::NotListening) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(local_cloud::CommandError::NotListening) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -103,7 +107,10 @@ async fn identities_and_the_secure_element() {
     let stages = print(env!("CARGO_BIN_EXE_boot-stages")).await;
     assert!(stages.contains("the application's certificate is another"), "{stages}");
     let verdicts = print(env!("CARGO_BIN_EXE_verify-chain")).await;
-    assert!(verdicts.contains("firmware 1.0: admitted") && verdicts.contains("firmware 0.9: certificate 0 is refused"));
+    assert!(
+        verdicts.contains("firmware 1.0: admitted")
+            && verdicts.contains("firmware 0.9: certificate 0 is refused")
+    );
     let first = print(env!("CARGO_BIN_EXE_uds-in-secure-element")).await;
     let again = print(env!("CARGO_BIN_EXE_uds-in-secure-element")).await;
     assert_eq!(first, format!("first start: the chip makes a secret\n{again}"));

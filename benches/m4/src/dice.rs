@@ -1,7 +1,7 @@
 //! The identities of `dice-core`: each step, and the whole boot in one frame.
 //!
-//! One subject a build. The arithmetic is the portable one, or assembly with the feature `p256-cm4`. There is no allocator in
-//! the image, so that nothing in it allocates.
+//! One subject a build. The arithmetic is the portable one, or assembly with the feature `p256-cm4`. There is no
+//! allocator in the image, so that nothing in it allocates.
 
 use core::hint::black_box;
 

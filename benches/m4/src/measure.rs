@@ -1,7 +1,8 @@
 //! Instructions and peak stack of one call.
 //!
-//! The emulator runs with `-icount shift=0`: one nanosecond an instruction, so that the board's 25 MHz counter ticks once in
-//! 40 instructions, exactly repeatable. Instructions are not cycles: flash wait states and multi-cycle loads come on top.
+//! The emulator runs with `-icount shift=0`: one nanosecond an instruction, so that the board's 25 MHz counter ticks
+//! once in 40 instructions, exactly repeatable. Instructions are not cycles: flash wait states and multi-cycle loads
+//! come on top.
 
 use core::hint::black_box;
 
@@ -35,8 +36,8 @@ pub(crate) fn measured<T>(mut call: impl FnMut() -> T) -> (T, u64, usize) {
     let top = frame.wrapping_sub(MARGIN_WORDS);
     let bottom = top.wrapping_sub(PAINTED_WORDS);
     for i in 0..PAINTED_WORDS {
-        // SAFETY: memory between the statics and this frame, unused until `call` runs; the linker leaves 256 KiB less the
-        // statics for the stack and the program runs on the main stack only.
+        // SAFETY: memory between the statics and this frame, unused until `call` runs; the linker leaves 256 KiB less
+        // the statics for the stack and the program runs on the main stack only.
         unsafe { bottom.wrapping_add(i).write_volatile(PAINT) };
     }
     let before = ticks();

@@ -2,7 +2,8 @@
 //!
 //!     cargo run -p examples --bin boot-stages
 //!
-//! A stage that was replaced has another certificate, and so have all after it; the secrets before it stay out of its reach.
+//! A stage that was replaced has another certificate, and so have all after it; the secrets before it stay out of its
+//! reach.
 
 use dice_core::layer::{Layer, Leaf};
 use dice_core::standard::FirmwareInfo;
@@ -42,7 +43,8 @@ fn boot(loader: &[u8], application: &[u8]) -> Result<([Vec<u8>; 3], Vec<u8>), Er
     let info = FirmwareInfo::new("ACME", "loader", "1.0.0", 1);
     let (layer, middle) = hardware.next(&FirmwareDigest::of(loader)?, &info, Validity::NO_EXPIRY, middle)?;
 
-    // The loader has `layer`, and can encrypt what only a loader of the same vendor and mode on this device reads again.
+    // The loader has `layer`, and can encrypt what only a loader of the same vendor and mode on this device reads
+    // again.
     let sealed = layer.sealing_key(b"file system")?.expose().to_vec();
     let info = FirmwareInfo::new("ACME", "application", "2.3.4", 7);
     let purpose = Leaf::tls_client(RegistrationId::new("my-device")?);

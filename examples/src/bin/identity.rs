@@ -2,8 +2,8 @@
 //!
 //!     cargo run -p examples --bin identity
 //!
-//! Prints the certificate chain that the device shows, leaf first. The same secret and firmware give the same chain; another
-//! firmware, even by one bit, is another identity.
+//! Prints the certificate chain that the device shows, leaf first. The same secret and firmware give the same chain;
+//! another firmware, even by one bit, is another identity.
 
 use dice_core::standard::{self, FirmwareInfo, Identity};
 use dice_core::{FirmwareDigest, RegistrationId, Uds, pem};

@@ -2,8 +2,9 @@
 //!
 //!     cargo run -p examples --bin minimal -- --help
 //!
-//! The chip is the virtual one and the network is this machine's. Firmware differs in those two: `Stsafe::new` gets the I2C bus, and
-//! the `Connector` comes from `azure-iot-embassy`. With `--print` the program only prints the certificate to enrol.
+//! The chip is the virtual one and the network is this machine's. Firmware differs in those two: `Stsafe::new` gets the
+//! I2C bus, and the `Connector` comes from `azure-iot-embassy`. With `--print` the program only prints the certificate
+//! to enrol.
 
 use clap::Parser as _;
 use dice_core::standard::{self, FirmwareInfo, Identity};

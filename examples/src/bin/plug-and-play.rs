@@ -35,7 +35,8 @@ impl Thermostat {
             let version = i64::try_from(version).unwrap_or(i64::MAX);
             let mut text = [0; 256];
             let mut report = Report::new(&mut text);
-            let said = report.acknowledge(&name, self.target, Acknowledgement { status, version, description });
+            let said =
+                report.acknowledge(&name, self.target, Acknowledgement { status, version, description });
             if let (Ok(()), Ok(text)) = (said, report.finish()) {
                 (self.report, self.report_due) = (text.to_owned(), true);
             }

@@ -10,7 +10,9 @@ use clap::Parser as _;
 use embedded_io_async::{Read as _, Write as _};
 use examples::{Args, Network, Stream};
 use iothub_mqtt::dps_client::https::{self, ResponseReader};
-use iothub_mqtt::dps_client::{Action, Config, GLOBAL_ENDPOINT, Registration, RegistrationEvent, Request, Transport};
+use iothub_mqtt::dps_client::{
+    Action, Config, GLOBAL_ENDPOINT, Registration, RegistrationEvent, Request, Transport,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -61,7 +63,11 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Sends a request and reads its answer.
-async fn exchange(stream: &mut Stream, request: &Request<'_>, reader: &mut ResponseReader<'_>) -> anyhow::Result<()> {
+async fn exchange(
+    stream: &mut Stream,
+    request: &Request<'_>,
+    reader: &mut ResponseReader<'_>,
+) -> anyhow::Result<()> {
     let (mut head, mut body) = ([0; 1024], [0; 512]);
     let body = request.body(&mut body)?;
     let head = https::request_head(request, GLOBAL_ENDPOINT, None, body.len(), &mut head)?;

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser as _;
 use examples::{Args, Network};
-use iothub_mqtt::dps_client::auth::sas::{DEFAULT_TTL_S, MAX_DPS_TOKEN, POLICY_REGISTRATION, Resource, SymmetricKey};
+use iothub_mqtt::dps_client::auth::sas::{
+    DEFAULT_TTL_S, MAX_DPS_TOKEN, POLICY_REGISTRATION, Resource, SymmetricKey,
+};
 use iothub_mqtt::dps_client::{Config, GLOBAL_ENDPOINT, Registration};
 use iothub_mqtt::provision::{self, Buffers};
 
@@ -26,7 +28,8 @@ async fn main() -> anyhow::Result<()> {
     let mut registration = Registration::new(config, rand::random());
     let (mut rx, mut tx, mut body) = ([0; 2048], [0; 1024], [0; provision::MIN_BODY]);
     let mut buffers = Buffers { rx: &mut rx, tx: &mut tx, body: &mut body };
-    let assignment = provision::register(&mut registration, stream, Some(token.as_bytes()), &mut buffers).await?;
+    let assignment =
+        provision::register(&mut registration, stream, Some(token.as_bytes()), &mut buffers).await?;
     println!("{} is the device {} of {}", args.id, assignment.device_id(), assignment.hub());
     Ok(())
 }

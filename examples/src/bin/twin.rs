@@ -38,7 +38,9 @@ impl<E> Application<E> for Setting {
                 Ok(object) => self.wish(object.get("interval").and_then(|value| value.as_u32())),
                 Err(error) => println!("a change that cannot be read: {error}"),
             },
-            DeviceEvent::Hub(HubEvent::Reported { result: Err(failure), .. }) => println!("not reported: {failure:?}"),
+            DeviceEvent::Hub(HubEvent::Reported { result: Err(failure), .. }) => {
+                println!("not reported: {failure:?}")
+            }
             _ => {}
         }
     }

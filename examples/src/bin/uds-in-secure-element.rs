@@ -38,7 +38,8 @@ fn main() -> anyhow::Result<()> {
     let uds = Uds::from_bytes(secret)?;
 
     let info = standard::FirmwareInfo::new("ACME", "Widget", "1.2.3", 4);
-    let identity = standard::Identity::derive(&uds, &FirmwareDigest::of(b"the whole firmware image")?, &info)?;
+    let identity =
+        standard::Identity::derive(&uds, &FirmwareDigest::of(b"the whole firmware image")?, &info)?;
     println!("this device is {:?}", identity.device_id_key().public_key());
     println!("(start again: the same; delete {file}: another device)");
     Ok(())

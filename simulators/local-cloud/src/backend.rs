@@ -1,5 +1,5 @@
-//! The back end's side of the hub: messages, method calls and twin changes, for [`Handle`](super::Handle), the service's
-//! REST interface and the page alike.
+//! The back end's side of the hub: messages, method calls and twin changes, for [`Handle`](super::Handle), the
+//! service's REST interface and the page alike.
 
 use std::time::Duration;
 

@@ -17,8 +17,8 @@ pub struct Config {
     /// TCP port of the hub over MQTT; 0: chosen by the system. If it is that of DPS, the name that a client asks for in
     /// its TLS handshake (SNI) says which of the two it wants.
     pub hub_port: u16,
-    /// TCP port of everything over HTTPS (DPS, the hub's device side, file upload) and of MQTT over WebSockets; 0: chosen by
-    /// the system.
+    /// TCP port of everything over HTTPS (DPS, the hub's device side, file upload) and of MQTT over WebSockets; 0:
+    /// chosen by the system.
     pub https_port: u16,
     /// The provisioning service's host name.
     pub dps_name: String,
@@ -28,8 +28,8 @@ pub struct Config {
     pub hub_name: String,
     /// Host names of further hubs, for allocation policies and moves between hubs.
     pub more_hubs: Vec<String>,
-    /// Further names and IP addresses for the server certificate, which has `dps_name`, `hub_name`, `address`, `localhost`
-    /// and `127.0.0.1` anyway.
+    /// Further names and IP addresses for the server certificate, which has `dps_name`, `hub_name`, `address`,
+    /// `localhost` and `127.0.0.1` anyway.
     pub names: Vec<String>,
     /// Folder with enrolments (see [`Enrollments`](super::Enrollments)), read anew at every registration.
     pub enrollments: Option<PathBuf>,
@@ -44,8 +44,8 @@ pub struct Config {
     pub patience: Duration,
     /// What the hub's tier allows.
     pub tier: Tier,
-    /// Take certificate signing requests with any key that the cloud can sign for, not only P-384 as the service's documentation
-    /// says.
+    /// Take certificate signing requests with any key that the cloud can sign for, not only P-384 as the service's
+    /// documentation says.
     pub any_csr_key: bool,
     /// How often a registration is answered with `assigning` before it is `assigned`.
     pub assigning_polls: u32,

@@ -167,8 +167,8 @@ fn text_or_hex<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Er
 }
 
 impl Event {
-    /// For programs: an object with the member `event` (`registered`, `telemetry`, ...), `time`, and the fields of this type in
-    /// camel case. A body is a string if it is UTF-8, else `{"hex": ".."}`.
+    /// For programs: an object with the member `event` (`registered`, `telemetry`, ...), `time`, and the fields of this
+    /// type in camel case. A body is a string if it is UTF-8, else `{"hex": ".."}`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut event = json!(self);

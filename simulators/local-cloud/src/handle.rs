@@ -163,7 +163,8 @@ impl Handle {
         self.web_link.as_deref()
     }
 
-    /// The shared access policies of hub and provisioning service, with connection strings to paste into back-end programs.
+    /// The shared access policies of hub and provisioning service, with connection strings to paste into back-end
+    /// programs.
     #[must_use]
     pub fn policies(&self) -> Vec<Policy> {
         self.shared.policies(self.addresses.https.port())
@@ -249,8 +250,8 @@ impl Handle {
         self.shared.set_allocator(Some(Arc::new(allocator)));
     }
 
-    /// Moves a device to another hub: the one that it is at closes the connection and does not let it in any more, and its
-    /// next registration leads to the other one, with twin and messages by its enrolment's reprovisioning policy.
+    /// Moves a device to another hub: the one that it is at closes the connection and does not let it in any more, and
+    /// its next registration leads to the other one, with twin and messages by its enrolment's reprovisioning policy.
     ///
     /// # Errors
     /// [`CommandError::UnknownDevice`], or `Refused` if there is no such hub.
@@ -297,7 +298,8 @@ impl Handle {
         self.shared.config.hub_names().get(index).cloned()
     }
 
-    /// Creates a device (`deviceId`) or module (`deviceId/moduleId`) at the hub without DPS, or gives it a new credential.
+    /// Creates a device (`deviceId`) or module (`deviceId/moduleId`) at the hub without DPS, or gives it a new
+    /// credential.
     pub fn add_device(&self, id: &str, credential: Credential) {
         self.shared.hub().put(id, credential);
     }

@@ -1,5 +1,5 @@
-//! A cloud on the desk: Azure's Device Provisioning Service and a classic IoT Hub in one process on loopback ports, with
-//! real TLS 1.2 and 1.3, real MQTT 3.1.1, and the service's own strictness, so that a client's mistake fails here
+//! A cloud on the desk: Azure's Device Provisioning Service and a classic IoT Hub in one process on loopback ports,
+//! with real TLS 1.2 and 1.3, real MQTT 3.1.1, and the service's own strictness, so that a client's mistake fails here
 //! and not in the field.
 //!
 //! ```

@@ -1,4 +1,5 @@
-//! Percent-encoding as Azure's clients and services do it: everything but `A-Z a-z 0-9 - _ . ~` as `%XX`. A `+` is a plus.
+//! Percent-encoding as Azure's clients and services do it: everything but `A-Z a-z 0-9 - _ . ~` as `%XX`. A `+` is a
+//! plus.
 
 /// Encodes every byte outside the unreserved set, with upper-case digits.
 pub(super) fn encode(text: &str) -> String {

@@ -143,8 +143,8 @@ impl Authority {
 
     /// Signs a certificate for the key in a certificate signing request (PKCS#10, DER) and gives the chain, leaf first.
     ///
-    /// As the service: the key must be on P-384 (or is `any_key` that can be read), and the subject's CN be `common_name`. The certificate is valid for 30 days.
-    /// Extensions asked for are not taken over.
+    /// As the service: the key must be on P-384 (or is `any_key` that can be read), and the subject's CN be
+    /// `common_name`. The certificate is valid for 30 days. Extensions asked for are not taken over.
     pub(super) fn issue_client(
         &self,
         csr: &[u8],

@@ -17,8 +17,8 @@ fn is_id_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-:.+%_#*?!(),=@;$'".contains(c)
 }
 
-/// The documented rules for application properties of a message to a device or module. Blanks in values are beyond their
-/// letter, but the service passes them on.
+/// The documented rules for application properties of a message to a device or module. Blanks in values are beyond
+/// their letter, but the service passes them on.
 pub(super) fn properties(properties: &Properties) -> Result<(), &'static str> {
     for (name, value) in properties.iter() {
         if name.starts_with("$.") {

@@ -1,5 +1,5 @@
-//! Shared access signatures, the service's side: `SharedAccessSignature sr=..&sig=..&se=..[&skn=..]`, fields in any order,
-//! signed over the resource exactly as it stands in the token.
+//! Shared access signatures, the service's side: `SharedAccessSignature sr=..&sig=..&se=..[&skn=..]`, fields in any
+//! order, signed over the resource exactly as it stands in the token.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

@@ -30,8 +30,8 @@ pub(super) type Stream = Box<dyn Io>;
 pub(super) enum Service {
     /// This one over MQTT, by whatever name it is called.
     Mqtt(Endpoint),
-    /// DPS or the hub over MQTT, whichever the client names in its TLS handshake or, if it calls this machine by another name
-    /// of the certificate, in its CONNECT.
+    /// DPS or the hub over MQTT, whichever the client names in its TLS handshake or, if it calls this machine by
+    /// another name of the certificate, in its CONNECT.
     NamedMqtt,
     /// Everything that is HTTPS, and WebSockets.
     Https,

@@ -1,4 +1,5 @@
-//! What the cloud's parts share. It outlives a stop, so that devices, twins and registrations are there again at a restart.
+//! What the cloud's parts share. It outlives a stop, so that devices, twins and registrations are there again at a
+//! restart.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,6 +1,6 @@
 //! What outlives the process: an embedded database in one file of the state folder. Each change is one transaction,
-//! written by a thread of its own as soon as the one before is on the disk; a power cut leaves the state before or after
-//! a change, never one between.
+//! written by a thread of its own as soon as the one before is on the disk; a power cut leaves the state before or
+//! after a change, never one between.
 
 use std::collections::HashMap;
 use std::io;
@@ -71,8 +71,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or makes the database in `folder`; `fresh` forgets what is in it. `complain` is told when something cannot be
-    /// written.
+    /// Opens or makes the database in `folder`; `fresh` forgets what is in it. `complain` is told when something cannot
+    /// be written.
     ///
     /// # Errors
     /// Names the file, and what is wrong with it.

@@ -1,4 +1,5 @@
-//! A TLS client whose private key never leaves the secure element: mutual TLS 1.2 and 1.3 with a key that the chip made.
+//! A TLS client whose private key never leaves the secure element: mutual TLS 1.2 and 1.3 with a key that the chip
+//! made.
 
 use std::sync::{Arc, Mutex};
 

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! # What comes of a bad line
-//! SLIP has no checksum: what the line damages is found by the checksums of IP, TCP and UDP. The decoder gives out what it
-//! is sure of: a packet that is longer than its buffer, or holds an escape that means nothing, is dropped whole, up to
-//! the next END. Both ends send an END first, so that noise before a packet is a packet of its own.
+//! SLIP has no checksum: what the line damages is found by the checksums of IP, TCP and UDP. The decoder gives out what
+//! it is sure of: a packet that is longer than its buffer, or holds an escape that means nothing, is dropped whole, up
+//! to the next END. Both ends send an END first, so that noise before a packet is a packet of its own.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -43,8 +43,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, mut call: Call) -> Reply {
     response
 }
 
-/// The answer, and where an operation is to be asked after. What is refused before the device's registration is looked at
-/// is the error, and is told here; the rest tells of itself.
+/// The answer, and where an operation is to be asked after. What is refused before the device's registration is looked
+/// at is the error, and is told here; the rest tells of itself.
 async fn handle(shared: &Arc<Shared>, call: &mut Call) -> Result<(Answer, Option<String>), Answer> {
     let api_version = percent::pairs(call.request.uri().query().unwrap_or_default())
         .find(|(name, _)| *name == "api-version")

@@ -1,4 +1,5 @@
-//! The provisioning service itself, apart from how requests reach it: who may register, what is assigned, and the answers.
+//! The provisioning service itself, apart from how requests reach it: who may register, what is assigned, and the
+//! answers.
 
 mod admission;
 pub(super) mod https;

@@ -1,5 +1,5 @@
-//! The enrolment list: entries made by the program, which are kept in the state folder if there is one, and a folder that
-//! is read anew at every registration, so that a file put there or taken away counts at once.
+//! The enrolment list: entries made by the program, which are kept in the state folder if there is one, and a folder
+//! that is read anew at every registration, so that a file put there or taken away counts at once.
 
 mod folder;
 
@@ -37,8 +37,8 @@ pub enum Attestation {
         #[serde(with = "base64_text::option")]
         secondary: Option<Vec<u8>>,
     },
-    /// A TPM, over HTTPS only. The local cloud's challenge is a test form: the blob that the real service encrypts to the
-    /// TPM is here the bare HMAC key.
+    /// A TPM, over HTTPS only. The local cloud's challenge is a test form: the blob that the real service encrypts to
+    /// the TPM is here the bare HMAC key.
     Tpm {
         /// The TPM2B_PUBLIC area of the endorsement key, as the device sends it.
         #[serde(with = "base64_text")]
@@ -79,8 +79,8 @@ pub enum AllocationPolicy {
     Static,
     /// As `Static`: nothing here is far away.
     GeoLatency,
-    /// As [`Handle::set_allocation`](super::Handle::set_allocation) says; without it the first of the enrolment's hubs, with the
-    /// enrolment's `payload`.
+    /// As [`Handle::set_allocation`](super::Handle::set_allocation) says; without it the first of the enrolment's hubs,
+    /// with the enrolment's `payload`.
     Custom,
 }
 

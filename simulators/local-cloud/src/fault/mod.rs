@@ -195,8 +195,8 @@ impl Faults {
         self.with(|s| s.clock_skew = seconds);
     }
 
-    /// A registration of this id goes to this hub from now on, whatever its enrolment's policy is; until then the device's
-    /// present hub does not let it in.
+    /// A registration of this id goes to this hub from now on, whatever its enrolment's policy is; until then the
+    /// device's present hub does not let it in.
     pub(super) fn set_move(&self, registration_id: &str, device: &str, hub: &str) {
         self.with(|s| {
             s.moves.insert(registration_id.to_lowercase(), hub.to_owned());

@@ -74,8 +74,8 @@ pub enum Fault {
         #[serde(default = "yes")]
         on: bool,
     },
-    /// A device is moved to another hub: the one it is connected to closes and does not know it any more; a new registration
-    /// leads to the other one.
+    /// A device is moved to another hub: the one it is connected to closes and does not know it any more; a new
+    /// registration leads to the other one.
     Move {
         /// Its id.
         device: String,

@@ -1,5 +1,5 @@
-//! The blob container that devices upload files to: as much of Azure Storage as an upload needs (Put Blob, Put Block, Put
-//! Block List, Get Blob), with a token for one blob each.
+//! The blob container that devices upload files to: as much of Azure Storage as an upload needs (Put Blob, Put Block,
+//! Put Block List, Get Blob), with a token for one blob each.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Everything over HTTPS: DPS, the hub's device side and the service side, the blob container that files are uploaded to, and the way to MQTT
-//! over WebSockets.
+//! Everything over HTTPS: DPS, the hub's device side and the service side, the blob container that files are uploaded
+//! to, and the way to MQTT over WebSockets.
 
 mod blob;
 mod device;

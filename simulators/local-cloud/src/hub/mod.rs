@@ -36,8 +36,8 @@ pub enum Credential {
     Thumbprints(Vec<String>),
     /// A certificate chain to this authority (DER), the leaf's CN being the device id.
     Authority(#[serde(with = "base64_text")] Vec<u8>),
-    /// A certificate chain to any authority that a group enrolment names, the leaf's CN being the device id: the service's
-    /// `certificateAuthority`.
+    /// A certificate chain to any authority that a group enrolment names, the leaf's CN being the device id: the
+    /// service's `certificateAuthority`.
     AnyAuthority,
     /// A token signed with one of these keys.
     Keys(#[serde(with = "base64_text::list")] Vec<Vec<u8>>),
@@ -89,8 +89,8 @@ pub(super) struct Kept {
     pub(super) twin: Twin,
 }
 
-/// One identity at a hub: `deviceId` or `deviceId/moduleId`. It derefs to what is kept of it; whoever takes that to change it
-/// has the identity written.
+/// One identity at a hub: `deviceId` or `deviceId/moduleId`. It derefs to what is kept of it; whoever takes that to
+/// change it has the identity written.
 pub(super) struct Device {
     kept: Kept,
     /// What is kept may differ from what was written.

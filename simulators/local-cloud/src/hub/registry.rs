@@ -55,7 +55,8 @@ impl Registry {
         Some(device)
     }
 
-    /// Creates the identity at the first hub, or gives the one that is there this credential. Twin and waiting messages stay.
+    /// Creates the identity at the first hub, or gives the one that is there this credential. Twin and waiting messages
+    /// stay.
     pub(crate) fn put(&mut self, id: &str, credential: Credential) {
         let hub = self.hub_of(id).unwrap_or_default();
         self.insert(hub, id, credential);
@@ -73,8 +74,8 @@ impl Registry {
         }
     }
 
-    /// What an assignment does at the hubs: creates the device, or moves it by the enrolment's policy. Gives the hub it is at
-    /// now and the service's `substatus`.
+    /// What an assignment does at the hubs: creates the device, or moves it by the enrolment's policy. Gives the hub it
+    /// is at now and the service's `substatus`.
     pub(crate) fn provision(
         &mut self,
         wanted: usize,

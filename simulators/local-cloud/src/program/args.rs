@@ -8,20 +8,21 @@ use clap::Parser;
 use super::command::COMMANDS;
 use crate::{Config, DPS_HOST, Tier, TlsVersions};
 
-/// Azure DPS and IoT Hub on this machine: enrol a device by putting its .pem into a folder, watch what it sends, and talk
-/// back to it from the console.
+/// Azure DPS and IoT Hub on this machine: enrol a device by putting its .pem into a folder, watch what it sends, and
+/// talk back to it from the console.
 #[derive(Parser, Debug)]
 #[command(name = "local-cloud", version, about, after_help = COMMANDS)]
 pub(super) struct Args {
     /// Folder with enrolments: certificates of devices (`*.pem`, `*.cer`, `*.crt`, `*.der`), of authorities
-    /// (`groups/*.pem`, ...), `keys.json` (symmetric keys), `<id>.disabled` (switches one off). Files put there or taken
-    /// away count at once; what is not taken is said.
+    /// (`groups/*.pem`, ...), `keys.json` (symmetric keys), `<id>.disabled` (switches one off). Files put there or
+    /// taken away count at once; what is not taken is said.
     #[arg(long, value_name = "DIR", default_value = "enrollments")]
     pub(super) enrollments: PathBuf,
     /// Address to listen on; 0.0.0.0 or :: for all of this machine's.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(super) listen: IpAddr,
-    /// Folder for what is to be there again after a restart: root certificate, devices, twins, registrations, waiting messages.
+    /// Folder for what is to be there again after a restart: root certificate, devices, twins, registrations, waiting
+    /// messages.
     #[arg(long, value_name = "DIR", default_value = "local-cloud-state")]
     pub(super) state: PathBuf,
     /// Forget what was there before: a new root certificate, no devices.
@@ -30,13 +31,13 @@ pub(super) struct Args {
     /// Port of DPS over MQTT; 0 lets the system choose.
     #[arg(long, value_name = "PORT", default_value_t = 8883)]
     pub(super) dps_port: u16,
-    /// Port of everything over HTTPS, and of MQTT over WebSockets; 0 lets the system choose. By default 443, or 8443 where
-    /// 443 may not be listened on.
+    /// Port of everything over HTTPS, and of MQTT over WebSockets; 0 lets the system choose. By default 443, or 8443
+    /// where 443 may not be listened on.
     #[arg(long, value_name = "PORT")]
     pub(super) https_port: Option<u16>,
-    /// Port of the hub over MQTT; 0 lets the system choose. With the port of DPS, as by default, the name a device asks for in
-    /// its TLS handshake (SNI) says which of the two it wants, as in the real cloud; a device that calls this machine
-    /// `localhost`, or by a --name, gets whichever its first packet is for.
+    /// Port of the hub over MQTT; 0 lets the system choose. With the port of DPS, as by default, the name a device asks
+    /// for in its TLS handshake (SNI) says which of the two it wants, as in the real cloud; a device that calls this
+    /// machine `localhost`, or by a --name, gets whichever its first packet is for.
     #[arg(long, value_name = "PORT", default_value_t = 8883)]
     pub(super) hub_port: u16,
     /// The id scope that devices must name.
@@ -51,8 +52,8 @@ pub(super) struct Args {
     /// The host name of a further hub, for moves between hubs; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub(super) more_hub: Vec<String>,
-    /// A further name or IP address for the server certificate; may be repeated. Both host names, the address to listen on,
-    /// localhost and 127.0.0.1 are in it anyway.
+    /// A further name or IP address for the server certificate; may be repeated. Both host names, the address to listen
+    /// on, localhost and 127.0.0.1 are in it anyway.
     #[arg(long, value_name = "NAME")]
     pub(super) name: Vec<String>,
     /// Where to write the root certificate (PEM) that devices have to trust.
@@ -82,8 +83,8 @@ pub(super) struct Args {
     /// Write where everything is into this file, as JSON, once the cloud can be used; it is taken away at the end.
     #[arg(long, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
-    /// Serve the page, with enrolments, devices, telemetry and all the rest: at 127.0.0.1:8080, or where this says. The link to
-    /// open is printed.
+    /// Serve the page, with enrolments, devices, telemetry and all the rest: at 127.0.0.1:8080, or where this says. The
+    /// link to open is printed.
     #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
     pub(super) web: Option<SocketAddr>,
     /// Print events and answers as JSON, one object a line; the first one tells that the cloud is ready.

@@ -143,8 +143,8 @@ async fn console() {
     assert!(program.wait().await.unwrap().success());
 }
 
-/// For programs, and for devices that know one address only: one port for DPS and hub, told apart by the name that the device asks
-/// for; TLS 1.2 only; the root in DER; events as JSON.
+/// For programs, and for devices that know one address only: one port for DPS and hub, told apart by the name that the
+/// device asks for; TLS 1.2 only; the root in DER; events as JSON.
 #[tokio::test]
 async fn one_port_and_json() {
     let folder = tempfile::tempdir().unwrap();
@@ -202,7 +202,8 @@ async fn one_port_and_json() {
     let client = Client::new(open("127.0.0.1", v12).await.unwrap());
     assert!(event(&mut lines, "refused").await["reason"].as_str().unwrap().starts_with("TLS: "));
     drop(client);
-    // A name of this machine is that of both services: the first packet says which one is meant, and the hub is called by it.
+    // A name of this machine is that of both services: the first packet says which one is meant, and the hub is called
+    // by it.
     let mut client = Client::new(open("gateway.local", v12).await.unwrap());
     assert_eq!(client.connect(&Connect::dps("0ne00000000", "d")).await, Some(0));
     client.subscribe(ANSWERS, Qos::AtLeastOnce).await.unwrap();
