@@ -364,7 +364,10 @@ proptest! {
     }
 
     #[test]
-    fn damaged_answers(which in 0..ANSWERS.len(), edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+    fn damaged_answers(
+        which in 0..ANSWERS.len(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
         let mut bytes = ANSWERS[which].as_bytes().to_vec();
         for (at, byte) in edits {
             let at = at.index(bytes.len());

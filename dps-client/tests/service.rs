@@ -301,7 +301,10 @@ proptest! {
                 Report::Answer(status, right, retry_after_s, body) => {
                     let rid = if right { rid.as_str() } else { "0" };
                     let rid = Some(rid).filter(|_| !https);
-                    RegistrationEvent::Answer(dps_client::Answer { status, rid, retry_after_s, body: BODIES[body].as_bytes() })
+                    {
+                        let body = BODIES[body].as_bytes();
+                        RegistrationEvent::Answer(dps_client::Answer { status, rid, retry_after_s, body })
+                    }
                 }
             };
             let progress = registration.handle(event, now);

@@ -134,7 +134,11 @@ proptest! {
     }
 
     #[test]
-    fn a_wrong_mac_changes_nothing(code in 0..32_u8, data in proptest::collection::vec(any::<u8>(), 0..60), bit in 0..32_usize) {
+    fn a_wrong_mac_changes_nothing(
+        code in 0..32_u8,
+        data in proptest::collection::vec(any::<u8>(), 0..60),
+        bit in 0..32_usize,
+    ) {
         let chip = full_chip();
         let zones: Vec<_> = (0..13).map(|zone| chip.zone(zone)).collect();
         let mut frame = seal(Header::host(code, true), &data);

@@ -332,7 +332,8 @@ enum Step {
 fn step() -> impl Strategy<Value = (Step, Option<u64>)> {
     let settings = 0..Setting::ALL.len();
     let call = prop_oneof![
-        4 => (settings.clone(), 1..200_u8, 0..=512_usize).prop_map(|(setting, seed, len)| Step::Set(setting, seed, len)),
+        4 => (settings.clone(), 1..200_u8, 0..=512_usize)
+            .prop_map(|(setting, seed, len)| Step::Set(setting, seed, len)),
         1 => settings.prop_map(Step::Remove),
         1 => Just(Step::Repair),
     ];

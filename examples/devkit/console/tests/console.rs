@@ -382,7 +382,8 @@ proptest! {
     #[test]
     fn values_arrive_as_typed(value in "[!-~é€]([ -~é€]{0,20}[!-~é€])?") {
         // A quote at the beginning, and a backslash before a blank or a quote, have a meaning.
-        prop_assume!(!value.starts_with('"') && !value.ends_with('\\') && !value.contains("\\ ") && !value.contains("\\\"") && value.len() <= 32);
+        prop_assume!(!value.starts_with('"') && !value.ends_with('\\') && value.len() <= 32);
+        prop_assume!(!value.contains("\\ ") && !value.contains("\\\""));
         for (command, zone) in [("set_wifissid", 3), ("set_wifipwd", 10)] {
             let shell = Shell::session(format!("{command}  {value} \r"));
             prop_assert_eq!(&shell.zone_writes, &[(zone, [value.as_bytes(), &[0]].concat())]);

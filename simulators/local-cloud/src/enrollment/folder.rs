@@ -1,8 +1,9 @@
 //! Enrolments as files, in the forms that people's tools write.
 //!
 //! ```text
-//! DIR/<any name>.pem        individual enrolment; its first certificate is the device's leaf, the CN its registration id
-//!                           (or .cer, .crt, .der; PEM, DER or bare base64, with or without a byte order mark, UTF-16 as well)
+//! DIR/<any name>.pem        individual enrolment; its first certificate is the device's leaf,
+//!                           the CN its registration id (or .cer, .crt, .der; PEM, DER or bare
+//!                           base64, with or without a byte order mark, UTF-16 as well)
 //! DIR/<registration id>.disabled   (or DIR/<any name>.disabled)  switches that enrolment off
 //! DIR/groups/<group>.pem    group enrolment below this authority (possession of its key counts as proven)
 //! DIR/groups/<group>.disabled

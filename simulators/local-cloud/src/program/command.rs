@@ -15,7 +15,7 @@ use crate::{Credential, Endpoint, Handle, Properties, Shown, json_text};
 /// What can be typed, for people.
 pub const COMMANDS: &str = "\
 Commands on standard input:
-  c2d <device> [?<properties>] <text>   send a cloud-to-device message; properties as in a topic: ?name=value&other=value
+  c2d <device> [?<properties>] <text>   send a cloud-to-device message; properties as in a topic: ?name=value&b=value
   method <device> <name> [<json>]       call a direct method
   twin <device> [<json>]                patch the desired properties, or show the twin
   input <device>/<module> <input> [?<properties>] <text>   send a message to a module's input
