@@ -24,6 +24,8 @@ pub const KEY_ADDRESS: u32 = 0x080C_0000;
 pub const KEY_SECTOR_LEN: usize = 128 << 10;
 /// Where the firmware looks for an additional root.
 pub const ROOT_ADDRESS: u32 = 0x080E_0000;
+/// Where the firmware looks for the radio's settings.
+pub const SETTINGS_ADDRESS: u32 = 0x080F_0000;
 /// RAM the boot loader runs in: what a firmware keeps there does not survive a reset.
 const BOOT_LOADER_RAM: usize = 32 << 10;
 
@@ -85,6 +87,15 @@ impl VirtualBoard {
         ensure!(root.first() == Some(&0x30), "the root is no certificate in DER");
         let length = u32::try_from(root.len())?.to_le_bytes();
         self.write_flash(ROOT_ADDRESS, &[b"ROOT", &length[..], root].concat())
+    }
+
+    /// Puts settings of the radio (`name=value`, each ended by a zero byte) where the firmware looks for them.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn set_radio_settings(&mut self, settings: &[u8]) -> Result<()> {
+        let length = u32::try_from(settings.len())?.to_le_bytes();
+        self.write_flash(SETTINGS_ADDRESS, &[b"NVRM", &length[..], settings].concat())
     }
 
     /// Everything around the microcontroller: secure element, display, buttons and lamps. Its bus is taken.

@@ -4,9 +4,10 @@
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use access_point::{Hosts, Rule};
 use anyhow::{Context, Result};
 use local_cloud::{Config, Handle, LocalCloud};
-use serial_net::{Bridge, Hosts, Rule};
+use serial_net::Bridge;
 
 /// Starts both on ports that the system chooses; enrolled is who has a `.pem` file in the folder. Must be called within
 /// a Tokio runtime.

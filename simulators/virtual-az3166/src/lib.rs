@@ -10,16 +10,21 @@ mod board;
 mod chip;
 pub mod cloud;
 mod cpu;
+mod device;
 mod exceptions;
 mod live;
 mod not_simulated;
+mod radio;
 mod state;
 mod system;
 pub mod time;
 
 pub use board::{
-    FLASH_ADDRESS, IMAGE_ADDRESS, KEY_ADDRESS, KEY_SECTOR_LEN, MAX_IMAGE, ROOT_ADDRESS, VirtualBoard,
+    FLASH_ADDRESS, IMAGE_ADDRESS, KEY_ADDRESS, KEY_SECTOR_LEN, MAX_IMAGE, ROOT_ADDRESS, SETTINGS_ADDRESS,
+    VirtualBoard,
 };
 pub use chip::ResetCause;
-pub use live::Live;
+pub use device::VirtualDevice;
+pub use live::{Live, NoLine};
 pub use not_simulated::NotSimulated;
+pub use radio::{PASSPHRASE, SSID, equip_radio};

@@ -81,3 +81,23 @@ impl<L: Read + Write> Live<L> {
         Ok(())
     }
 }
+
+/// No line: nothing ever comes, and what is sent is gone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoLine;
+
+impl Read for NoLine {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for NoLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

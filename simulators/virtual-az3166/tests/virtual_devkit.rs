@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use device::{PROMPT, UDS, enrolment_certificate, image_path};
 use peripherals::{Picture, screen};
+use virtual_az3166::{PASSPHRASE, SSID};
 
 /// How long a step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -23,7 +24,7 @@ const ID: &str = "my-devkit";
 /// Control keys.
 const END: &str = "\x18";
 const SHOW: &str = "\x04";
-const TALK: &str = "\x14";
+const CLOUD_COMMAND: &str = "\x14";
 
 /// The running program, and what it has written to both outputs.
 struct Session {
@@ -135,11 +136,16 @@ fn the_tutorial_without_a_board() {
     let mut session =
         Session::start(Command::new(program).args(arguments(&board, &picture)).args(["--hold", "a"]));
     session.wait_for(PROMPT);
-    let answer = session.command("set_wifissid my-network");
-    assert!(answer.contains("successfully"), "{answer}");
+    let answer = session.command("scan");
+    assert!(answer.contains(SSID), "{answer}");
     let answer = session.command(&format!("set_dps_uds {UDS}"));
     assert!(answer.contains("successfully") && !answer.contains(UDS), "{answer}");
-    for setting in ["set_dps_idscope 0ne00000000", &format!("set_registration_id {ID}")] {
+    for setting in [
+        &format!("set_wifissid {SSID}"),
+        &format!("set_wifipwd {PASSPHRASE}"),
+        "set_dps_idscope 0ne00000000",
+        &format!("set_registration_id {ID}"),
+    ] {
         let answer = session.command(setting);
         assert!(answer.contains("successfully"), "{setting}: {answer}");
     }
@@ -155,7 +161,7 @@ fn the_tutorial_without_a_board() {
     assert!(text.contains("Assigned to local-hub.azure-devices.net as my-devkit"), "{text}");
 
     // An order from the desk, and what is to be seen.
-    session.press(&format!("{TALK}method {ID} stopp\x7f\n"));
+    session.press(&format!("{CLOUD_COMMAND}method {ID} stopp\x7f\n"));
     session.wait_for("cloud: 200");
     let started = Instant::now();
     loop {

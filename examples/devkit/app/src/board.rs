@@ -225,10 +225,21 @@ pub trait Network {
 
     /// Whether the same call may succeed later without anybody changing something.
     fn is_retriable(error: &Self::Error) -> bool;
+
+    /// What the user can do about an error that is not retriable, for the screen's last two rows of 16 characters each.
+    fn advice(error: &Self::Error) -> Option<[&'static str; 2]> {
+        let _ = error;
+        None
+    }
 }
 
 /// The state of the network, asked for while [`Network`] is lent to a connection.
 pub trait Link {
     /// The device's address; `None` while the network is down.
     fn address(&self) -> Option<Ipv4Addr>;
+
+    /// Why the network is down, for the screen: at most 16 characters, such as `Wrong password`.
+    fn problem(&self) -> Option<&'static str> {
+        None
+    }
 }

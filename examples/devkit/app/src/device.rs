@@ -165,7 +165,12 @@ impl<B: Board> Main<'_, '_, '_, B> {
             shared.log.raw(HINT);
             let phase: Phase<'_, _> = pin!(self.live(access_point));
             let failure = phase.await;
-            shared.tell(&Event::Failed { cause: &failure, rows: failure.rows() });
+            let advice = match &failure {
+                Failure::Network(error) => B::Network::advice(error),
+                _ => None,
+            };
+            let rows = advice.unwrap_or_else(|| failure.rows());
+            shared.tell(&Event::Failed { cause: &failure, rows });
             End::Failed(failure)
         };
         shared.over.set(true);

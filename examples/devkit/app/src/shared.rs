@@ -53,7 +53,7 @@ impl<'s, S: System> Shared<'s, S> {
 
     /// Tells screen, lamps, terminal and observer.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.status.borrow_mut().hear(event, Instant::now().as_millis());
+        self.status.borrow_mut().handle(event, Instant::now().as_millis());
         self.write(event);
         self.system.borrow_mut().observe(event);
     }

@@ -47,8 +47,10 @@ enum Phase {
 pub(crate) struct Status {
     phase: Phase,
     /// Something failed since the phase began.
-    trouble: bool,
+    has_failed: bool,
     address: Option<Ipv4Addr>,
+    /// Why there is none.
+    problem: Option<&'static str>,
     mac: [u8; 6],
     registration_id: String<{ 2 * COLUMNS }>,
     hub: Row,
@@ -66,8 +68,9 @@ impl Status {
     pub(crate) fn new() -> Self {
         Self {
             phase: Phase::Off,
-            trouble: false,
+            has_failed: false,
             address: None,
+            problem: None,
             mac: [0; 6],
             registration_id: String::new(),
             hub: Row::new(),
@@ -80,7 +83,7 @@ impl Status {
     }
 
     /// Takes note of an event.
-    pub(crate) fn hear(&mut self, event: &Event<'_>, now_ms: u64) {
+    pub(crate) fn handle(&mut self, event: &Event<'_>, now_ms: u64) {
         match event {
             Event::Started { .. } => self.enter(Phase::Starting),
             Event::Configuring { mac } => {
@@ -112,7 +115,7 @@ impl Status {
                 if self.phase == Phase::Online {
                     self.enter(Phase::Assigned);
                 }
-                self.trouble = true;
+                self.has_failed = true;
             }
             Event::Failed { rows, .. } => self.enter(Phase::Failed(*rows)),
             Event::TimeKnown(_)
@@ -125,19 +128,19 @@ impl Status {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.trouble = false;
+        self.has_failed = false;
     }
 
     /// Takes note of the network's state.
-    pub(crate) fn set_address(&mut self, address: Option<Ipv4Addr>) {
-        self.address = address;
+    pub(crate) fn set_network(&mut self, address: Option<Ipv4Addr>, problem: Option<&'static str>) {
+        (self.address, self.problem) = (address, problem);
     }
 
     /// The screen.
     pub(crate) fn rows(&self, now_ms: u64) -> [Row; ROWS] {
         let network = match self.address {
             Some(address) => format(format_args!("{address}")),
-            None => cut(NO_WIFI),
+            None => cut(self.problem.unwrap_or(NO_WIFI)),
         };
         let rows = |one: Row, two: &str, three: Row| [cut(TITLE), one, cut(two), three];
         if self.asked && matches!(self.phase, Phase::Registering | Phase::Assigned | Phase::Online) {
@@ -158,15 +161,15 @@ impl Status {
             Phase::AccessPointRefused => rows(cut("No AP mode."), "Reset with A", cut("to configure.")),
             Phase::Starting => rows(Row::new(), "Initializing...", cut(" > WiFi")),
             Phase::Joining => {
-                let network = if self.trouble { cut(NO_WIFI) } else { Row::new() };
+                let network = if self.has_failed { network } else { Row::new() };
                 rows(network, "Connecting...", cut(" > WiFi"))
             }
             Phase::Joined => rows(network, RUNNING, cut(" > Sensors")),
             Phase::Registering => {
-                rows(network, if self.trouble { "DPS Failed!" } else { RUNNING }, cut(" > DPS"))
+                rows(network, if self.has_failed { "DPS Failed!" } else { RUNNING }, cut(" > DPS"))
             }
             Phase::Assigned => {
-                let state = if self.trouble { "Connecting..." } else { "DPS connected!" };
+                let state = if self.has_failed { "Connecting..." } else { "DPS connected!" };
                 rows(network, state, cut(" > IoT Hub(DPS)"))
             }
             Phase::Online => rows(network, RUNNING, climate(self.reading)),
@@ -229,11 +232,11 @@ mod tests {
         status.rows(now_ms).map(|row| row.as_str().to_owned())
     }
 
-    fn heard(events: &[Event<'_>]) -> Status {
+    fn after(events: &[Event<'_>]) -> Status {
         let mut status = Status::new();
-        status.set_address(Some(Ipv4Addr::new(192, 168, 100, 200)));
+        status.set_network(Some(Ipv4Addr::new(192, 168, 100, 200)), None);
         for event in events {
-            status.hear(event, 0);
+            status.handle(event, 0);
         }
         status
     }
@@ -258,7 +261,7 @@ mod tests {
                 ["IoT DevKit", "", "Initializing...", " > WiFi"],
             ),
             (&[Event::Joining], ["IoT DevKit", "", "Connecting...", " > WiFi"]),
-            (&[Event::Joining, retrying()], ["IoT DevKit", "No Wi-Fi", "Connecting...", " > WiFi"]),
+            (&[Event::Joining, retrying()], ["IoT DevKit", ip, "Connecting...", " > WiFi"]),
             (&[Event::Joined { address: None }], ["IoT DevKit", ip, "Running...", " > Sensors"]),
             (&[Event::Registering], ["IoT DevKit", ip, "Running...", " > DPS"]),
             (&[Event::Registering, retrying()], ["IoT DevKit", ip, "DPS Failed!", " > DPS"]),
@@ -274,43 +277,55 @@ mod tests {
             ),
         ];
         for (events, rows) in screens {
-            assert_eq!(shown(&heard(events), 0), rows, "{events:?}");
+            assert_eq!(shown(&after(events), 0), rows, "{events:?}");
         }
     }
 
     #[test]
     fn messages_are_shown_for_a_while_and_flash() {
-        let mut status = heard(&[ASSIGNED, Event::HubConnected]);
+        let mut status = after(&[ASSIGNED, Event::HubConnected]);
         let reading = Reading { temperature: Some(24_31), humidity: Some(41_05), pressure: Some(101_325) };
-        status.hear(&Event::TelemetrySent { reading }, 0);
+        status.handle(&Event::TelemetrySent { reading }, 0);
         assert_eq!(shown(&status, 0)[3], "24.31C 41.05%");
-        status.hear(&Event::TelemetryDelivered, 100);
+        status.handle(&Event::TelemetryDelivered, 100);
         assert_eq!([status.rgb(599), status.rgb(600)], [Rgb::BLUE, Rgb::OFF]);
         let properties = iothub_mqtt::property::Properties::new("");
         let payload = "Hello from the \u{1b}clöud, and more than fits".as_bytes();
-        status.hear(&Event::Message { properties, payload }, 1000);
+        status.handle(&Event::Message { properties, payload }, 1000);
         assert_eq!(shown(&status, 5999)[2..], ["Hello from the ?", "cl?ud, and more "]);
         assert_eq!(shown(&status, 6000)[2..], ["Running...", "24.31C 41.05%"]);
         assert_eq!([status.rgb(1499), status.rgb(1500)], [Rgb::RED, Rgb::OFF]);
-        status.hear(&Event::Message { properties, payload: &[0xFF] }, 7000);
+        status.handle(&Event::Message { properties, payload: &[0xFF] }, 7000);
         assert_eq!(shown(&status, 7000)[2], "(binary)");
     }
 
     #[test]
     fn lamps() {
-        let mut status = heard(&[Event::Joining]);
+        let mut status = after(&[Event::Joining]);
         assert_eq!(status.lamps(), [false; 3]);
-        status.hear(&Event::Joined { address: None }, 0);
+        status.handle(&Event::Joined { address: None }, 0);
         assert_eq!(status.lamps(), [true, false, false]);
-        status.hear(&ASSIGNED, 0);
-        status.hear(&Event::HubConnected, 0);
+        status.handle(&ASSIGNED, 0);
+        status.handle(&Event::HubConnected, 0);
         assert_eq!(status.lamps(), [true; 3]);
-        status.hear(&Event::Method { name: "stop", status: 200, running: false }, 0);
+        status.handle(&Event::Method { name: "stop", status: 200, running: false }, 0);
         assert_eq!(status.lamps(), [true, true, false]);
-        status.hear(&retrying(), 0);
+        status.handle(&retrying(), 0);
         assert_eq!(status.lamps(), [true, false, false]);
-        status.set_address(None);
+        status.set_network(None, Some("Wi-Fi lost"));
         assert_eq!(status.lamps(), [false; 3]);
+        assert_eq!(shown(&status, 0)[1], "Wi-Fi lost");
+    }
+
+    #[test]
+    fn why_there_is_no_network_is_shown_after_the_first_attempt() {
+        let mut status = after(&[Event::Joining]);
+        status.set_network(None, Some("Wrong password"));
+        assert_eq!(shown(&status, 0)[1], "");
+        status.handle(&retrying(), 0);
+        assert_eq!(shown(&status, 0)[1..], ["Wrong password", "Connecting...", " > WiFi"]);
+        status.set_network(None, None);
+        assert_eq!(shown(&status, 0)[1], "No Wi-Fi");
     }
 
     #[test]
@@ -320,7 +335,7 @@ mod tests {
             firmware: &[],
             certificate: &[],
         };
-        let mut status = heard(&[derived, ASSIGNED]);
+        let mut status = after(&[derived, ASSIGNED]);
         status.asked = true;
         assert_eq!(shown(&status, 0), ["IoT DevKit", "az-c89346f8a1b2v", "2v0v0", "hub-7.azure-devi"]);
     }

@@ -68,7 +68,7 @@ async fn show<B: Board>(
         let (rows, new_lamps, new_rgb) = {
             let mut status = shared.status.borrow_mut();
             status.asked = b_is_down;
-            status.set_address(link.address());
+            status.set_network(link.address(), link.problem());
             (status.rows(now), status.lamps(), status.rgb(now))
         };
         for ((lamp, on), was_on) in

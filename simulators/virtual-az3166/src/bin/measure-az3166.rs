@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use access_point::{AccessPoint, Hosts};
 use anyhow::{Context, Result, ensure};
 use footprint::{Footprint, Peaks};
 use local_cloud::Handle;
 use peripherals::DevKit;
-use serial_net::Hosts;
 use stsafe_a100::sim::{Busy, Profile, VirtualChip};
-use virtual_az3166::{Live, VirtualBoard, cloud};
+use virtual_az3166::{Live, NoLine, PASSPHRASE, SSID, VirtualBoard, cloud, equip_radio};
 
 /// Of the range of the board's maker.
 const MAC: [u8; 6] = [0xC8, 0x93, 0x46, 0x12, 0x34, 0x56];
@@ -60,7 +60,13 @@ fn configure(board: &mut VirtualBoard) -> Result<String> {
     };
     answer(board, None)?;
     let secret = format!("set_dps_uds {}", "5a6b".repeat(16));
-    for setting in [&secret, "set_dps_idscope 0ne00000000", &format!("set_registration_id {ID}")] {
+    for setting in [
+        &secret,
+        "set_dps_idscope 0ne00000000",
+        &format!("set_registration_id {ID}"),
+        &format!("set_wifissid {SSID}"),
+        &format!("set_wifipwd {PASSPHRASE}"),
+    ] {
         let said = answer(board, Some(setting))?;
         ensure!(said.contains("successfully"), "{setting}: {said}");
     }
@@ -73,19 +79,21 @@ fn configure(board: &mut VirtualBoard) -> Result<String> {
 /// The device goes online, sends telemetry, and answers a method call.
 async fn work(board: &mut VirtualBoard, cloud: &Handle) -> Result<()> {
     let mut events = cloud.events();
-    let line = cloud::connect(Hosts::new(cloud::hosts(cloud)))?;
-    let mut live = Live::new(board, line);
-    let story = async {
+    let (air, hosts) = (equip_radio(board)?, Hosts::new(cloud::hosts(cloud)));
+    let network = tokio::spawn(async move { AccessPoint::new(air, hosts).run().await });
+    let mut live = Live::new(board, NoLine);
+    let online = async {
         events.telemetry().await.context("the cloud is gone")?;
         anyhow::Ok(cloud.invoke_method(ID, "stop", "null", PATIENCE).await?)
     };
-    let mut story = std::pin::pin!(tokio::time::timeout(PATIENCE, story));
+    let mut online = std::pin::pin!(tokio::time::timeout(PATIENCE, online));
     loop {
         tokio::select! {
             biased;
-            done = &mut story => {
+            done = &mut online => {
                 let answer = done.context("the device does not get to its first telemetry")??;
                 ensure!(answer.status == 200, "the device answers {}", answer.status);
+                network.abort();
                 return Ok(());
             }
             () = tokio::task::yield_now() => live.step(board)?,

@@ -1,5 +1,6 @@
 //! The STM32F412 around the core: peripherals by address, their interrupt lines, and when they act next.
 
+mod exti;
 mod flash;
 mod gpio;
 mod i2c;
@@ -18,6 +19,7 @@ use peripherals::{DevKit, Lamp, Panel};
 
 use crate::system::Lines;
 use crate::time::Cycles;
+use exti::Exti;
 use flash::Flash;
 use gpio::Port;
 use i2c::I2c;
@@ -37,10 +39,15 @@ const PORT_A: usize = 0;
 const PORT_B: usize = 1;
 /// The pin of port A that is the radio's reset line, low while nobody drives it.
 const RADIO_RESET: u8 = 9;
+const PORT_C: usize = 2;
+/// The pin of port C that the radio interrupts with, and the external interrupt of that number.
+const RADIO_INTERRUPT: u8 = 0;
 
 /// Blocks of registers that the firmware sets up, and whose effects nobody on the board can see: power control,
 /// system configuration.
-const PLAIN: [u32; 2] = [0x4000_7000, 0x4001_3800];
+const PLAIN: [u32; 2] = [0x4000_7000, SYSTEM_CONFIGURATION];
+/// What says whose pins external interrupts are.
+const SYSTEM_CONFIGURATION: u32 = 0x4001_3800;
 
 /// The chip's peripherals.
 pub(crate) struct Chip {
@@ -56,6 +63,7 @@ pub(crate) struct Chip {
     rng: Rng,
     quadspi: Quadspi,
     sdio: Sdio,
+    exti: Exti,
     tim2: Timer,
     tim3: Timer,
     others: BTreeMap<u32, Registers>,
@@ -76,6 +84,7 @@ impl Chip {
             rng: Rng::new(seed),
             quadspi: Quadspi::new(parts.flash.clone()),
             sdio: Sdio::new(parts.radio.clone()),
+            exti: Exti::default(),
             tim2: Timer::default(),
             tim3: Timer::default(),
             others: BTreeMap::new(),
@@ -106,6 +115,7 @@ impl Chip {
         self.rng.reset();
         self.quadspi.reset();
         self.sdio.reset();
+        self.exti.reset();
         (self.tim2, self.tim3) = (Timer::default(), Timer::default());
         self.others = PLAIN.into_iter().map(|base| (base, Registers::default())).collect();
         self.show_lamps();
@@ -122,8 +132,10 @@ impl Chip {
             0x4001_1000 => self.serial.read(offset, now),
             0x4001_1400 => self.console.read(offset, now),
             0x4001_2C00 => self.sdio.read(offset, now),
+            0x4001_3C00 => self.exti.read(offset),
             base @ 0x4002_0000..0x4002_2000 => {
                 self.feel_buttons();
+                self.feel_radio(now);
                 self.ports[port(base)].read(offset)
             }
             0x4002_3800 => self.rcc.read(offset),
@@ -145,6 +157,7 @@ impl Chip {
             0x4001_1000 => self.serial.write(offset, value, now),
             0x4001_1400 => self.console.write(offset, value, now),
             0x4001_2C00 => self.sdio.write(offset, value, now),
+            0x4001_3C00 => self.exti.write(offset, value),
             base @ 0x4002_0000..0x4002_2000 => {
                 self.ports[port(base)].write(offset, value);
                 self.sdio.set_card_reset(!self.ports[PORT_A].is_lit(RADIO_RESET));
@@ -179,6 +192,7 @@ impl Chip {
     pub(crate) fn lines(&self) -> Lines {
         let (events, errors) = self.i2c.lines();
         [
+            (6, self.exti.line(RADIO_INTERRUPT)),
             (31, events),
             (32, errors),
             (37, self.serial.line()),
@@ -203,6 +217,7 @@ impl Chip {
         self.console.advance(now);
         self.serial.advance(now);
         self.i2c.advance(now);
+        self.feel_radio(now);
         self.watchdog.bites_at().is_some_and(|at| at <= now)
     }
 
@@ -212,6 +227,17 @@ impl Chip {
         let port = &mut self.ports[PORT_A];
         port.drive(4, buttons.a.then_some(false));
         port.drive(10, buttons.b.then_some(false));
+    }
+
+    /// The radio's interrupt pin, which external interrupts follow if the system configuration says that line 0 is port C's.
+    fn feel_radio(&mut self, now: Cycles) {
+        let is_high = self.sdio.interrupt_pin(now);
+        self.ports[PORT_C].drive(RADIO_INTERRUPT, Some(is_high));
+        let selected =
+            self.others.get(&SYSTEM_CONFIGURATION).map_or(0, |registers| registers.read(0x08)) & 0xF;
+        if selected as usize == PORT_C {
+            self.exti.set_level(RADIO_INTERRUPT, is_high);
+        }
     }
 
     fn show_lamps(&self) {
@@ -269,8 +295,8 @@ mod tests {
     fn what_is_not_simulated_is_told() {
         let (mut chip, _) = chip();
         assert!(chip.write(0x4000_7000, 7, 0) && chip.read(0x4000_7000, 0) == Some(7));
-        // EXTI, and a DMA controller.
-        for address in [0x4001_3C00, 0x4002_6000] {
+        // A serial peripheral interface, and a DMA controller.
+        for address in [0x4001_3000, 0x4002_6000] {
             assert_eq!((chip.read(address, 0), chip.write(address, 0, 0)), (None, false));
         }
         assert!(chip.write_part(0x4001_1404, 0x78, 1, 0), "a serial port takes bytes");

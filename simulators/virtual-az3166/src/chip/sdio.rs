@@ -107,6 +107,11 @@ impl Sdio {
         card
     }
 
+    /// Whether the radio drives its own interrupt pin high.
+    pub(crate) fn interrupt_pin(&mut self, now: Cycles) -> bool {
+        !self.card_in_reset && self.card(now).interrupt_pin()
+    }
+
     /// The radio's reset line: the card is silent while it is low, and new afterwards.
     pub(crate) fn set_card_reset(&mut self, reset: bool) {
         if reset && !self.card_in_reset {

@@ -4,10 +4,8 @@
 //! `tools/firmware az3166`.
 
 mod brown_out;
-mod cloud;
 mod console;
 mod device;
 mod faults;
 mod host_keys;
-mod line;
 mod online;

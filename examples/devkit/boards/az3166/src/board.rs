@@ -16,13 +16,14 @@ use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use static_cell::StaticCell;
 
+use crate::network::{BoardLink, BoardNetwork};
 use crate::panel::BoardPanel;
 use crate::port::Port;
 use crate::reset;
 
 /// Where the image begins: behind the boot loader and the original's host keys.
 const IMAGE: *const u8 = 0x0800_C000 as *const u8;
-/// The last flash sector, which the linker leaves alone: an additional root.
+/// The last flash sector, which the linker leaves alone: an additional root, and the radio's settings behind it.
 const ROOT_SECTOR: *const u8 = 0x080E_0000 as *const u8;
 /// Bytes of it that are looked at.
 const ROOT_SECTOR_LEN: usize = 4096;
@@ -49,7 +50,7 @@ pub(crate) fn key_flash(flash: Peri<'static, FLASH>) -> KeyFlash {
 }
 
 /// All of the board.
-pub(crate) type Az3166 = StackBoard<Bus, Port, BoardPanel, KeyFlash, Chip>;
+pub(crate) type Az3166 = StackBoard<Bus, Port, BoardPanel, KeyFlash, Chip, BoardNetwork, BoardLink>;
 
 /// The additional root, if the flash holds one.
 pub(crate) fn extra_root() -> Option<&'static [u8]> {

@@ -10,22 +10,22 @@ mod clocks;
 mod panel;
 mod port;
 mod reset;
+#[cfg(not(feature = "wifi"))]
 mod serial_network;
+#[cfg(feature = "wifi")]
+mod wifi;
 
 use core::fmt::Write as _;
 
 use azure_iot_embassy::entropy::Pool;
 use azure_iot_embassy::random::RANDOM;
 use devkit_app::Options;
-use devkit_common::network::{NetworkLink, StackNetwork};
 use devkit_common::system::BoardSystem;
 use devkit_common::{clock, fault, heap, kept};
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
-use embassy_net::StackResources;
-use embassy_net_driver_channel::{Device, Runner};
 use embassy_stm32::i2c::{self, I2c};
-use embassy_stm32::peripherals::{RNG, USART1, USART6};
+use embassy_stm32::peripherals::{RNG, USART6};
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::time::Hertz;
 use embassy_stm32::usart::{self, BufferedUart};
@@ -33,13 +33,16 @@ use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Peri, bind_interrupts, uid};
 use embassy_time::{Delay, Duration};
 use embedded_io_async::Write;
-use static_cell::{ConstStaticCell, StaticCell};
+use static_cell::ConstStaticCell;
 use stsafe_a100::asynch::Stsafe;
 
 use crate::board::{Az3166, Bus, Chip};
 use crate::panel::{BoardPanel, Pins};
-use crate::port::Port;
-use crate::serial_network::Packets;
+use crate::port::{Port, config_for};
+#[cfg(not(feature = "wifi"))]
+use crate::serial_network as network;
+#[cfg(feature = "wifi")]
+use crate::wifi as network;
 
 /// The bus's speed: the fastest that all chips on it take.
 const I2C_HZ: u32 = 400_000;
@@ -50,24 +53,11 @@ const CONSOLE_BAUD: u32 = 115_200;
 /// The watchdog bites after this time without food. Its clock is anything from half to one and a half of its nominal
 /// frequency, so in truth after 10 to 28 s.
 const WATCHDOG_US: u32 = 15_000_000;
-/// Name queries, the time, and two connections.
-const SOCKETS: usize = 5;
 
 bind_interrupts!(struct Interrupts {
-    USART1 => usart::BufferedInterruptHandler<USART1>;
     USART6 => usart::BufferedInterruptHandler<USART6>;
     RNG => rng::InterruptHandler<RNG>;
 });
-
-#[embassy_executor::task]
-async fn line_task(packets: Runner<'static, { serial_network::MTU }>, port: Port) {
-    serial_network::run(packets, port).await;
-}
-
-#[embassy_executor::task]
-async fn network_task(mut runner: embassy_net::Runner<'static, Device<'static, { serial_network::MTU }>>) {
-    runner.run().await;
-}
 
 #[embassy_executor::main(executor = "embassy_executor::Executor", entry = "cortex_m_rt::entry")]
 async fn main(spawner: Spawner) {
@@ -83,7 +73,7 @@ async fn main(spawner: Spawner) {
     static CONSOLE: ConstStaticCell<([u8; 512], [u8; 256])> = ConstStaticCell::new(([0; 512], [0; 256]));
     let (tx, rx) = CONSOLE.take();
     let console =
-        BufferedUart::new(chip.USART6, chip.PA12, chip.PA11, tx, rx, Interrupts, port_config(CONSOLE_BAUD));
+        BufferedUart::new(chip.USART6, chip.PA12, chip.PA11, tx, rx, Interrupts, config_for(CONSOLE_BAUD));
     let Ok(console) = console else { panic!("the console's port refuses its speed") };
     let mut console = Port::new(console);
 
@@ -92,37 +82,11 @@ async fn main(spawner: Spawner) {
     let mut bus: Bus = BlockingAsync::new(I2c::new_blocking(chip.I2C1, chip.PB8, chip.PB9, config));
     seed(&mut bus, chip.RNG, &mut console).await;
 
-    // Room for all that a connection's window lets the other side send while this side computes.
-    static LINE: ConstStaticCell<([u8; 512], [u8; 4096])> = ConstStaticCell::new(([0; 512], [0; 4096]));
-    let (tx, rx) = LINE.take();
-    let line = BufferedUart::new(
-        chip.USART1,
-        chip.PB7,
-        chip.PB6,
-        tx,
-        rx,
-        Interrupts,
-        port_config(serial_network::BAUD),
-    );
-    let Ok(line) = line else { panic!("the network's port refuses its speed") };
-    static PACKETS: ConstStaticCell<Packets> = ConstStaticCell::new(Packets::new());
-    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
-    let (packets, interface) = serial_network::interface(PACKETS.take());
-    // Ports and sequence numbers; without random numbers there is no TLS anyway.
-    let mut stack_seed = [0; 8];
-    let _ = RANDOM.fill(&mut stack_seed);
-    let (stack, runner) = embassy_net::new(
-        interface,
-        serial_network::config(),
-        RESOURCES.init(StackResources::new()),
-        u64::from_le_bytes(stack_seed),
-    );
-    let (Ok(line_task), Ok(network_task)) = (line_task(packets, Port::new(line)), network_task(runner))
-    else {
-        panic!("a task was spawned twice")
-    };
-    spawner.spawn(line_task);
-    spawner.spawn(network_task);
+    #[cfg(feature = "wifi")]
+    let parts = network::Parts { interrupt: chip.PC0, interrupt_line: chip.EXTI0 };
+    #[cfg(not(feature = "wifi"))]
+    let parts = network::Parts { port: chip.USART1, rx: chip.PB7, tx: chip.PB6 };
+    let (network, link) = network::start(spawner, parts);
 
     let mut board = Az3166 {
         bus,
@@ -140,8 +104,8 @@ async fn main(spawner: Spawner) {
             green_timer: chip.TIM2,
             red_blue_timer: chip.TIM3,
         }),
-        network: StackNetwork::new(stack, board::extra_root()),
-        link: NetworkLink::new(stack),
+        network,
+        link,
         key_flash: board::key_flash(chip.FLASH),
         // SAFETY: the image's own bytes in flash, which nothing writes to.
         system: unsafe {
@@ -150,12 +114,6 @@ async fn main(spawner: Spawner) {
     };
     #[allow(clippy::large_futures, reason = "it lies in this task's static memory")]
     devkit_app::run_forever(&mut board, &Options::default()).await;
-}
-
-fn port_config(baud: u32) -> usart::Config {
-    let mut config = usart::Config::default();
-    config.baudrate = baud;
-    config
 }
 
 /// Seeds the random numbers from the chip's own generator, which counts, and from the secure element, whose bus

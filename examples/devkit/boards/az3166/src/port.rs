@@ -6,7 +6,7 @@
 //! again by the clock.
 
 use embassy_futures::select::{Either, select};
-use embassy_stm32::usart::{BufferedUart, BufferedUartRx, BufferedUartTx, Error};
+use embassy_stm32::usart::{BufferedUart, BufferedUartRx, BufferedUartTx, Config, Error};
 use embassy_time::Timer;
 use embedded_io_async::{ErrorType, Read, Write};
 
@@ -14,6 +14,13 @@ use embedded_io_async::{ErrorType, Read, Write};
 const PIECE: usize = 64;
 /// When a piece that did not fit is tried again, in milliseconds. A buffer holds what takes far longer to send.
 const AGAIN_MS: u64 = 2;
+
+/// 8 data bits, no parity, 1 stop bit, at this speed.
+pub(crate) fn config_for(baud: u32) -> Config {
+    let mut config = Config::default();
+    config.baudrate = baud;
+    config
+}
 
 /// The port.
 pub(crate) struct Port {
@@ -30,6 +37,7 @@ impl Port {
         Self { receiver, sender: Sender(sender) }
     }
 
+    #[cfg(not(feature = "wifi"))]
     pub(crate) fn split(self) -> (Sender, BufferedUartRx<'static>) {
         (self.sender, self.receiver)
     }

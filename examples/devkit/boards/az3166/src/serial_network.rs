@@ -4,21 +4,30 @@
 
 use core::net::Ipv4Addr;
 
+use azure_iot_embassy::random::RANDOM;
+use devkit_common::network::{NetworkLink, StackNetwork};
+use embassy_executor::Spawner;
 use embassy_futures::join::join;
-use embassy_net::{Ipv4Cidr, StaticConfigV4};
+use embassy_net::{Ipv4Cidr, StackResources, StaticConfigV4};
 use embassy_net_driver_channel::driver::{HardwareAddress, LinkState};
 use embassy_net_driver_channel::{Device, Runner, RxRunner, State, TxRunner};
-use embassy_stm32::usart::BufferedUartRx;
+use embassy_stm32::peripherals::{PB6, PB7, USART1};
+use embassy_stm32::usart::{self, BufferedUart, BufferedUartRx};
+use embassy_stm32::{Peri, bind_interrupts};
 use embedded_io_async::{Read, Write};
 use heapless::Vec;
 use slip_link::{Decoder, encode};
+use static_cell::{ConstStaticCell, StaticCell};
 
-use crate::port::{Port, Sender};
+use crate::board::extra_root;
+use crate::port::{Port, Sender, config_for};
 
 /// Bits a second on the line; 8 data bits, no parity, 1 stop bit.
-pub(crate) const BAUD: u32 = 460_800;
+const BAUD: u32 = 460_800;
 /// Longest packet, in bytes.
-pub(crate) const MTU: usize = 1500;
+const MTU: usize = 1500;
+/// Name queries, the time, and two connections.
+const SOCKETS: usize = 5;
 /// Packets that wait to be read: the receive window of a connection, and some.
 const RX_PACKETS: usize = 3;
 /// Packets that wait to be sent.
@@ -31,16 +40,65 @@ const PREFIX: u8 = 24;
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 
-/// Memory for packets.
-pub(crate) type Packets = State<MTU, RX_PACKETS, TX_PACKETS>;
+bind_interrupts!(struct Interrupts {
+    USART1 => usart::BufferedInterruptHandler<USART1>;
+});
 
-/// The network interface for the IP stack, and what moves its packets.
-pub(crate) fn interface(packets: &'static mut Packets) -> (Runner<'static, MTU>, Device<'static, MTU>) {
-    embassy_net_driver_channel::new(packets, HardwareAddress::Ip)
+/// The application's network.
+pub(crate) type BoardNetwork = StackNetwork<'static>;
+/// Its state.
+pub(crate) type BoardLink = NetworkLink<'static>;
+
+/// What the line is connected to.
+pub(crate) struct Parts {
+    pub(crate) port: Peri<'static, USART1>,
+    pub(crate) rx: Peri<'static, PB7>,
+    pub(crate) tx: Peri<'static, PB6>,
 }
 
+/// Starts the network's tasks.
+pub(crate) fn start(spawner: Spawner, parts: Parts) -> (BoardNetwork, BoardLink) {
+    // Room for all that a connection's window lets the other side send while this side computes.
+    static LINE: ConstStaticCell<([u8; 512], [u8; 4096])> = ConstStaticCell::new(([0; 512], [0; 4096]));
+    static PACKETS: ConstStaticCell<Packets> = ConstStaticCell::new(Packets::new());
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    let (tx, rx) = LINE.take();
+    let line = BufferedUart::new(parts.port, parts.rx, parts.tx, tx, rx, Interrupts, config_for(BAUD));
+    let Ok(line) = line else { panic!("the network's port refuses its speed") };
+    let (packets, interface) = embassy_net_driver_channel::new(PACKETS.take(), HardwareAddress::Ip);
+    // Ports and sequence numbers; without random numbers there is no TLS anyway.
+    let mut seed = [0; 8];
+    let _ = RANDOM.fill(&mut seed);
+    let (stack, runner) = embassy_net::new(
+        interface,
+        config(),
+        RESOURCES.init(StackResources::new()),
+        u64::from_le_bytes(seed),
+    );
+    let (Ok(line_task), Ok(network_task)) = (line_task(packets, Port::new(line)), network_task(runner))
+    else {
+        panic!("a task was spawned twice")
+    };
+    spawner.spawn(line_task);
+    spawner.spawn(network_task);
+    (StackNetwork::new(stack, extra_root()), NetworkLink::new(stack))
+}
+
+#[embassy_executor::task]
+async fn line_task(packets: Runner<'static, MTU>, port: Port) {
+    run(packets, port).await;
+}
+
+#[embassy_executor::task]
+async fn network_task(mut runner: embassy_net::Runner<'static, Device<'static, MTU>>) {
+    runner.run().await;
+}
+
+/// Memory for packets.
+type Packets = State<MTU, RX_PACKETS, TX_PACKETS>;
+
 /// The board's addresses on the line.
-pub(crate) fn config() -> embassy_net::Config {
+fn config() -> embassy_net::Config {
     let mut config = StaticConfigV4 {
         address: Ipv4Cidr::new(ADDRESS, PREFIX),
         gateway: Some(GATEWAY),
@@ -52,7 +110,7 @@ pub(crate) fn config() -> embassy_net::Config {
 }
 
 /// Moves packets between the line and the IP stack.
-pub(crate) async fn run(packets: Runner<'static, MTU>, port: Port) -> ! {
+async fn run(packets: Runner<'static, MTU>, port: Port) -> ! {
     let (state, receiver, sender) = packets.split();
     state.set_link_state(LinkState::Up);
     let (tx, rx) = port.split();

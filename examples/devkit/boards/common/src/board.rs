@@ -1,6 +1,6 @@
 //! A board made of its parts.
 
-use devkit_app::{Board, Panel, Parts};
+use devkit_app::{Board, Link, Network, Panel, Parts};
 use embassy_time::Delay;
 use embedded_hal_async::i2c::I2c;
 use embedded_io_async::{Read, Write};
@@ -9,9 +9,10 @@ use embedded_storage_async::nor_flash::NorFlash;
 use crate::network::{NetworkLink, StackNetwork};
 use crate::system::{BoardSystem, Hardware};
 
-/// A board: bus, console, panel, flash for keys, and hardware are its own; the network is everyone's.
+/// A board: bus, console, panel, flash for keys, and hardware are its own; the network is everyone's, unless it has one
+/// of its own, such as a radio's.
 #[allow(missing_debug_implementations, reason = "hardware has nothing to print")]
-pub struct StackBoard<B, C, P, F, H> {
+pub struct StackBoard<B, C, P, F, H, N = StackNetwork<'static>, L = NetworkLink<'static>> {
     /// The I2C bus.
     pub bus: B,
     /// The terminal.
@@ -19,9 +20,9 @@ pub struct StackBoard<B, C, P, F, H> {
     /// Buttons and lamps.
     pub panel: P,
     /// The way to the world.
-    pub network: StackNetwork<'static>,
+    pub network: N,
     /// Its state.
-    pub link: NetworkLink<'static>,
+    pub link: L,
     /// The flash with the host keys.
     pub key_flash: F,
     /// Image, watchdog, crash and reset.
@@ -30,13 +31,22 @@ pub struct StackBoard<B, C, P, F, H> {
     pub delay: Delay,
 }
 
-impl<B: I2c, C: Read + Write, P: Panel, F: NorFlash, H: Hardware> Board for StackBoard<B, C, P, F, H> {
+impl<B, C, P, F, H, N, L> Board for StackBoard<B, C, P, F, H, N, L>
+where
+    B: I2c,
+    C: Read + Write,
+    P: Panel,
+    F: NorFlash,
+    H: Hardware,
+    N: Network,
+    L: Link,
+{
     type I2c = B;
     type Delay = Delay;
     type Console = C;
     type Panel = P;
-    type Network = StackNetwork<'static>;
-    type Link = NetworkLink<'static>;
+    type Network = N;
+    type Link = L;
     type KeyFlash = F;
     type System = BoardSystem<H>;
 

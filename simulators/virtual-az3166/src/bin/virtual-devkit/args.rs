@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use access_point::Rule;
 use clap::{Parser, ValueEnum};
-use serial_net::Rule;
 
 /// Runs the firmware image of the AZ3166 on a simulated board. The terminal is the board's console.
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[command(name = "virtual-devkit", version, max_term_width = 110, after_help = crate::keys::HELP)]
 pub(crate) struct Args {
     /// The firmware image
@@ -18,13 +19,17 @@ pub(crate) struct Args {
     /// Button that is held for half a second when the power comes: a opens the configuration console
     #[arg(long, value_enum, value_name = "BUTTON")]
     pub(crate) hold: Option<Held>,
-    /// Start a provisioning service and a hub on this machine, for this board. Enrolled is who has a certificate (.pem)
-    /// in the folder `enrollments` of the board's folder
+    /// Start a provisioning service and a hub on this machine, for this board. Devices with a certificate (.pem) in the
+    /// folder `enrollments` of the board's folder are enrolled
     #[arg(long)]
     pub(crate) cloud: bool,
     /// Where a host is to be found: NAME=ADDRESS[:PORT]; "*.example.net" stands for all names below. May be repeated
     #[arg(long, value_name = "RULE")]
     pub(crate) host: Vec<Rule>,
+    /// The network is a serial line (for an image built with the feature serial-line), not the radio and a virtual
+    /// access point
+    #[arg(long)]
+    pub(crate) serial: bool,
     /// Let the board reach everything this machine reaches
     #[arg(long)]
     pub(crate) internet: bool,

@@ -16,8 +16,8 @@ pub(crate) enum Key {
     HoldB,
     Reset,
     Show,
-    /// To the cloud.
-    Talk,
+    /// A command to the cloud is typed next.
+    CloudCommand,
     End,
 }
 
@@ -28,7 +28,7 @@ impl Key {
             0x02 => Self::HoldB,
             0x04 => Self::Show,
             0x12 => Self::Reset,
-            0x14 => Self::Talk,
+            0x14 => Self::CloudCommand,
             0x03 | 0x18 => Self::End,
             // Enter, whatever the terminal sends for it.
             b'\n' => Self::Byte(b'\r'),

@@ -1,7 +1,7 @@
 //! A DevKit without a DevKit: the simulated board at the terminal.
 
 mod args;
-mod desk;
+mod cloud_console;
 mod key_sector;
 mod keys;
 mod run;

@@ -2,14 +2,14 @@
 
 use std::fs;
 
+use access_point::{AccessPoint, Hosts};
 use anyhow::{Context, Result};
 use peripherals::DevKit;
-use serial_net::Hosts;
 use stsafe_a100::sim::{Busy, Profile, VirtualChip};
-use virtual_az3166::{KEY_ADDRESS, VirtualBoard, cloud};
+use virtual_az3166::{KEY_ADDRESS, NoLine, PASSPHRASE, SSID, VirtualBoard, cloud, equip_radio};
 
 use crate::args::Args;
-use crate::desk::Desk;
+use crate::cloud_console::CloudConsole;
 use crate::{key_sector, terminal};
 
 /// Of the range of the board's maker.
@@ -23,21 +23,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // What is spawned below runs there.
     let inside = runtime.enter();
-    let desk = if args.cloud {
+    let cloud_console = if args.cloud {
         let enrolments = args.device.join("enrollments");
         fs::create_dir_all(&enrolments).with_context(|| format!("making {}", enrolments.display()))?;
-        let desk = Desk::new(runtime.block_on(cloud::start(&enrolments))?);
-        board.trust(desk.cloud().root_der())?;
-        desk.introduce(&enrolments);
-        Some(desk)
+        let console = CloudConsole::new(runtime.block_on(cloud::start(&enrolments))?);
+        board.trust(console.cloud().root_der())?;
+        console.print_help(&enrolments);
+        Some(console)
     } else {
         None
     };
-    let rules = args.host.iter().cloned().chain(desk.iter().flat_map(|desk| cloud::hosts(desk.cloud())));
-    let hosts = Hosts::new(rules.collect());
-    let line = cloud::connect(if args.internet { hosts.with_internet() } else { hosts })?;
-    board.power_on()?;
-    let result = terminal::run(args, &mut board, line, desk);
+    let of_cloud = cloud_console.iter().flat_map(|console| cloud::hosts(console.cloud()));
+    let hosts = Hosts::new(args.host.iter().cloned().chain(of_cloud).collect());
+    let hosts = if args.internet { hosts.with_internet() } else { hosts };
+    let result = if args.serial {
+        let line = cloud::connect(hosts)?;
+        board.power_on()?;
+        terminal::run(args, &mut board, line, cloud_console)
+    } else {
+        let air = equip_radio(&mut board)?;
+        eprintln!("Wi-Fi: a network {SSID:?} with the password {PASSPHRASE:?} is in reach");
+        tokio::spawn(async move { AccessPoint::new(air, hosts).run().await });
+        board.power_on()?;
+        terminal::run(args, &mut board, NoLine, cloud_console)
+    };
     drop(inside);
     // Connections that are open do not keep the program.
     runtime.shutdown_background();

@@ -1,9 +1,8 @@
-//! The terminal: the board's console, its buttons and its display, and the cloud's side of the story.
+//! The terminal: the board's console, its buttons and its display, and the cloud's events.
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{Write, stderr, stdout};
-use std::os::unix::net::UnixStream;
+use std::io::{Read, Write, stderr, stdout};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,7 +10,7 @@ use peripherals::{Lamp, Picture};
 use virtual_az3166::{Live, VirtualBoard};
 
 use crate::args::{Args, Held};
-use crate::desk::Desk;
+use crate::cloud_console::CloudConsole;
 use crate::key_sector;
 use crate::keys::{Key, Keyboard};
 
@@ -26,7 +25,7 @@ const HOLD: Duration = Duration::from_millis(500);
 struct Terminal<'a> {
     args: &'a Args,
     board: &'a mut VirtualBoard,
-    desk: Option<Desk>,
+    cloud: Option<CloudConsole>,
     /// On its way to the board's console.
     typed: VecDeque<u8>,
     next_character: Duration,
@@ -38,13 +37,18 @@ struct Terminal<'a> {
 }
 
 /// Runs the board until the user or the clock ends it.
-pub(crate) fn run(args: &Args, board: &mut VirtualBoard, line: UnixStream, desk: Option<Desk>) -> Result<()> {
+pub(crate) fn run(
+    args: &Args,
+    board: &mut VirtualBoard,
+    line: impl Read + Write,
+    cloud: Option<CloudConsole>,
+) -> Result<()> {
     let keyboard = Keyboard::open();
     let mut live = Live::new(board, line);
     let mut terminal = Terminal {
         args,
         board,
-        desk,
+        cloud,
         typed: VecDeque::new(),
         next_character: Duration::ZERO,
         command: None,
@@ -99,11 +103,11 @@ impl Terminal<'_> {
             Key::HoldB => self.board.parts().panel.press(|buttons| buttons.b = !buttons.b),
             Key::Reset => self.board.press_reset()?,
             Key::Show => self.show()?,
-            Key::Talk if self.desk.is_some() => {
+            Key::CloudCommand if self.cloud.is_some() => {
                 self.command = Some(String::new());
                 write!(stderr(), "\r\ncloud> ")?;
             }
-            Key::Talk => write!(stderr(), "\r\nthere is no cloud here (--cloud)\r\n")?,
+            Key::CloudCommand => write!(stderr(), "\r\nthere is no cloud (start with --cloud)\r\n")?,
             Key::End => return Ok(false),
         }
         Ok(true)
@@ -114,10 +118,10 @@ impl Terminal<'_> {
         match byte {
             b'\r' => {
                 write!(stderr(), "\r\n")?;
-                if let Some(desk) = &self.desk
+                if let Some(cloud) = &self.cloud
                     && !line.trim().is_empty()
                 {
-                    desk.command(line);
+                    cloud.command(line);
                 }
                 return Ok(());
             }
@@ -152,15 +156,15 @@ impl Terminal<'_> {
         Ok(())
     }
 
-    /// Shows what board and cloud have said.
+    /// Prints what board and cloud have written.
     fn print(&mut self) -> Result<()> {
         let text = self.board.take_console();
         if !text.is_empty() {
             stdout().write_all(&text)?;
             stdout().flush()?;
         }
-        for said in self.desk.iter().flat_map(Desk::said) {
-            for line in said.lines() {
+        for text in self.cloud.iter().flat_map(CloudConsole::lines) {
+            for line in text.lines() {
                 write!(stderr(), "cloud: {line}\r\n")?;
             }
         }

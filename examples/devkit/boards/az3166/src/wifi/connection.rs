@@ -1,0 +1,202 @@
+//! The connection to the access point: made when the application asks for it, and kept by a task of its own from then on.
+
+use core::cell::{Cell, RefCell};
+
+use az3166_radio::{FlashTimeout, SdioFault};
+use bcm43362::{Control, ControlError, Security, Ssid};
+use devkit_app::board::Networks;
+use embassy_futures::select::{Either, select};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Timer, with_timeout};
+
+/// How long the radio may take to start.
+const START: Duration = Duration::from_secs(15);
+/// A network that was lost is joined again after the one time, then after twice as long, up to the other.
+const AGAIN_MS: u64 = 250;
+const MAX_AGAIN_MS: u64 = 60_000;
+
+/// Why the radio does not run.
+pub(crate) type RadioError = bcm43362::Error<SdioFault, FlashTimeout>;
+
+/// What the application asks for.
+enum Request {
+    Join(Ssid, Security),
+    Scan,
+}
+
+/// Why the application did not get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionError {
+    /// The radio does not start.
+    Radio(RadioError),
+    /// It does not join.
+    Join(ControlError),
+}
+
+/// What application and task share.
+pub(crate) struct Connection {
+    request: Signal<NoopRawMutex, Request>,
+    answer: Signal<NoopRawMutex, Result<(), ConnectionError>>,
+    found: RefCell<Networks>,
+    wanted: Signal<NoopRawMutex, ()>,
+    has_settings: bool,
+    radio_error: Cell<Option<RadioError>>,
+    /// Why there is no network, for the screen.
+    problem: Cell<Option<&'static str>>,
+}
+
+impl Connection {
+    pub(crate) fn new(has_settings: bool) -> Self {
+        Self {
+            request: Signal::new(),
+            answer: Signal::new(),
+            found: RefCell::new(Networks::new()),
+            wanted: Signal::new(),
+            has_settings,
+            radio_error: Cell::new(None),
+            problem: Cell::new(if has_settings { None } else { Some("No radio NVRAM") }),
+        }
+    }
+
+    /// Whether the radio's settings are there.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.has_settings
+    }
+
+    /// Why there is no network.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        self.problem.get()
+    }
+
+    /// Waits until the radio is needed.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.wait().await;
+    }
+
+    /// Takes note of a radio that has failed, or does not start.
+    pub(crate) fn radio_failed(&self, error: RadioError) {
+        self.radio_error.set(Some(error));
+        self.problem.set(Some(match error {
+            RadioError::NoFirmware => "No radio firmw.",
+            _ => "Radio failed",
+        }));
+    }
+
+    /// Joins a network, and stays in it.
+    pub(crate) async fn join(&self, ssid: Ssid, security: Security) -> Result<(), ConnectionError> {
+        self.ask(Request::Join(ssid, security)).await
+    }
+
+    /// Looks for networks.
+    pub(crate) async fn scan(&self) -> Result<Networks, ConnectionError> {
+        self.ask(Request::Scan).await?;
+        Ok(self.found.borrow().clone())
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), ConnectionError> {
+        self.wanted.signal(());
+        self.answer.reset();
+        self.request.signal(request);
+        self.answer.wait().await
+    }
+}
+
+/// The task that keeps the connection.
+pub(crate) struct Keeper {
+    control: Control<'static>,
+    connection: &'static Connection,
+    /// What is to be joined again whenever it is lost.
+    credentials: Option<(Ssid, Security)>,
+    /// The wait before the next attempt.
+    again_ms: u64,
+}
+
+impl Keeper {
+    pub(crate) fn new(control: Control<'static>, connection: &'static Connection) -> Self {
+        Self { control, connection, credentials: None, again_ms: AGAIN_MS }
+    }
+
+    /// Serves the application, and joins the network again whenever it is lost.
+    pub(crate) async fn run(mut self) -> ! {
+        loop {
+            let Self { control, connection, credentials, again_ms } = &mut self;
+            let disturbed = async {
+                match credentials {
+                    None => core::future::pending().await,
+                    Some(_) => {
+                        if control.lost().await.is_some() {
+                            connection.problem.set(Some("Wi-Fi lost"));
+                        }
+                        Timer::after_millis(*again_ms).await;
+                    }
+                }
+            };
+            match select(connection.request.wait(), disturbed).await {
+                Either::First(Request::Join(ssid, security)) => {
+                    self.credentials = None;
+                    let joined = self.join(ssid, security.clone()).await;
+                    if joined.is_ok() {
+                        self.credentials = Some((ssid, security));
+                    }
+                    self.connection.answer.signal(joined);
+                }
+                Either::First(Request::Scan) => {
+                    let scanned = self.scan().await;
+                    self.connection.answer.signal(scanned);
+                }
+                Either::Second(()) => {
+                    self.again_ms = (2 * self.again_ms).min(MAX_AGAIN_MS);
+                    if let Some((ssid, security)) = self.credentials.clone() {
+                        // The screen says why it failed, and it is tried again.
+                        let _ = self.join(ssid, security).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn join(&mut self, ssid: Ssid, security: Security) -> Result<(), ConnectionError> {
+        self.radio_runs().await?;
+        let problem = match self.control.join(ssid, security).await {
+            Ok(()) => {
+                self.again_ms = AGAIN_MS;
+                self.connection.problem.set(None);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        self.connection.problem.set(Some(match problem {
+            ControlError::NotFound => "SSID not found",
+            ControlError::WrongPassphrase => "Wrong password",
+            ControlError::JoinRefused { .. } | ControlError::Refused { .. } => "Wi-Fi refused",
+            ControlError::TimedOut => "Wi-Fi timeout",
+            _ => "Radio failed",
+        }));
+        Err(ConnectionError::Join(problem))
+    }
+
+    async fn scan(&mut self) -> Result<(), ConnectionError> {
+        self.radio_runs().await?;
+        let found = &self.connection.found;
+        found.borrow_mut().clear();
+        let scanned = self.control.scan(None, |network| {
+            let name = network.ssid.as_bytes();
+            let mut found = found.borrow_mut();
+            if !name.is_empty() && !found.iter().any(|other| other == name) {
+                // What does not fit is not shown.
+                let _ = heapless::Vec::from_slice(name).map(|name| found.push(name));
+            }
+        });
+        scanned.await.map_err(ConnectionError::Join)
+    }
+
+    /// Waits until the radio runs.
+    async fn radio_runs(&mut self) -> Result<(), ConnectionError> {
+        let started = with_timeout(START, self.control.running()).await;
+        started.map_err(|_| match self.connection.radio_error.get() {
+            Some(error) => ConnectionError::Radio(error),
+            None => ConnectionError::Join(ControlError::RadioOff),
+        })
+    }
+}
