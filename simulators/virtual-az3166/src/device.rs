@@ -1,4 +1,5 @@
-//! The simulated board as a device for the stories: it runs in a thread of its own while it is switched on, in real time.
+//! The simulated board as a device for the stories: it runs in a thread of its own while it is switched on, in real
+//! time.
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,6 +1,7 @@
 //! The firmware whose network is a serial line: online, and under load.
 //!
-//! The image is what the environment variable `AZ3166_SERIAL_IMAGE` names, or what `tools/firmware az3166-serial` builds.
+//! The image is what the environment variable `AZ3166_SERIAL_IMAGE` names, or what `tools/firmware az3166-serial`
+//! builds.
 
 #[path = "firmware/device.rs"]
 #[allow(dead_code, reason = "shared with the tests of the firmware")]

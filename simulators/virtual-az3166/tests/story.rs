@@ -1,5 +1,5 @@
-//! The story on the simulated AZ3166: the very image that is flashed goes through the tutorial over its radio, and through
-//! everything that can go wrong, that of the radio and of its network included.
+//! The story on the simulated AZ3166: the very image that is flashed goes through the tutorial over its radio, and
+//! through everything that can go wrong, that of the radio and of its network included.
 //!
 //! The image is what the environment variable `AZ3166_IMAGE` names, or what `tools/firmware az3166` builds.
 

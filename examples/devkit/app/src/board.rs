@@ -1,5 +1,6 @@
-//! What the application needs of a board: a bus, a byte stream to the user, buttons and lamps, a network, flash for keys, and
-//! the system itself. Everything else (secure element, display, sensors, console) the application does over these.
+//! What the application needs of a board: a bus, a byte stream to the user, buttons and lamps, a network, flash for
+//! keys, and the system itself. Everything else (secure element, display, sensors, console) the application does over
+//! these.
 
 use core::fmt::{Debug, Display, Formatter};
 use core::net::Ipv4Addr;
@@ -31,8 +32,8 @@ pub trait Board {
     /// Tells the network's state while the network is busy.
     type Link: Link;
     /// The flash area that keeps the host keys of the secure element and nothing else, outside the image, with room for
-    /// at least one record of [`RECORD_LEN`](crate::host_keys::RECORD_LEN) bytes. What writes a new image must leave it alone.
-    /// [`NoFlash`](crate::host_keys::NoFlash) for a board without: it cannot be paired.
+    /// at least one record of [`RECORD_LEN`](crate::host_keys::RECORD_LEN) bytes. What writes a new image must leave it
+    /// alone. [`NoFlash`](crate::host_keys::NoFlash) for a board without: it cannot be paired.
     type KeyFlash: NorFlash;
     /// Image, watchdog, reset.
     type System: System;
@@ -134,8 +135,8 @@ pub trait System {
     /// A random number, to spread devices over time. Nothing secret comes of it.
     fn random(&mut self) -> u32;
 
-    /// What ended the last run, if it was not a power cut or a reset that was asked for: the text of a panic, a hard fault
-    /// with its address, the watchdog. Kept in memory that a reset does not clear.
+    /// What ended the last run, if it was not a power cut or a reset that was asked for: the text of a panic, a hard
+    /// fault with its address, the watchdog. Kept in memory that a reset does not clear.
     fn crash(&self) -> Option<Crash> {
         None
     }
@@ -143,8 +144,8 @@ pub trait System {
     /// Forgets the crash: it has been reported.
     fn forget_crash(&mut self) {}
 
-    /// Feeds the watchdog, which should bite after 5 to 30 s without. Called about once a second while every task of the
-    /// application makes progress.
+    /// Feeds the watchdog, which should bite after 5 to 30 s without. Called about once a second while every task of
+    /// the application makes progress.
     fn feed_watchdog(&mut self) {}
 
     /// Restarts the device. May return where there is nothing to restart; the application ends then.
@@ -190,9 +191,9 @@ pub trait Network {
     /// Why there is no network, or no connection.
     type Error: Debug + Display;
 
-    /// Joins the network and returns when the device has an address. A wired network takes no notice of `wifi`; a wireless
-    /// one without it fails. Called again after a failure; may take as long as it needs, the future is dropped after a
-    /// minute.
+    /// Joins the network and returns when the device has an address. A wired network takes no notice of `wifi`; a
+    /// wireless one without it fails. Called again after a failure; may take as long as it needs, the future is dropped
+    /// after a minute.
     ///
     /// # Errors
     /// The network's own.

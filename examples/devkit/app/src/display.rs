@@ -1,5 +1,5 @@
-//! The 128x64 display: rows of text on an SSD1306, drawn anew where they changed. A display that does not answer is left
-//! alone for a while and then set up again.
+//! The 128x64 display: rows of text on an SSD1306, drawn anew where they changed. A display that does not answer is
+//! left alone for a while and then set up again.
 
 use display_interface::DisplayError;
 use embassy_time::{Duration, Instant};

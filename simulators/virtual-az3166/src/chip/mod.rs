@@ -229,7 +229,8 @@ impl Chip {
         port.drive(10, buttons.b.then_some(false));
     }
 
-    /// The radio's interrupt pin, which external interrupts follow if the system configuration says that line 0 is port C's.
+    /// The radio's interrupt pin, which external interrupts follow if the system configuration says that line 0 is port
+    /// C's.
     fn feel_radio(&mut self, now: Cycles) {
         let is_high = self.sdio.interrupt_pin(now);
         self.ports[PORT_C].drive(RADIO_INTERRUPT, Some(is_high));

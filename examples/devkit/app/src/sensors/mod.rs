@@ -41,8 +41,8 @@ impl<I2C: I2c> Sensors<I2C> {
         }
     }
 
-    /// Reads what there is; a sensor is set up when it is first there, or there again. Its last value holds until it has
-    /// a new one.
+    /// Reads what there is; a sensor is set up when it is first there, or there again. Its last value holds until it
+    /// has a new one.
     pub(crate) async fn read(&mut self) -> Reading {
         let climate = self.climate().await;
         let barometer = self.barometer().await;

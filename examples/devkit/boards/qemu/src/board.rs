@@ -7,8 +7,8 @@ use crate::bridge::{BridgeFlash, BridgePanel, Bus};
 use crate::uart::Console;
 use crate::watchdog;
 
-/// The same memory as at address 0, where a Rust reference may point to (application note AN386, §3.1: ZBT SSRAM1 appears
-/// twice).
+/// The same memory as at address 0, where a Rust reference may point to (application note AN386, §3.1: ZBT SSRAM1
+/// appears twice).
 const FLASH: *const u8 = 0x0040_0000 as *const u8;
 /// The last flash sector, which the linker leaves alone: an additional root.
 const ROOT_SECTOR: *const u8 = FLASH.wrapping_add(0x000E_0000);

@@ -1,4 +1,5 @@
-//! The connection to the access point: made when the application asks for it, and kept by a task of its own from then on.
+//! The connection to the access point: made when the application asks for it, and kept by a task of its own from then
+//! on.
 
 use core::cell::{Cell, RefCell};
 

@@ -41,8 +41,8 @@ pub(crate) struct Parts {
     pub(crate) interrupt_line: Peri<'static, EXTI0>,
 }
 
-/// Starts the network's tasks. The frames, which pass through the stack on their way to their memory, are not to be part of the
-/// caller's stack frame.
+/// Starts the network's tasks. The frames, which pass through the stack on their way to their memory, are not to be
+/// part of the caller's stack frame.
 #[inline(never)]
 pub(crate) fn start(spawner: Spawner, parts: Parts) -> (BoardNetwork, BoardLink) {
     static STATE: StaticCell<State<'static>> = StaticCell::new();

@@ -1,5 +1,6 @@
-//! The radio's settings (NVRAM): those of its module, which are its maker's and which no image contains. The user brings them into a
-//! flash sector outside the image, so that the image, and with it the device's identity, is the same with and without them.
+//! The radio's settings (NVRAM): those of its module, which are its maker's and which no image contains. The user
+//! brings them into a flash sector outside the image, so that the image, and with it the device's identity, is the same
+//! with and without them.
 
 use bcm43362::Nvram;
 
