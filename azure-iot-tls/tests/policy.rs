@@ -314,7 +314,7 @@ fn constraints_are_bounded() {
     };
     let tree = [0x30, 4, 0x82, 2, b'x', b'y'];
     for (trees, names, expected) in
-        [(64, 250, Ok(())), (65, 1, Err(Error::BadCertificate)), (1, 300, Err(Error::WrongUsage))]
+        [(64, 250, Ok(())), (65, 1, Err(Error::BadCertificate)), (64, 300, Err(Error::WrongUsage))]
     {
         let content = [
             &[0x30, 0x82][..],
