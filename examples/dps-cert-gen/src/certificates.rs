@@ -52,7 +52,7 @@ fn from_der(der: &[u8]) -> Result<Vec<Vec<u8>>> {
         let one = match reader.raw() {
             Ok(one) => one,
             Err(_) if found.is_empty() => bail!("the certificate (DER) is cut off or damaged"),
-            Err(_) => bail!("what follows the certificate at byte {offset} is none"),
+            Err(_) => bail!("the data after the certificate at byte {offset} is not a certificate"),
         };
         let kind = inside.sequence().ok().and_then(|content| content.peek_tag());
         match kind {
@@ -213,7 +213,10 @@ mod tests {
             (good.replacen("MIG", "M!G", 1), "line 2: '!' is not base64"),
             (good.replace('\n', "\n> "), "line 2: '>' is not base64"),
             (good.replacen("MIG", "MI", 1), "line 1: the base64 of the certificate is cut off"),
-            (good.replacen("MIGE", "MIGD", 1), "line 1: what follows the certificate at byte 134 is none"),
+            (
+                good.replacen("MIGE", "MIGD", 1),
+                "line 1: the data after the certificate at byte 134 is not a certificate",
+            ),
             (good.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), "openssl x509"),
             (good.replace("CERTIFICATE", "PKCS7"), "openssl pkcs7"),
             (

@@ -229,7 +229,7 @@ fn from_command_line(args: &Args, stdin: &mut dyn BufRead) -> Result<Request> {
     let make = args.make;
     if args.profile == ProfileName::Riot && make != Make::Certificate {
         return Err(conflict(
-            "--profile riot makes the certificate only: its DeviceID certificate is none of a CA",
+            "--profile riot makes the certificate only: its DeviceID certificate is not a CA certificate",
         )
         .into());
     }

@@ -232,7 +232,7 @@ fn digest(text: &str) -> Result<(HashAlgorithm, Vec<u8>)> {
     let (name, digits) =
         text.split_once(';').with_context(|| format!("digest {text:?} is not like sha-256;0f5e…"))?;
     let Some((_, algorithm)) = ALGORITHMS.iter().find(|(known, _)| *known == name) else {
-        bail!("hash function {name:?} is none of sha-256, sha-384, sha-512");
+        bail!("hash function {name:?} is not one of sha-256, sha-384, sha-512");
     };
     let bytes = hex::decode(digits).with_context(|| format!("digest {text:?} is not hexadecimal"))?;
     let wanted = algorithm.output_len();
@@ -253,7 +253,7 @@ pub fn digest_text(fwid: &Fwid<'_>) -> String {
 fn flag(name: &str) -> Result<OperationalFlags> {
     match FLAGS.iter().find(|(known, _)| *known == name) {
         Some((_, flag)) => Ok(*flag),
-        None => bail!("flag {name:?} is none of {}", FLAGS.map(|(known, _)| known).join(", ")),
+        None => bail!("flag {name:?} is not one of {}", FLAGS.map(|(known, _)| known).join(", ")),
     }
 }
 

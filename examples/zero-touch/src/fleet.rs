@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use devkit_app::{Event, Identity, Options};
+use devkit_app::{AppEvent, Identity, Options};
 use devkit_settings::Setting;
 use dice_core::Uds;
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
@@ -108,13 +108,17 @@ fn board(
     reached: UnboundedSender<Reached>,
 ) -> (HostBoard, User) {
     let mut delivered = false;
-    let observer = move |event: &Event<'_>| {
+    let observer = move |event: &AppEvent<'_>| {
         let now = began.elapsed();
         let step = match event {
-            Event::Connecting { host } if *host == dps_client::GLOBAL_ENDPOINT => Reached::Registering(now),
-            Event::Assigned { .. } => Reached::Assigned(now),
-            Event::TelemetryDelivered if !std::mem::replace(&mut delivered, true) => Reached::Delivered(now),
-            Event::Retrying { .. } => Reached::Retrying,
+            AppEvent::Connecting { host } if *host == dps_client::GLOBAL_ENDPOINT => {
+                Reached::Registering(now)
+            }
+            AppEvent::Assigned { .. } => Reached::Assigned(now),
+            AppEvent::TelemetryDelivered if !std::mem::replace(&mut delivered, true) => {
+                Reached::Delivered(now)
+            }
+            AppEvent::Retrying { .. } => Reached::Retrying,
             _ => return,
         };
         // When nobody listens any more, the fleet is switched off.

@@ -28,7 +28,7 @@ fn fails(break_it: &str, step: &str, why: &str) {
 #[test]
 fn the_whole_tutorial() {
     for profile in ["standard", "riot"] {
-        let told = succeeds(&["--profile", profile]);
+        let printed = succeeds(&["--profile", profile]);
         for words in [
             "# set_dps_uds ****",
             "DPS UDS: (set)",
@@ -40,7 +40,7 @@ fn the_whole_tutorial() {
             "method stop: 200",
             "Hello from the cloud",
         ] {
-            assert!(told.contains(words), "{profile}: {words} in {told}");
+            assert!(printed.contains(words), "{profile}: {words} in {printed}");
         }
     }
 }
@@ -86,22 +86,22 @@ fn a_server_of_another_ca_is_refused_by_the_device() {
 
 #[test]
 fn the_device_recovers_when_the_cloud_is_back() {
-    let told = succeeds(&["--break", "cloud-restart"]);
-    let down = told.find("down: the device has noticed").expect("a failure was noticed");
-    let back = told.rfind("messageId").expect("telemetry");
-    assert!(down < back, "telemetry after the restart: {told}");
+    let printed = succeeds(&["--break", "cloud-restart"]);
+    let down = printed.find("down: the device has noticed").expect("a failure was noticed");
+    let back = printed.rfind("messageId").expect("telemetry");
+    assert!(down < back, "telemetry after the restart: {printed}");
 }
 
 #[test]
 fn a_fleet_spreads_its_registrations() {
-    let told = succeeds(&["--devices", "12", "--spread", "2"]);
+    let printed = succeeds(&["--devices", "12", "--spread", "2"]);
     let last = |name: &str| -> f64 {
-        let row = told.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
+        let row = printed.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
         row.split_whitespace().rev().nth(2).expect("a time").parse().expect("a number")
     };
-    assert!(last("connect to DPS") < last("assigned"), "{told}");
-    assert!(last("assigned") <= last("message delivered"), "{told}");
-    assert!(told.contains("attempts that were repeated: 0"), "{told}");
+    assert!(last("connect to DPS") < last("assigned"), "{printed}");
+    assert!(last("assigned") <= last("message delivered"), "{printed}");
+    assert!(printed.contains("attempts that were repeated: 0"), "{printed}");
 }
 
 /// As a user goes to a service out there: the first run shows what to enrol and fails, the next one succeeds.
@@ -137,7 +137,10 @@ async fn a_provisioning_service_elsewhere() {
     assert!(!first.status.success() && error.contains("step 7") && error.contains("401002"), "{error}");
     std::fs::copy(path("device/device.pem"), path("enrolments/device.pem")).unwrap();
     let second = program().await.unwrap();
-    let told = String::from_utf8(second.stdout).unwrap();
-    assert!(second.status.success(), "{told}{}", String::from_utf8_lossy(&second.stderr));
-    assert!(told.contains("assigned to localhost") && told.contains("the hub acknowledges"), "{told}");
+    let printed = String::from_utf8(second.stdout).unwrap();
+    assert!(second.status.success(), "{printed}{}", String::from_utf8_lossy(&second.stderr));
+    assert!(
+        printed.contains("assigned to localhost") && printed.contains("the hub acknowledges"),
+        "{printed}"
+    );
 }

@@ -11,7 +11,7 @@ use user_net::{Hosts, Link, UserNet};
 
 use crate::gateway::{Gateway, Reaction};
 
-/// Between two looks whether the radio has room again.
+/// How often it is checked whether the radio has room again.
 const AGAIN: Duration = Duration::from_millis(1);
 
 /// What is behind every network of an air.

@@ -31,7 +31,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// One that has not heard of its station yet.
+    /// A gateway that does not know its station yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -16,7 +16,7 @@ use crate::bus::TransactionError;
 ///
 /// # Errors
 /// Those of the stream, among them [`io::ErrorKind::UnexpectedEof`] for a connection that ends within a request;
-/// [`io::ErrorKind::InvalidData`] for a request that is none. What came before a faulty request has been carried out,
+/// [`io::ErrorKind::InvalidData`] for an invalid request. What came before a faulty request has been carried out,
 /// of the request itself nothing.
 pub fn serve(stream: &mut (impl Read + Write), board: &mut DevKit) -> io::Result<()> {
     let mut stream = Requests { stream, finder: RestartFinder::default(), restarted: false };
@@ -60,7 +60,7 @@ impl<S: Read> Read for Requests<'_, S> {
 }
 
 impl<S: Read> Requests<'_, S> {
-    /// Reads on as long as what a request failed with may be a restart. If it is none, the error stays.
+    /// Reads on as long as what a request failed with may be a restart. If it is not, the error stays.
     fn restart(&mut self, error: io::Error) -> io::Result<()> {
         let mut byte = [0];
         while !self.restarted {

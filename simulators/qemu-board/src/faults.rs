@@ -18,7 +18,7 @@ const LOSS: u32 = 10;
 const LOSSY_MESSAGES: usize = 20;
 const LOSSY_INTERVAL: u32 = 600;
 
-/// Tells it.
+/// Runs the story of the faults.
 pub(crate) async fn tell(
     args: &Args,
     narrator: &mut Narrator,

@@ -58,7 +58,7 @@ pub(crate) async fn enter(folder: &Path) -> Result<ExitCode> {
         .context("starting setpriv")?;
     tokio::select! {
         status = inside.wait() => return Ok(ExitCode::from(u8::from(!status?.success()))),
-        // A terminal tells the second process, too, and it ends by itself.
+        // A terminal interrupts the second process, too, and it ends by itself.
         _ = interrupted.recv() => {}
         _ = terminated.recv() => inside.start_kill()?,
     }
@@ -78,7 +78,7 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// Tells a missing namespace from an error of the program itself.
+/// Distinguishes a missing namespace from an error of the program itself.
 async fn probe(namespaces: &[&str], root: bool) -> Result<()> {
     let output = Command::new("unshare").args(namespaces).arg("true").output().await;
     let output = output.context("starting unshare")?;

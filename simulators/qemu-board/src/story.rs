@@ -22,7 +22,7 @@ const HUB: &str = "emulated-hub.azure-devices.net";
 /// The provisioning service's id scope.
 const ID_SCOPE: &str = "0ne00EDE717";
 
-/// Tells it.
+/// Runs the story.
 pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
     let mut narrator = Narrator::new();
     narrator.step("A cloud on this machine, and an emulated DevKit");

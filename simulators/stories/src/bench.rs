@@ -266,7 +266,7 @@ async fn failure(running: &Running) -> String {
 /// Waits until the device writes a line with this text to its log; gives the rest of the line.
 ///
 /// # Errors
-/// It does not in time, or reports that it has given up.
+/// It does not write it before the limit, or reports that it has given up.
 pub async fn log_line(running: &Running, text: &str, limit: Duration) -> Result<String> {
     let look = async {
         loop {

@@ -105,12 +105,12 @@ impl Running {
         screen::read(&self.picture())
     }
 
-    /// Changes the air around the device.
+    /// Changes temperature and humidity around the device.
     pub fn set_climate(&self, (temperature, humidity): (i16, u16)) {
         self.climate.lock().unwrap_or_else(PoisonError::into_inner).set(temperature, humidity);
     }
 
-    /// Cuts the power: the device takes leave of nobody.
+    /// Cuts the power: the device closes no connection.
     ///
     /// # Errors
     /// What the board's simulation ended with.

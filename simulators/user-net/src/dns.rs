@@ -16,7 +16,7 @@ pub(crate) fn name(query: &[u8]) -> Option<String> {
     Some(packet.questions.first()?.qname.to_string())
 }
 
-/// The answer to a query: this address, or that there is none of that name.
+/// The answer to a query: this address, or that the name does not exist.
 pub(crate) fn answer(query: &[u8], address: Option<Ipv4Addr>) -> Option<Vec<u8>> {
     let mut reply = Packet::parse(query).ok()?.into_reply();
     let question = reply.questions.first()?.clone();

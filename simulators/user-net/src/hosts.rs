@@ -12,7 +12,7 @@ pub const BOARD: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 /// This machine as the board sees it.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// The name of time servers: this machine tells the time itself.
+/// The names of time servers: this machine gives the time itself.
 const TIME_SERVERS: &str = "pool.ntp.org";
 /// The first address that stands for a name.
 const FIRST: u32 = Ipv4Addr::new(198, 18, 0, 1).to_bits();

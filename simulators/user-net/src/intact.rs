@@ -1,4 +1,4 @@
-//! Finds what the line has damaged: SLIP has no checksum, and the IP stack looks at none of those within.
+//! Finds what the line has damaged: SLIP has no checksum, and the IP stack checks none of those within.
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};

@@ -10,7 +10,7 @@
 //! | 10.0.2.15 | the board |
 //! | 10.0.2.2 | this machine's 127.0.0.1, port by port |
 //! | 10.0.2.3 | the name server |
-//! | 198.18.0.0/15 | a name each, as the name server has told |
+//! | 198.18.0.0/15 | a name each, as the name server has answered |
 //!
 //! The first three are those of QEMU's user-mode network; the last range is reserved for tests (RFC 2544).
 #![forbid(unsafe_code)]

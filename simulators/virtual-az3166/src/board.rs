@@ -274,7 +274,7 @@ impl VirtualBoard {
         chip.console.overruns() + chip.serial.overruns()
     }
 
-    /// Why the core stands still until the watchdog bites, if it does: a fault in the handler of a fault.
+    /// Why the core stands still until the watchdog resets the board, if it does: a fault in the handler of a fault.
     #[must_use]
     pub fn lockup(&self) -> Option<&str> {
         self.cpu.lockup()

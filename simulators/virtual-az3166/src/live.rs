@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::board::VirtualBoard;
 
-/// How long the board runs between two looks at the outside.
+/// How long the board runs before the line is served again.
 const STEP: Duration = Duration::from_millis(1);
 
 /// Runs a board at the speed of a real one, or slower where this machine is too slow.

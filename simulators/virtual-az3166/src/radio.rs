@@ -20,7 +20,7 @@ const FIRMWARE_WORDS: u32 = 12_000;
 /// Settings that only a simulated radio takes.
 const SETTINGS: &[u8] = b"boardtype=0x0598\0xtalfreq=26000\0";
 
-/// Gives the radio a firmware and settings, and brings a network into its reach: [`SSID`]. Gives the air it hears.
+/// Gives the radio a firmware and settings, and brings a network into its reach: [`SSID`]. Returns the radio channel.
 ///
 /// # Errors
 /// Those of writing the flash.

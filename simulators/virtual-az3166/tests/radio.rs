@@ -84,7 +84,7 @@ fn what_is_wrong_is_told() {
         (
             600,
             Some(SdioFault::Silence { from: 1, count: u64::MAX }),
-            "radio: identification of the card: not in time",
+            "radio: identification of the card: timed out",
         ),
         (600, Some(SdioFault::ChipId(0x1541_A9A6)), "radio: not a BCM43362: chip 0xa9a6"),
         (600, Some(SdioFault::FlipMemory { at: 1234, mask: 1 }), "radio: the upload is damaged at 0x4d2"),
@@ -94,7 +94,7 @@ fn what_is_wrong_is_told() {
             Some(SdioFault::Refusal { after: 70, flags: 0x08 }),
             "radio: start of the processor: the card refused with 0x08",
         ),
-        (600, Some(SdioFault::NoFastClock), "radio: wait for the fast clock: not in time"),
+        (600, Some(SdioFault::NoFastClock), "radio: wait for the fast clock: timed out"),
     ] {
         assert_eq!(result(&mut board(&firmware(len), fault)).0, said, "{fault:?}");
     }

@@ -11,7 +11,7 @@ use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 use heapless::{String, Vec};
 
-use crate::event::Event;
+use crate::event::AppEvent;
 use crate::identity::Identity;
 
 /// A board the application runs on: the types of its parts, and a way to lend them all at once.
@@ -27,10 +27,10 @@ pub trait Board {
     type Console: Read + Write;
     /// Buttons and lamps.
     type Panel: Panel;
-    /// The way to the world.
+    /// The network.
     type Network: Network;
-    /// Tells the network's state while the network is busy.
-    type Link: Link;
+    /// The state of the network, readable while the network is busy.
+    type Link: NetworkLink;
     /// The flash area that keeps the host keys of the secure element and nothing else, outside the image, with room for
     /// at least one record of [`RECORD_LEN`](crate::host_keys::RECORD_LEN) bytes. What writes a new image must leave it
     /// alone. [`NoFlash`](crate::host_keys::NoFlash) for a board without: it cannot be paired.
@@ -144,15 +144,15 @@ pub trait System {
     /// Forgets the crash: it has been reported.
     fn forget_crash(&mut self) {}
 
-    /// Feeds the watchdog, which should bite after 5 to 30 s without. Called about once a second while every task of
-    /// the application makes progress.
+    /// Feeds the watchdog, which should reset the device after 5 to 30 s without it. Called at least once a second
+    /// while every task of the application makes progress.
     fn feed_watchdog(&mut self) {}
 
     /// Restarts the device. May return where there is nothing to restart; the application ends then.
     fn reset(&mut self);
 
-    /// Hears of every step of the application, for debugging and demonstrations.
-    fn observe(&mut self, event: &Event<'_>) {
+    /// Receives every event of the application, for debugging and demonstrations.
+    fn observe(&mut self, event: &AppEvent<'_>) {
         let _ = event;
     }
 }
@@ -175,13 +175,13 @@ impl Debug for Wifi<'_> {
     }
 }
 
-/// Networks the console shows.
+/// The most networks the console shows.
 pub const NETWORKS: usize = 10;
 
 /// Names of the wireless networks around.
 pub type Networks = Vec<Vec<u8, 32>, NETWORKS>;
 
-/// The board's way to the world.
+/// The board's network: joining it, the time of day, TLS connections.
 #[allow(async_fn_in_trait, reason = "used on single-core executors only")]
 pub trait Network {
     /// A TLS connection. Dropping the futures of its reads, writes and flushes must lose nothing.
@@ -235,7 +235,7 @@ pub trait Network {
 }
 
 /// The state of the network, asked for while [`Network`] is lent to a connection.
-pub trait Link {
+pub trait NetworkLink {
     /// The device's address; `None` while the network is down.
     fn address(&self) -> Option<Ipv4Addr>;
 

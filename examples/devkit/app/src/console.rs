@@ -1,6 +1,7 @@
-//! The console on a board: bytes from its terminal to the [`Console`], requests to vault, network and identity, answers
-//! back. The same for every board.
+//! The console on a board: feeds the [`Console`] with bytes from the terminal, carries out its requests on secure
+//! element, network and identity, and writes its answers. The same for every board.
 
+use core::fmt::Write as _;
 use core::pin::{Pin, pin};
 
 use devkit_console::{Answer, Console, Request, Setting};
@@ -17,6 +18,7 @@ use stsafe_a100::asynch::Stsafe;
 use zeroize::Zeroize;
 
 use crate::board::{NETWORKS, Network, System};
+use crate::event::Cause;
 use crate::host_keys::HostKeyStore;
 use crate::identity::{Identity, Profile};
 use crate::setting_store::{SettingStore, Shown};
@@ -29,13 +31,15 @@ const OUT: usize = 4096;
 const PEM: usize = 2048;
 /// Lines `version` shows at most.
 const VERSIONS: usize = 8;
-/// How long a look for networks may take.
-const SCAN: Duration = Duration::from_secs(20);
-/// A line that only errs, or an end that can be read again, does not keep the processor busy.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Longest text about a scan that failed.
+const SCAN_FAILURE: usize = 256;
+/// How long a scan for networks may take.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(20);
+/// The wait after a read error, so that a line with errors only does not keep the processor busy.
+const READ_ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 /// The parts of the board the console works with.
-pub(crate) struct Session<'a, 's, I2C, D, N, F, S> {
+pub(crate) struct ConsoleSession<'a, 's, I2C, D, N, F, S> {
     pub(crate) i2c: I2C,
     pub(crate) delay: &'a mut D,
     pub(crate) network: &'a mut N,
@@ -44,7 +48,7 @@ pub(crate) struct Session<'a, 's, I2C, D, N, F, S> {
     pub(crate) profile: &'a Profile,
 }
 
-impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I2C, D, N, F, S> {
+impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> ConsoleSession<'_, '_, I2C, D, N, F, S> {
     /// Serves the terminal until the user says `exit`, or it is gone.
     pub(crate) async fn serve<T: Read + Write>(&mut self, terminal: &mut T) {
         let mut console = Console::new();
@@ -58,18 +62,18 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
         let mut keys = [0; 32];
         loop {
             let len = match terminal.read(&mut keys).await {
-                // A terminal that is closed: nobody can say `exit`.
+                // The terminal is closed: `exit` cannot be entered any more.
                 Ok(0) => break,
                 Ok(len) => len,
                 // Noise on the line: the user types again.
                 Err(_) => {
-                    Timer::after(PAUSE).await;
+                    Timer::after(READ_ERROR_PAUSE).await;
                     continue;
                 }
             };
             for key in keys.get(..len).unwrap_or_default() {
                 let key: Pin<&mut dyn Future<Output = bool>> =
-                    pin!(self.key(&mut console, *key, &mut out, terminal));
+                    pin!(self.handle_byte(&mut console, *key, &mut out, terminal));
                 if key.await {
                     keys.zeroize();
                     return;
@@ -80,7 +84,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
     }
 
     /// One byte from the terminal; `true` if it ended the session.
-    async fn key<T: Write>(
+    async fn handle_byte<T: Write>(
         &mut self,
         console: &mut Console,
         key: u8,
@@ -103,14 +107,14 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
             Request::Certificate => pin!(self.certificate(console, out)).await,
             request => {
                 let mut shown = Shown::new();
-                let answer = pin!(self.on_vault(request, &mut shown)).await;
-                answered(console, answer, out)
+                let answer = pin!(self.carry_out(request, &mut shown)).await;
+                write_answer(console, answer, out)
             }
         };
         send(terminal, out.get(..len).unwrap_or_default()).await.is_err()
     }
 
-    async fn on_vault<'r>(&mut self, request: Request<'_>, shown: &'r mut Shown) -> Answer<'r> {
+    async fn carry_out<'r>(&mut self, request: Request<'_>, shown: &'r mut Shown) -> Answer<'r> {
         if let Request::Store(Setting::RegistrationId, id) = request
             && id.len() > self.profile.registration_id_max_len()
         {
@@ -143,37 +147,37 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
         let own: &str = concat!("devkit-app ", env!("CARGO_PKG_VERSION"));
         let lines = [&*firmware, own].into_iter().chain(system.versions().iter().copied());
         let lines: Vec<&str, VERSIONS> = lines.take(VERSIONS).collect();
-        answered(console, Answer::Lines(&lines), out)
+        write_answer(console, Answer::Lines(&lines), out)
     }
 
     async fn scan(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
-        let scanned = with_timeout(SCAN, pin!(self.network.scan())).await;
+        let scanned = with_timeout(SCAN_TIMEOUT, pin!(self.network.scan())).await;
         match scanned {
             Ok(Ok(networks)) => {
                 let names: Vec<&[u8], { NETWORKS }> = networks.iter().map(Vec::as_slice).collect();
-                answered(console, Answer::Networks(&names), out)
+                write_answer(console, Answer::Networks(&names), out)
             }
-            Ok(Err(_)) => failed(console, "scanning for networks failed", out),
-            Err(_) => failed(console, "scanning for networks took too long", out),
+            Ok(Err(error)) => write_failure(console, &scan_failure(&error), out),
+            Err(_) => write_failure(console, "scanning for networks took too long", out),
         }
     }
 
     async fn certificate(&mut self, console: &mut Console, out: &mut [u8; OUT]) -> usize {
         let mut settings = Settings::default();
-        let uds = pin!(self.secret(&mut settings)).await;
+        let uds = pin!(self.read_uds(&mut settings)).await;
         match uds.and_then(|uds| self.show_certificate(&uds, &settings, console, out)) {
             Ok(len) => len,
-            Err(why) => failed(console, why, out),
+            Err(why) => write_failure(console, why, out),
         }
     }
 
     /// What the identity is made of.
-    async fn secret(&mut self, settings: &mut Settings) -> Result<Uds, &'static str> {
+    async fn read_uds(&mut self, settings: &mut Settings) -> Result<Uds, &'static str> {
         let mut store = pin!(open(&mut self.i2c, self.delay, self.keys)).await?;
         let uds = pin!(store.uds()).await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
         pin!(settings.read(&mut store)).await.map_err(|_| "the settings cannot be read")?;
         pin!(store.save_counter(self.keys)).await.map_err(|error| error.reason())?;
-        Uds::from_bytes(*uds).map_err(|_| "the stored UDS is not usable, store another one")
+        Uds::from_bytes(*uds).map_err(|_| "the stored UDS cannot be used, store another one")
     }
 
     /// The certificates the device will have with what is stored now.
@@ -189,16 +193,16 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> Session<'_, '_, I
         let mut id = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
         let id = settings
             .registration_id(MacAddress(system.mac()), system.firmware_version(), &mut id)
-            .map_err(|_| "the registration ID cannot stand in a certificate")?;
+            .map_err(|_| "the registration ID is not valid in a certificate")?;
         let identity = Identity::derive(self.profile, uds, system.image(), system.firmware_version(), id)
             .map_err(|_| "the firmware image cannot be measured")?;
-        Ok(answered_with(&identity, console, out))
+        Ok(write_chain(&identity, console, out))
     }
 }
 
 /// Shows the chain in PEM form.
 #[inline(never)] // its text is not on the stack while the identity is derived
-fn answered_with(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]) -> usize {
+fn write_chain(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]) -> usize {
     let mut text = [0; PEM];
     let mut used = 0;
     for certificate in identity.chain() {
@@ -206,11 +210,11 @@ fn answered_with(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]
         match pem::encode(Label::Certificate, certificate, Lines::Wrapped, block) {
             Ok(block) => used += block.len(),
             // Cannot be: there is room for the longest chain.
-            Err(_) => return failed(console, "the certificate is too long to be shown", out),
+            Err(_) => return write_failure(console, "the certificate is too long to be shown", out),
         }
     }
     let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
-    answered(console, Answer::Certificate(text), out)
+    write_answer(console, Answer::Certificate(text), out)
 }
 
 /// The vault, opened anew for every command: what an interrupted one left is seen as it is.
@@ -223,12 +227,20 @@ async fn open<'c, I2C: I2c, D: DelayNs, F: NorFlash>(
     opened.map_err(|error| error.reason())
 }
 
-fn failed(console: &mut Console, why: &str, out: &mut [u8; OUT]) -> usize {
-    answered(console, Answer::Failed(why), out)
+/// What the console says about a scan that failed: the network's own text, with what the user can do if it has that.
+/// A text that is too long is cut.
+fn scan_failure(cause: &dyn Cause) -> String<SCAN_FAILURE> {
+    let mut text = String::new();
+    let _ = write!(text, "scanning for networks failed: {cause}");
+    text
+}
+
+fn write_failure(console: &mut Console, why: &str, out: &mut [u8; OUT]) -> usize {
+    write_answer(console, Answer::Failed(why), out)
 }
 
 /// Writes an answer and gives its length. The buffer has room for the longest answer; a longer one is cut.
-fn answered(console: &mut Console, answer: Answer<'_>, out: &mut [u8; OUT]) -> usize {
+fn write_answer(console: &mut Console, answer: Answer<'_>, out: &mut [u8; OUT]) -> usize {
     let mut rest = &mut out[..];
     let _ = console.answer(answer, &mut rest);
     OUT - rest.len()
@@ -240,4 +252,15 @@ async fn send<T: Write>(terminal: &mut T, text: &[u8]) -> Result<(), T::Error> {
     }
     terminal.write_all(text).await?;
     terminal.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_scan_says_why() {
+        let text = scan_failure(&"the radio's settings (NVRAM) are missing");
+        assert_eq!(text, "scanning for networks failed: the radio's settings (NVRAM) are missing");
+    }
 }

@@ -1,5 +1,5 @@
-//! The application's life from one reset to the next: buttons first, then the configuration console or the way to the
-//! cloud.
+//! The application from one reset to the next: it reads the buttons, then runs the configuration console or goes
+//! online.
 
 use core::pin::{Pin, pin};
 
@@ -17,20 +17,20 @@ use iothub_mqtt::runner::{self, Memory, Policy};
 use iothub_mqtt::{Announcement, ClientOptions, Error, session};
 use stsafe_a100::asynch::Stsafe;
 
-use crate::board::{Board, Button, Link, Network, Panel, Parts, System};
-use crate::connector::{WithIdentity, learn_time};
-use crate::console::Session;
-use crate::event::Event;
+use crate::board::{Board, Button, Network, NetworkLink, Panel, Parts, System};
+use crate::cloud_application::{CloudApplication, MAX_CLOUD_SILENCE_MS};
+use crate::connector::{IdentityConnector, sync_time};
+use crate::console::ConsoleSession;
+use crate::event::AppEvent;
 use crate::failure::{EndOf, Failure, FailureOf};
 use crate::host_keys::HostKeyStore;
 use crate::identity::{Identity, Profile};
 use crate::setting_store::SettingStore;
 use crate::settings::Settings;
-use crate::shared::{Bus, Device, Shared};
+use crate::shared::{I2cBus, I2cHandle, Shared};
 use crate::status::cut;
 use crate::tasks;
-use crate::vigil::Task;
-use crate::work::{SILENCE_MS, Work};
+use crate::watchdog::Task;
 
 /// What the firmware fixes for all its devices; what differs from one to the next is in [`Settings`].
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Default for Options {
     }
 }
 
-/// How a life ended.
+/// How a run of the application ended.
 #[derive(Debug)]
 pub enum End<I, N> {
     /// The user said `exit` on the console: the device is to be reset.
@@ -83,18 +83,18 @@ const REGISTRATION_TX: usize = 1024;
 /// Longest topic that is sent, and what goes before it: the topic of telemetry from a device with a long name.
 const TOPIC: usize = 384;
 const STAGE: usize = 512;
-/// How often the hub wants to hear from the device, in seconds, as with the original firmware.
+/// The longest silence between device and hub (MQTT keep-alive), in seconds, as with the original firmware.
 const KEEP_ALIVE_S: u16 = 120;
 /// How long joining the network may take.
-const JOIN: Duration = Duration::from_secs(60);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the network is asked for the time before the device goes on without.
 const TIME_ATTEMPTS: u32 = 3;
 /// How long the start may take until the network is joined, in milliseconds.
-const START_MS: u32 = 60_000;
-/// How long a device that has failed rests before it starts again, in seconds.
-const REST_S: u32 = 600;
-/// How long the reason stands on the screen before the application goes on.
-const NOTICE: Duration = Duration::from_secs(3);
+const START_TIMEOUT_MS: u32 = 60_000;
+/// How long a device that has failed waits before it restarts, in seconds.
+const RESTART_DELAY_S: u32 = 600;
+/// How long the notice about the access point stays on the screen.
+const NOTICE_TIME: Duration = Duration::from_secs(3);
 
 const BANNER: &str = "\r\n\
     ********************************************************\r\n\
@@ -102,13 +102,13 @@ const BANNER: &str = "\r\n\
     ********************************************************\r\n";
 const HINT: &str = "Reset with button A held to configure the device.\r\n";
 
-/// Runs the device for ever: whatever ends, it starts again, after a rest of ten minutes if something failed for good.
+/// Runs the device for ever: whatever ends, it starts again, after ten minutes if something failed for good.
 /// The watchdog is fed all the time.
 pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
     loop {
         let end = pin!(run(board, options)).await;
         if matches!(end, End::Failed(_)) {
-            for _ in 0..REST_S {
+            for _ in 0..RESTART_DELAY_S {
                 board.parts().system.feed_watchdog();
                 Timer::after_secs(1).await;
             }
@@ -117,63 +117,63 @@ pub async fn run_forever<B: Board>(board: &mut B, options: &Options) -> ! {
     }
 }
 
-/// Runs the device from its start until the user wants a restart on the console, or something fails for good. What the
-/// user is told about that stands on screen and terminal when this returns; the watchdog is not fed any more.
+/// Runs the device from its start until the user wants a restart on the console, or something fails for good. The
+/// reason stands on screen and terminal when this returns; the watchdog is not fed any more.
 ///
 /// The future must run to its end: dropping it leaves the bus as it is. Here and below, large futures are pinned where
 /// they are made: what is awaited by value passes through the stack first. And phases are polled through `dyn Future`:
 /// each has its stack frame only while it is polled.
 pub async fn run<B: Board>(board: &mut B, options: &Options) -> EndOf<B> {
     let Parts { i2c, delay, console, panel, network, link, key_flash, system } = board.parts();
-    let bus = Bus::new(i2c);
+    let bus = I2cBus::new(i2c);
     let shared = Shared::new(system);
     let keys = HostKeyStore::new(key_flash);
-    let main = Main::<B> { delay, network, link, keys, bus: &bus, shared: &shared, options };
+    let main = MainTask::<B> { delay, network, link, keys, bus: &bus, shared: &shared, options };
     let a = panel.is_pressed(Button::A).await;
     let b = panel.is_pressed(Button::B).await;
     shared.log.raw(BANNER);
     // The terminal belongs to the console, or to the log.
     let (terminal, log) = if a { (Some(console), None) } else { (None, Some(console)) };
-    let main: Phase<'_, EndOf<B>> = pin!(main.lead(terminal, b));
-    let tasks: Phase<'_, ()> = pin!(tasks::run::<B>(&bus, panel, link, log, &shared));
+    let main: PhaseFuture<'_, EndOf<B>> = pin!(main.run(terminal, b));
+    let tasks: PhaseFuture<'_, ()> = pin!(tasks::run::<B>(&bus, panel, link, log, &shared));
     join(main, tasks).await.0
 }
 
 /// A future with a stack frame of its own.
-type Phase<'a, T> = Pin<&'a mut dyn Future<Output = T>>;
+type PhaseFuture<'a, T> = Pin<&'a mut dyn Future<Output = T>>;
 
 /// The main task: what is not display, sensors, log or watchdog.
-struct Main<'a, 'b, 's, B: Board> {
+struct MainTask<'a, 'b, 's, B: Board> {
     delay: &'a mut B::Delay,
     network: &'a mut B::Network,
     link: &'a B::Link,
     keys: HostKeyStore<&'a mut B::KeyFlash>,
-    bus: &'a Bus<'b, B::I2c>,
+    bus: &'a I2cBus<'b, B::I2c>,
     shared: &'a Shared<'s, B::System>,
     options: &'a Options,
 }
 
-impl<B: Board> Main<'_, '_, '_, B> {
-    /// The console on this terminal, or without one the way to the cloud.
-    async fn lead(mut self, terminal: Option<&mut B::Console>, access_point: bool) -> EndOf<B> {
+impl<B: Board> MainTask<'_, '_, '_, B> {
+    /// Runs the console on this terminal; without a terminal, goes online.
+    async fn run(mut self, terminal: Option<&mut B::Console>, access_point: bool) -> EndOf<B> {
         let shared = self.shared;
         let end = if let Some(terminal) = terminal {
-            let phase: Phase<'_, ()> = pin!(self.configure(terminal));
+            let phase: PhaseFuture<'_, ()> = pin!(self.configure(terminal));
             phase.await;
             End::Restart
         } else {
             shared.log.raw(HINT);
-            let phase: Phase<'_, _> = pin!(self.live(access_point));
+            let phase: PhaseFuture<'_, _> = pin!(self.run_online(access_point));
             let failure = phase.await;
             let advice = match &failure {
                 Failure::Network(error) => B::Network::advice(error),
                 _ => None,
             };
             let rows = advice.unwrap_or_else(|| failure.rows());
-            shared.tell(&Event::Failed { cause: &failure, rows });
+            shared.notify(&AppEvent::Failed { cause: &failure, rows });
             End::Failed(failure)
         };
-        shared.over.set(true);
+        shared.finished.set(true);
         end
     }
 
@@ -181,11 +181,11 @@ impl<B: Board> Main<'_, '_, '_, B> {
         // No task writes the log to this terminal: the banner, all that is in it by now, is written here.
         let mut text = [0; 256];
         let len = self.shared.log.take(&mut text);
-        let _ = with_timeout(JOIN, terminal.write_all(text.get(..len).unwrap_or_default())).await;
+        let _ = with_timeout(JOIN_TIMEOUT, terminal.write_all(text.get(..len).unwrap_or_default())).await;
         let mac = self.shared.system.borrow().mac();
-        self.shared.tell(&Event::Configuring { mac });
-        let mut session = Session {
-            i2c: Device::new(self.bus),
+        self.shared.notify(&AppEvent::Configuring { mac });
+        let mut session = ConsoleSession {
+            i2c: I2cHandle::new(self.bus),
             delay: &mut *self.delay,
             network: &mut *self.network,
             keys: &mut self.keys,
@@ -195,27 +195,27 @@ impl<B: Board> Main<'_, '_, '_, B> {
         pin!(session.serve(terminal)).await;
     }
 
-    /// The way to the cloud; ends only with a failure.
-    async fn live(&mut self, access_point: bool) -> FailureOf<B> {
-        let lived = pin!(self.try_to_live(access_point)).await;
-        match lived {
+    /// Goes online and stays there; ends only with a failure.
+    async fn run_online(&mut self, access_point: bool) -> FailureOf<B> {
+        let result = pin!(self.try_run_online(access_point)).await;
+        match result {
             Err(failure) => failure,
             // The application never asks the runner to stop.
             Ok(()) => Failure::Cloud(runner::Failure::Settings(Error::Disconnected)),
         }
     }
 
-    async fn try_to_live(&mut self, access_point: bool) -> Result<(), FailureOf<B>> {
+    async fn try_run_online(&mut self, access_point: bool) -> Result<(), FailureOf<B>> {
         let shared = self.shared;
-        shared.promise(Task::Main, START_MS);
+        shared.check_in(Task::Main, START_TIMEOUT_MS);
         if access_point {
-            shared.tell(&Event::AccessPointRefused);
-            Timer::after(NOTICE).await;
+            shared.notify(&AppEvent::AccessPointRefused);
+            Timer::after(NOTICE_TIME).await;
         }
-        let version = self.start();
+        let version = self.notify_started();
         let (mut settings, mut identity) = (Settings::default(), None);
         let uds = {
-            let phase: Phase<'_, _> = pin!(self.read_vault(&mut settings));
+            let phase: PhaseFuture<'_, _> = pin!(self.read_vault(&mut settings));
             phase.await?
         };
         let mac = MacAddress(shared.system.borrow().mac());
@@ -224,27 +224,28 @@ impl<B: Board> Main<'_, '_, '_, B> {
         let id = id.map_err(|error| Failure::Identity(error.into()))?;
         let identity = self.derive(uds, &version, id, &mut identity)?;
         {
-            let phase: Phase<'_, _> = pin!(self.join(&settings));
+            let phase: PhaseFuture<'_, _> = pin!(self.join(&settings));
             phase.await?;
         }
-        let has_time = pin!(self.learn_time()).await;
-        let phase: Phase<'_, _> = pin!(self.work(&settings, id.as_str(), &version, identity, has_time));
+        let has_time = pin!(self.sync_time()).await;
+        let phase: PhaseFuture<'_, _> =
+            pin!(self.run_cloud_application(&settings, id.as_str(), &version, identity, has_time));
         phase.await
     }
 
-    /// Tells that the application starts; gives the firmware's version.
+    /// Notifies that the application has started; returns the firmware's version.
     #[inline(never)]
-    fn start(&self) -> Version {
+    fn notify_started(&self) -> Version {
         let system = self.shared.system.borrow();
         let version = cut(system.firmware_version());
         let crash = system.crash();
         drop(system);
-        self.shared.tell(&Event::Started { version: &version, crash: crash.as_deref() });
+        self.shared.notify(&AppEvent::Started { version: &version, crash: crash.as_deref() });
         version
     }
 
     /// Registers, and works at the hub for ever.
-    async fn work(
+    async fn run_cloud_application(
         &mut self,
         settings: &Settings,
         id: &str,
@@ -255,21 +256,24 @@ impl<B: Board> Main<'_, '_, '_, B> {
         let mut product = Product::new();
         // As long as a version may be.
         let _ = product.push_str("IoT_DevKit_").and_then(|()| product.push_str(version));
-        let (cloud, port) = self.cloud(settings, id, &product)?;
+        let (runner_settings, port) = self.runner_settings(settings, id, &product)?;
         let mut device: runner::Device<'_, _, STAGE, TOPIC> =
-            runner::Device::new(cloud, xorshift(self.random()));
+            runner::Device::new(runner_settings, xorshift(self.random()));
         // No token: the certificate says who the device is.
         let mut memory = Memory::<RX, TX, REGISTRATION_RX, REGISTRATION_TX, MIN_BODY, 0>::new();
         let backoff = &self.options.backoff;
         let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
-        let mut work = Work::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
-        let mut connector = WithIdentity::new(self.network, identity, self.shared, port, has_time);
-        pin!(device.run(&mut work, &mut connector, &mut memory.buffers(), None)).await.map_err(Failure::Cloud)
+        let mut application =
+            CloudApplication::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
+        let mut connector = IdentityConnector::new(self.network, identity, self.shared, port, has_time);
+        pin!(device.run(&mut application, &mut connector, &mut memory.buffers(), None))
+            .await
+            .map_err(Failure::Cloud)
     }
 
-    /// What the runner is told, and the provisioning service's port.
+    /// The runner's settings, and the provisioning service's port.
     #[inline(never)]
-    fn cloud<'t>(
+    fn runner_settings<'t>(
         &self,
         settings: &'t Settings,
         id: &'t str,
@@ -301,12 +305,12 @@ impl<B: Board> Main<'_, '_, '_, B> {
 
     /// Reads the settings, and the secret.
     async fn read_vault(&mut self, settings: &mut Settings) -> Result<Uds, FailureOf<B>> {
-        let mut i2c = Device::new(self.bus);
+        let mut i2c = I2cHandle::new(self.bus);
         let chip = Stsafe::new(&mut i2c, &mut *self.delay);
         let mut store = pin!(SettingStore::open(chip, &mut self.keys)).await?;
         pin!(settings.read(&mut store)).await?;
         let uds = pin!(store.uds()).await?.ok_or(Failure::Missing(Setting::Uds))?;
-        // Nothing of it is used until a recording of this start is worthless.
+        // The counter is saved before the secret is used, so that a recording of this start cannot be replayed.
         pin!(store.save_counter(&mut self.keys)).await.map_err(Failure::HostKeys)?;
         let left = store.commands_left();
         self.shared.channel_left.set(left);
@@ -335,7 +339,7 @@ impl<B: Board> Main<'_, '_, '_, B> {
         };
         drop(uds);
         let identity = place.insert(identity.map_err(Failure::Identity)?);
-        self.shared.tell(&Event::IdentityDerived {
+        self.shared.notify(&AppEvent::IdentityDerived {
             registration_id: id.as_str(),
             firmware: identity.firmware(),
             certificate: identity.certificate(),
@@ -347,31 +351,34 @@ impl<B: Board> Main<'_, '_, '_, B> {
     async fn join(&mut self, settings: &Settings) -> Result<(), FailureOf<B>> {
         let backoff = self.options.backoff;
         for attempt in 0.. {
-            self.shared.promise(Task::Main, SILENCE_MS);
-            self.shared.tell(&Event::Joining);
+            self.shared.check_in(Task::Main, MAX_CLOUD_SILENCE_MS);
+            self.shared.notify(&AppEvent::Joining);
             let in_ms = backoff.delay_ms(attempt, self.random());
-            let joined = with_timeout(JOIN, pin!(self.network.join(settings.wifi()))).await;
+            let joined = with_timeout(JOIN_TIMEOUT, pin!(self.network.join(settings.wifi()))).await;
             match joined {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) if B::Network::is_retriable(&error) => {
-                    self.shared.tell(&Event::Retrying { cause: &error, in_ms: Some(in_ms) });
+                    self.shared.notify(&AppEvent::Retrying { cause: &error, in_ms: Some(in_ms) });
                 }
                 Ok(Err(error)) => return Err(Failure::Network(error)),
                 Err(_) => {
-                    self.shared.tell(&Event::Retrying { cause: &"no network in time", in_ms: Some(in_ms) });
+                    self.shared.notify(&AppEvent::Retrying {
+                        cause: &"joining the network timed out",
+                        in_ms: Some(in_ms),
+                    });
                 }
             }
             Timer::after_millis(in_ms.into()).await;
         }
-        self.shared.tell(&Event::Joined { address: self.link.address() });
+        self.shared.notify(&AppEvent::Joined { address: self.link.address() });
         Ok(())
     }
 
-    /// Asks for the time a few times. Without it the connections ask again.
-    async fn learn_time(&mut self) -> bool {
+    /// Asks for the time a few times; if that fails, each connection attempt asks again.
+    async fn sync_time(&mut self) -> bool {
         for _ in 0..TIME_ATTEMPTS {
-            self.shared.promise(Task::Main, SILENCE_MS);
-            if pin!(learn_time(self.network, self.shared)).await {
+            self.shared.check_in(Task::Main, MAX_CLOUD_SILENCE_MS);
+            if pin!(sync_time(self.network, self.shared)).await {
                 return true;
             }
         }

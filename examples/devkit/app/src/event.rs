@@ -1,4 +1,4 @@
-//! The steps of the application: what its screen, its log and whoever observes it are told. Nothing in them is secret.
+//! The steps of the application: for its screen, its log and its observer. Nothing in them is secret.
 
 use core::fmt::{Debug, Display, Formatter};
 use core::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use crate::telemetry::Reading;
 /// A step that was reached.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum AppEvent<'a> {
     /// The application started.
     Started {
         /// The firmware's version.
@@ -28,11 +28,11 @@ pub enum Event<'a> {
     AccessPointRefused,
     /// The secret was read and the identity derived from it.
     IdentityDerived {
-        /// Who the device says it is.
+        /// The id it registers with.
         registration_id: &'a str,
         /// Digest of the firmware image (SHA-256).
         firmware: &'a [u8],
-        /// The certificate that says so, DER.
+        /// Its certificate, DER.
         certificate: &'a [u8],
     },
     /// The network is being joined.
@@ -42,7 +42,7 @@ pub enum Event<'a> {
         /// The device's address, if the network says.
         address: Option<Ipv4Addr>,
     },
-    /// The network told the time, in seconds since 1970.
+    /// The network gave the time of day, in seconds since 1970.
     TimeKnown(u64),
     /// The provisioning service is asked: at first, or because the hub no longer takes the device.
     Registering,
@@ -87,7 +87,7 @@ pub enum Event<'a> {
     Interval {
         /// The time that holds now, in milliseconds.
         ms: u32,
-        /// Whether that is the one the cloud wanted.
+        /// Whether that is the one the cloud asked for.
         accepted: bool,
     },
     /// The hub knows the properties the device reports.
@@ -106,7 +106,7 @@ pub enum Event<'a> {
     Retrying {
         /// What failed.
         cause: &'a dyn Cause,
-        /// When it tries again, in milliseconds from now; `None` when the registration's own ladder decides.
+        /// When it tries again, in milliseconds from now; `None` when the registration's own back-off decides.
         in_ms: Option<u32>,
     },
     /// Something failed for good; the application ends.

@@ -12,7 +12,7 @@ use crate::host_keys::HostKeyError;
 use crate::identity::IdentityError;
 use crate::setting_store::OpenError;
 
-/// Something that trying again does not mend. The text names the step.
+/// A failure that trying again does not cure. The text names the step.
 ///
 /// `I` is the error of the board's I2C bus, `N` that of its network.
 #[derive(Debug)]
@@ -89,8 +89,8 @@ impl<I: fmt::Debug, N: fmt::Display> fmt::Display for Failure<I, N> {
             Self::Vault(cause) => write!(f, "reading the settings: {cause}"),
             Self::HostKeys(cause) => write!(f, "reading the host keys: {cause}"),
             Self::ChipWithoutKeys => f.write_str(
-                "the secure chip has no host keys, though this device was paired with one: it is another chip, or something \
-                 answers in its place",
+                "the secure chip has no host keys, though this device was paired with one: the chip was replaced, or \
+                 another device answers at its address",
             ),
             Self::Missing(setting) => write!(f, "no {setting} is stored"),
             Self::Identity(cause) => write!(f, "deriving the identity: {cause}"),

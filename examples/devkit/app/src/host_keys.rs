@@ -20,7 +20,7 @@
 //! fails later, the next start asks the chip whether it has keys: if so, it finishes the pairing; if not, the device
 //! is not paired.
 //!
-//! The counter is what a recorded session is told by (see `stsafe_a100::asynch::CounterStore`). Every start writes
+//! The counter is how a replayed session is recognised (see `stsafe_a100::asynch::CounterStore`). Every start writes
 //! one, and every change of a setting, until only [`SPARE`] records are left: those are for changes.
 //!
 //! What this does not do: whoever reads the flash (a debugger on a microcontroller without read protection, RDP) has
@@ -74,7 +74,7 @@ pub struct StoredKeys {
     pub paired: bool,
     /// Whether the settings are sealed.
     pub sealing: Sealing,
-    /// The lowest counter the chip may tell.
+    /// The lowest counter the chip may report.
     pub lowest: Option<Counter>,
 }
 
@@ -91,12 +91,12 @@ pub enum HostKeyError {
 }
 
 impl HostKeyError {
-    /// What the user is told.
+    /// The text for the user.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::NoRoom => "the device has no room for the key of the secure channel",
-            Self::Flash(_) => "the flash memory with the key of the secure channel fails",
+            Self::NoRoom => "the device has no storage for the key of the secure channel",
+            Self::Flash(_) => "the flash memory with the key of the secure channel cannot be accessed",
             Self::NotWritten => "the key of the secure channel reads back differently",
         }
     }

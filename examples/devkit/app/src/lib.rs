@@ -13,6 +13,7 @@
 )]
 
 pub mod board;
+mod cloud_application;
 mod connector;
 mod console;
 pub mod device;
@@ -30,12 +31,11 @@ mod status;
 mod tasks;
 pub mod telemetry;
 mod twin;
-mod vigil;
-mod work;
+mod watchdog;
 
-pub use board::{Board, Link, Network, Panel, Parts, System};
+pub use board::{Board, Network, NetworkLink, Panel, Parts, System};
 pub use device::{End, Options, run, run_forever};
-pub use event::Event;
+pub use event::AppEvent;
 pub use failure::{BusErrorOf, EndOf, Failure, FailureOf};
 pub use host_keys::{HostKeyError, HostKeyStore};
 pub use identity::{Identity, Profile};

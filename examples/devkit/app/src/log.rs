@@ -38,7 +38,7 @@ impl Log {
     /// Text as it is, if there is room for it.
     pub(crate) fn raw(&self, text: &str) {
         if self.pipe.free_capacity() >= text.len() {
-            // All of it fits, and nobody else writes meanwhile.
+            // All of it fits, and there is no other writer meanwhile.
             let _ = self.pipe.try_write(text.as_bytes());
         } else {
             self.lost.set(self.lost.get().saturating_add(1));
@@ -58,7 +58,7 @@ impl Log {
     fn line(&self, level: &str, text: fmt::Arguments<'_>) {
         let lost = self.lost.get();
         if lost > 0 {
-            // Nothing more until there is room for the gap to be told.
+            // Nothing more until there is room for the line that reports the gap.
             if self.pipe.free_capacity() < 2 * LINE {
                 self.lost.set(lost.saturating_add(1));
                 return;
@@ -104,7 +104,7 @@ impl Log {
         self.raw(&line);
     }
 
-    /// Some of the waiting text; 0 if there is none.
+    /// Takes some of the waiting text; returns its length, 0 without any.
     pub(crate) fn take(&self, out: &mut [u8]) -> usize {
         self.pipe.try_read(out).unwrap_or(0)
     }

@@ -57,7 +57,7 @@ pub enum OpenError<E> {
     /// The host keys cannot be read.
     HostKeys(HostKeyError),
     /// This device is paired with a chip, and the one on the bus says that it has no host keys: it is another chip, or
-    /// somebody answers in its place.
+    /// another device answers at its address.
     ChipWithoutKeys,
 }
 
@@ -92,7 +92,7 @@ impl<E: core::fmt::Debug> core::fmt::Display for OpenError<E> {
 impl<E: core::fmt::Debug> core::error::Error for OpenError<E> {}
 
 impl<E> OpenError<E> {
-    /// What the user is told.
+    /// The answer to the user.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl<E> OpenError<E> {
 }
 
 const CHIP_WITHOUT_KEYS: &str = "the secure chip says that it has no key, but this device was paired with one: \
-    it is another chip, or something answers in its place; \"forget_keys\" gives the old one up";
+    the chip was replaced, or another device answers at its address; \"forget_keys\" gives the old one up";
 
 /// Room for the values `show` prints, about 830 bytes, wiped when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -159,7 +159,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         Ok(store)
     }
 
-    /// As [`Self::open`], for the console, where somebody stands beside the device: a setting that cannot be sealed
+    /// As [`Self::open`], for the console, where the user is at the device: a setting that cannot be sealed
     /// does not keep the console from replacing it.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         Ok(store)
     }
 
-    /// Opens the vault and tells what was interrupted.
+    /// Opens the vault and returns what was interrupted.
     async fn open_as_it_is<F: NorFlash>(
         mut chip: Stsafe<I2C, D>,
         keys: &mut HostKeyStore<F>,
@@ -316,9 +316,9 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         let answer = match done {
             Ok(answer) => answer,
             Err(error) => {
-                // A command that failed could still be executed later by somebody on the bus. Not after this.
+                // An attacker on the bus could still have a failed command executed later; after this, no more.
                 if changes && may_be_executed(&error) && self.vault.settle().await.is_err() {
-                    return Some(Answer::Failed(MAY_HAPPEN));
+                    return Some(Answer::Failed(OUTCOME_UNKNOWN));
                 }
                 refusal(&error)
             }
@@ -438,7 +438,7 @@ enum Interrupted {
     Unsealing,
 }
 
-const MAY_HAPPEN: &str =
+const OUTCOME_UNKNOWN: &str =
     "the secure chip cannot be reached; the change may or may not have been made, run the command again";
 
 /// The MAC key and the cipher key, one after the other.
@@ -458,7 +458,7 @@ fn identity(stored: Stored) -> Answer<'static> {
     }
 }
 
-/// What the user is told.
+/// The answer to the user.
 fn refusal<E>(error: &VaultError<E>) -> Answer<'static> {
     match error {
         VaultError::Exists(_) => Answer::Exists,
@@ -471,18 +471,18 @@ fn reason<E>(error: &VaultError<E>) -> &'static str {
         VaultError::Chip(Error::Timeout { .. }) => "the secure chip does not answer",
         VaultError::Chip(Error::Device(_)) => "the secure chip refused the command",
         VaultError::Chip(Error::Crypto(CryptoError::CounterWentBack)) => {
-            "the secure chip's counter went back: something answers in its place"
+            "the secure chip's counter went back: another device may be answering at its address"
         }
         VaultError::Chip(Error::Crypto(CryptoError::CounterExhausted)) => {
             "the secure chip accepts no more commands over the secure channel"
         }
         VaultError::Chip(Error::Crypto(_)) => "the secure chip's answer is not authentic",
         VaultError::Chip(_) => "communication with the secure chip failed",
-        VaultError::Table(_) => "this secure chip has other zones than the DevKit's",
-        VaultError::Damaged(Setting::Uds) => "the stored UDS is damaged, store it anew",
-        VaultError::Damaged(_) => "a stored value is damaged, store it anew",
+        VaultError::Table(_) => "the zones of this secure chip are not those of the DevKit",
+        VaultError::Damaged(Setting::Uds) => "the stored UDS is damaged, store it again",
+        VaultError::Damaged(_) => "a stored value is damaged, store it again",
         VaultError::Sealed(_) => "the secure channel is enabled, and its key is missing",
-        VaultError::NotSealed(_) => "a stored value is not sealed, run enable_secure again",
+        VaultError::NotSealed(_) => "a stored value is not protected, run enable_secure again",
         VaultError::NotWritten(_) => "the stored value reads back differently",
         VaultError::Exists(_) => "a value is stored already",
         VaultError::Value(_) => "the value is not valid for this setting",

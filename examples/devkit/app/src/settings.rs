@@ -53,7 +53,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Takes a value; `None` if it is none of this setting.
+    /// Takes a value; `None` if it is not valid for this setting.
     #[inline(never)]
     fn set(&mut self, setting: Setting, value: &[u8]) -> Option<()> {
         match setting {

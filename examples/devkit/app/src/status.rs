@@ -7,7 +7,7 @@ use core::net::Ipv4Addr;
 use heapless::String;
 
 use crate::board::Rgb;
-use crate::event::{Event, Hex};
+use crate::event::{AppEvent, Hex};
 use crate::telemetry::{Hundredths, Reading};
 
 /// Rows of the screen.
@@ -49,7 +49,7 @@ pub(crate) struct Status {
     /// Something failed since the phase began.
     has_failed: bool,
     address: Option<Ipv4Addr>,
-    /// Why there is none.
+    /// Why there is no address.
     problem: Option<&'static str>,
     mac: [u8; 6],
     registration_id: String<{ 2 * COLUMNS }>,
@@ -59,8 +59,8 @@ pub(crate) struct Status {
     sending: bool,
     message: Option<(String<{ 2 * COLUMNS }>, u64)>,
     flash: Option<(Rgb, u64)>,
-    /// Button B is held: the screen tells who the device is.
-    pub(crate) asked: bool,
+    /// Button B is held: the screen shows registration id and hub.
+    pub(crate) shows_identity: bool,
 }
 
 impl Status {
@@ -78,51 +78,51 @@ impl Status {
             sending: true,
             message: None,
             flash: None,
-            asked: false,
+            shows_identity: false,
         }
     }
 
     /// Takes note of an event.
-    pub(crate) fn handle(&mut self, event: &Event<'_>, now_ms: u64) {
+    pub(crate) fn handle(&mut self, event: &AppEvent<'_>, now_ms: u64) {
         match event {
-            Event::Started { .. } => self.enter(Phase::Starting),
-            Event::Configuring { mac } => {
+            AppEvent::Started { .. } => self.enter(Phase::Starting),
+            AppEvent::Configuring { mac } => {
                 self.mac = *mac;
                 self.enter(Phase::Configuring);
             }
-            Event::AccessPointRefused => self.enter(Phase::AccessPointRefused),
-            Event::IdentityDerived { registration_id, .. } => self.registration_id = cut(registration_id),
-            Event::Joining => self.enter(Phase::Joining),
-            Event::Joined { .. } => self.enter(Phase::Joined),
-            Event::Registering => self.enter(Phase::Registering),
-            Event::Assigned { hub, .. } => {
+            AppEvent::AccessPointRefused => self.enter(Phase::AccessPointRefused),
+            AppEvent::IdentityDerived { registration_id, .. } => self.registration_id = cut(registration_id),
+            AppEvent::Joining => self.enter(Phase::Joining),
+            AppEvent::Joined { .. } => self.enter(Phase::Joined),
+            AppEvent::Registering => self.enter(Phase::Registering),
+            AppEvent::Assigned { hub, .. } => {
                 self.hub = cut(hub);
                 self.enter(Phase::Assigned);
             }
-            Event::HubConnected => self.enter(Phase::Online),
-            Event::TelemetrySent { reading } => self.reading = *reading,
-            Event::TelemetryDelivered => self.flash = Some((Rgb::BLUE, now_ms.saturating_add(FLASH_MS))),
-            Event::Message { payload, .. } => {
+            AppEvent::HubConnected => self.enter(Phase::Online),
+            AppEvent::TelemetrySent { reading } => self.reading = *reading,
+            AppEvent::TelemetryDelivered => self.flash = Some((Rgb::BLUE, now_ms.saturating_add(FLASH_MS))),
+            AppEvent::Message { payload, .. } => {
                 self.flash = Some((Rgb::RED, now_ms.saturating_add(FLASH_MS)));
                 let text = core::str::from_utf8(payload).unwrap_or("(binary)");
                 self.message = Some((cut(text), now_ms.saturating_add(MESSAGE_MS)));
             }
-            Event::Method { running, .. } => self.sending = *running,
-            Event::TwinUnusable { .. } => {
+            AppEvent::Method { running, .. } => self.sending = *running,
+            AppEvent::TwinUnusable { .. } => {
                 self.message = Some((cut("Twin unusable,   see the log"), now_ms.saturating_add(MESSAGE_MS)));
             }
-            Event::Retrying { .. } => {
+            AppEvent::Retrying { .. } => {
                 if self.phase == Phase::Online {
                     self.enter(Phase::Assigned);
                 }
                 self.has_failed = true;
             }
-            Event::Failed { rows, .. } => self.enter(Phase::Failed(*rows)),
-            Event::TimeKnown(_)
-            | Event::Connecting { .. }
-            | Event::Interval { .. }
-            | Event::Reported
-            | Event::SubscriptionRefused { .. } => {}
+            AppEvent::Failed { rows, .. } => self.enter(Phase::Failed(*rows)),
+            AppEvent::TimeKnown(_)
+            | AppEvent::Connecting { .. }
+            | AppEvent::Interval { .. }
+            | AppEvent::Reported
+            | AppEvent::SubscriptionRefused { .. } => {}
         }
     }
 
@@ -143,7 +143,7 @@ impl Status {
             None => cut(self.problem.unwrap_or(NO_WIFI)),
         };
         let rows = |one: Row, two: &str, three: Row| [cut(TITLE), one, cut(two), three];
-        if self.asked && matches!(self.phase, Phase::Registering | Phase::Assigned | Phase::Online) {
+        if self.shows_identity && matches!(self.phase, Phase::Registering | Phase::Assigned | Phase::Online) {
             let [first, second] = halves(&self.registration_id);
             return [cut(TITLE), first, second, self.hub.clone()];
         }
@@ -232,7 +232,7 @@ mod tests {
         status.rows(now_ms).map(|row| row.as_str().to_owned())
     }
 
-    fn after(events: &[Event<'_>]) -> Status {
+    fn after(events: &[AppEvent<'_>]) -> Status {
         let mut status = Status::new();
         status.set_network(Some(Ipv4Addr::new(192, 168, 100, 200)), None);
         for event in events {
@@ -241,38 +241,38 @@ mod tests {
         status
     }
 
-    const ASSIGNED: Event<'_> = Event::Assigned { hub: "hub-7.azure-devices.net", device_id: "d" };
+    const ASSIGNED: AppEvent<'_> = AppEvent::Assigned { hub: "hub-7.azure-devices.net", device_id: "d" };
 
-    fn retrying() -> Event<'static> {
-        Event::Retrying { cause: &"why", in_ms: None }
+    fn retrying() -> AppEvent<'static> {
+        AppEvent::Retrying { cause: &"why", in_ms: None }
     }
 
     #[test]
     fn the_screens_of_the_tutorial() {
         let ip = "192.168.100.200";
-        let screens: [(&[Event<'_>], [&str; ROWS]); 12] = [
+        let screens: [(&[AppEvent<'_>], [&str; ROWS]); 12] = [
             (&[], ["", "", "", ""]),
             (
-                &[Event::Configuring { mac: [0xc8, 0x93, 0x46, 0xf8, 0xa1, 0xb2] }],
+                &[AppEvent::Configuring { mac: [0xc8, 0x93, 0x46, 0xf8, 0xa1, 0xb2] }],
                 ["IoT DevKit", "id:c89346f8a1b2", "Configuration", ""],
             ),
             (
-                &[Event::Started { version: "", crash: None }],
+                &[AppEvent::Started { version: "", crash: None }],
                 ["IoT DevKit", "", "Initializing...", " > WiFi"],
             ),
-            (&[Event::Joining], ["IoT DevKit", "", "Connecting...", " > WiFi"]),
-            (&[Event::Joining, retrying()], ["IoT DevKit", ip, "Connecting...", " > WiFi"]),
-            (&[Event::Joined { address: None }], ["IoT DevKit", ip, "Running...", " > Sensors"]),
-            (&[Event::Registering], ["IoT DevKit", ip, "Running...", " > DPS"]),
-            (&[Event::Registering, retrying()], ["IoT DevKit", ip, "DPS Failed!", " > DPS"]),
+            (&[AppEvent::Joining], ["IoT DevKit", "", "Connecting...", " > WiFi"]),
+            (&[AppEvent::Joining, retrying()], ["IoT DevKit", ip, "Connecting...", " > WiFi"]),
+            (&[AppEvent::Joined { address: None }], ["IoT DevKit", ip, "Running...", " > Sensors"]),
+            (&[AppEvent::Registering], ["IoT DevKit", ip, "Running...", " > DPS"]),
+            (&[AppEvent::Registering, retrying()], ["IoT DevKit", ip, "DPS Failed!", " > DPS"]),
             (&[ASSIGNED], ["IoT DevKit", ip, "DPS connected!", " > IoT Hub(DPS)"]),
-            (&[ASSIGNED, Event::HubConnected], ["IoT DevKit", ip, "Running...", ""]),
+            (&[ASSIGNED, AppEvent::HubConnected], ["IoT DevKit", ip, "Running...", ""]),
             (
-                &[ASSIGNED, Event::HubConnected, retrying()],
+                &[ASSIGNED, AppEvent::HubConnected, retrying()],
                 ["IoT DevKit", ip, "Connecting...", " > IoT Hub(DPS)"],
             ),
             (
-                &[Event::Failed { cause: &"why", rows: ["DPS Failed!", " > DPS"] }],
+                &[AppEvent::Failed { cause: &"why", rows: ["DPS Failed!", " > DPS"] }],
                 ["IoT DevKit", ip, "DPS Failed!", " > DPS"],
             ),
         ];
@@ -283,32 +283,32 @@ mod tests {
 
     #[test]
     fn messages_are_shown_for_a_while_and_flash() {
-        let mut status = after(&[ASSIGNED, Event::HubConnected]);
+        let mut status = after(&[ASSIGNED, AppEvent::HubConnected]);
         let reading = Reading { temperature: Some(24_31), humidity: Some(41_05), pressure: Some(101_325) };
-        status.handle(&Event::TelemetrySent { reading }, 0);
+        status.handle(&AppEvent::TelemetrySent { reading }, 0);
         assert_eq!(shown(&status, 0)[3], "24.31C 41.05%");
-        status.handle(&Event::TelemetryDelivered, 100);
+        status.handle(&AppEvent::TelemetryDelivered, 100);
         assert_eq!([status.rgb(599), status.rgb(600)], [Rgb::BLUE, Rgb::OFF]);
         let properties = iothub_mqtt::property::Properties::new("");
         let payload = "Hello from the \u{1b}clöud, and more than fits".as_bytes();
-        status.handle(&Event::Message { properties, payload }, 1000);
+        status.handle(&AppEvent::Message { properties, payload }, 1000);
         assert_eq!(shown(&status, 5999)[2..], ["Hello from the ?", "cl?ud, and more "]);
         assert_eq!(shown(&status, 6000)[2..], ["Running...", "24.31C 41.05%"]);
         assert_eq!([status.rgb(1499), status.rgb(1500)], [Rgb::RED, Rgb::OFF]);
-        status.handle(&Event::Message { properties, payload: &[0xFF] }, 7000);
+        status.handle(&AppEvent::Message { properties, payload: &[0xFF] }, 7000);
         assert_eq!(shown(&status, 7000)[2], "(binary)");
     }
 
     #[test]
     fn lamps() {
-        let mut status = after(&[Event::Joining]);
+        let mut status = after(&[AppEvent::Joining]);
         assert_eq!(status.lamps(), [false; 3]);
-        status.handle(&Event::Joined { address: None }, 0);
+        status.handle(&AppEvent::Joined { address: None }, 0);
         assert_eq!(status.lamps(), [true, false, false]);
         status.handle(&ASSIGNED, 0);
-        status.handle(&Event::HubConnected, 0);
+        status.handle(&AppEvent::HubConnected, 0);
         assert_eq!(status.lamps(), [true; 3]);
-        status.handle(&Event::Method { name: "stop", status: 200, running: false }, 0);
+        status.handle(&AppEvent::Method { name: "stop", status: 200, running: false }, 0);
         assert_eq!(status.lamps(), [true, true, false]);
         status.handle(&retrying(), 0);
         assert_eq!(status.lamps(), [true, false, false]);
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn why_there_is_no_network_is_shown_after_the_first_attempt() {
-        let mut status = after(&[Event::Joining]);
+        let mut status = after(&[AppEvent::Joining]);
         status.set_network(None, Some("Wrong password"));
         assert_eq!(shown(&status, 0)[1], "");
         status.handle(&retrying(), 0);
@@ -329,14 +329,14 @@ mod tests {
     }
 
     #[test]
-    fn button_b_tells_who_the_device_is() {
-        let derived = Event::IdentityDerived {
+    fn button_b_shows_the_registration_id_and_the_hub() {
+        let derived = AppEvent::IdentityDerived {
             registration_id: "az-c89346f8a1b2v2v0v0",
             firmware: &[],
             certificate: &[],
         };
         let mut status = after(&[derived, ASSIGNED]);
-        status.asked = true;
+        status.shows_identity = true;
         assert_eq!(shown(&status, 0), ["IoT DevKit", "az-c89346f8a1b2v", "2v0v0", "hub-7.azure-devi"]);
     }
 }

@@ -6,46 +6,46 @@ use embassy_futures::join::join4;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::Write;
 
-use crate::board::{Board, Button, Lamp, Link, Panel, Rgb, System};
+use crate::board::{Board, Button, Lamp, NetworkLink, Panel, Rgb, System};
 use crate::display::Display;
 use crate::sensors::Sensors;
-use crate::shared::{Bus, Device, Shared};
-use crate::vigil::Task;
+use crate::shared::{I2cBus, I2cHandle, Shared};
+use crate::watchdog::Task;
 
-/// Between two looks at the buttons, and two pictures.
-const FRAME: Duration = Duration::from_millis(50);
-/// Between two readings of the sensors: the shortest interval of telemetry.
-const READING: Duration = Duration::from_millis(500);
-/// Between two meals of the watchdog.
-const FEEDING: Duration = Duration::from_millis(500);
+/// How often the buttons are polled and the display is redrawn.
+const FRAME_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the sensors are read: the shortest telemetry interval.
+const SENSOR_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the watchdog is fed.
+const WATCHDOG_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the terminal may take for a piece of text. Text it does not take is lost, and nothing else waits for it.
-const TERMINAL: Duration = Duration::from_secs(1);
-/// Every task here comes again in this time, in milliseconds, even when a device on the bus hangs for a while.
-const PROMISE_MS: u32 = 10_000;
+const TERMINAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Every task here checks in again within this time, in milliseconds, even when a device on the bus hangs for a while.
+const CHECK_IN_MS: u32 = 10_000;
 
-/// Runs them until the main task is over. `console` is where the log goes; without it nobody reads the log.
+/// Runs them until the main task has ended. `console` is where the log goes; without it the log is not printed.
 pub(crate) async fn run<B: Board>(
-    bus: &Bus<'_, B::I2c>,
+    bus: &I2cBus<'_, B::I2c>,
     panel: &mut B::Panel,
     link: &B::Link,
     console: Option<&mut B::Console>,
     shared: &Shared<'_, B::System>,
 ) {
     join4(
-        pin!(show::<B>(Device::new(bus), panel, link, shared)),
-        pin!(measure::<B>(Device::new(bus), shared)),
+        pin!(run_panel::<B>(I2cHandle::new(bus), panel, link, shared)),
+        pin!(run_sensors::<B>(I2cHandle::new(bus), shared)),
         pin!(async {
             if let Some(console) = console {
-                print::<B>(console, shared).await;
+                print_log::<B>(console, shared).await;
             }
         }),
-        pin!(feed::<B>(shared)),
+        pin!(feed_watchdog::<B>(shared)),
     )
     .await;
 }
 
-async fn show<B: Board>(
-    i2c: Device<'_, '_, B::I2c>,
+async fn run_panel<B: Board>(
+    i2c: I2cHandle<'_, '_, B::I2c>,
     panel: &mut B::Panel,
     link: &B::Link,
     shared: &Shared<'_, B::System>,
@@ -55,19 +55,19 @@ async fn show<B: Board>(
     let mut rgb = Rgb::OFF;
     let mut a_was_down = true;
     loop {
-        // Looked at before the picture is made, so that the last one is shown.
-        let over = shared.over.get();
-        shared.promise(Task::Panel, PROMISE_MS);
+        // Read before the rows are made, so that the last state is still shown.
+        let finished = shared.finished.get();
+        shared.check_in(Task::Panel, CHECK_IN_MS);
         let a_is_down = panel.is_pressed(Button::A).await;
         if a_is_down && !a_was_down {
-            shared.nudge.signal(());
+            shared.send_now.signal(());
         }
         a_was_down = a_is_down;
         let b_is_down = panel.is_pressed(Button::B).await;
         let now = Instant::now().as_millis();
         let (rows, new_lamps, new_rgb) = {
             let mut status = shared.status.borrow_mut();
-            status.asked = b_is_down;
+            status.shows_identity = b_is_down;
             status.set_network(link.address(), link.problem());
             (status.rows(now), status.lamps(), status.rgb(now))
         };
@@ -84,59 +84,59 @@ async fn show<B: Board>(
             rgb = new_rgb;
         }
         display.show(&rows).await;
-        if over {
-            shared.vigil.borrow_mut().excuse(Task::Panel);
+        if finished {
+            shared.supervisor.borrow_mut().suspend(Task::Panel);
             return;
         }
-        Timer::after(FRAME).await;
+        Timer::after(FRAME_INTERVAL).await;
     }
 }
 
-async fn measure<B: Board>(i2c: Device<'_, '_, B::I2c>, shared: &Shared<'_, B::System>) {
+async fn run_sensors<B: Board>(i2c: I2cHandle<'_, '_, B::I2c>, shared: &Shared<'_, B::System>) {
     let mut sensors = Sensors::new(i2c);
-    while !shared.over.get() {
-        shared.promise(Task::Sensors, PROMISE_MS);
+    while !shared.finished.get() {
+        shared.check_in(Task::Sensors, CHECK_IN_MS);
         shared.reading.set(sensors.read().await);
-        rest(READING, shared).await;
+        wait_unless_finished(SENSOR_INTERVAL, shared).await;
     }
-    shared.vigil.borrow_mut().excuse(Task::Sensors);
+    shared.supervisor.borrow_mut().suspend(Task::Sensors);
 }
 
-async fn print<B: Board>(console: &mut B::Console, shared: &Shared<'_, B::System>) {
+async fn print_log<B: Board>(console: &mut B::Console, shared: &Shared<'_, B::System>) {
     let mut piece = [0; 64];
     loop {
-        let over = shared.over.get();
-        shared.promise(Task::Log, PROMISE_MS);
-        // Wakes up now and then to see whether all is over.
-        let len = with_timeout(FRAME, shared.log.wait(&mut piece)).await.unwrap_or(0);
+        let finished = shared.finished.get();
+        shared.check_in(Task::Log, CHECK_IN_MS);
+        // Wakes up now and then to see whether the main task has ended.
+        let len = with_timeout(FRAME_INTERVAL, shared.log.wait(&mut piece)).await.unwrap_or(0);
         let text = piece.get(..len).unwrap_or_default();
         if !text.is_empty() {
             // A terminal that is not there does not stop the device.
-            let _ = with_timeout(TERMINAL, async {
+            let _ = with_timeout(TERMINAL_TIMEOUT, async {
                 console.write_all(text).await?;
                 console.flush().await
             })
             .await;
-        } else if over {
-            shared.vigil.borrow_mut().excuse(Task::Log);
+        } else if finished {
+            shared.supervisor.borrow_mut().suspend(Task::Log);
             return;
         }
     }
 }
 
-async fn feed<B: Board>(shared: &Shared<'_, B::System>) {
-    while !shared.over.get() {
-        if shared.vigil.borrow().all_well(Instant::now().as_millis()) {
+async fn feed_watchdog<B: Board>(shared: &Shared<'_, B::System>) {
+    while !shared.finished.get() {
+        if shared.supervisor.borrow().all_on_time(Instant::now().as_millis()) {
             shared.system.borrow_mut().feed_watchdog();
         }
-        rest(FEEDING, shared).await;
+        wait_unless_finished(WATCHDOG_INTERVAL, shared).await;
     }
 }
 
-/// Waits, or until all is over.
-async fn rest<S>(time: Duration, shared: &Shared<'_, S>) {
+/// Waits for this time, or until the main task has ended.
+async fn wait_unless_finished<S>(time: Duration, shared: &Shared<'_, S>) {
     let end = Instant::now() + time;
-    while !shared.over.get() && Instant::now() < end {
-        Timer::after(FRAME).await;
+    while !shared.finished.get() && Instant::now() < end {
+        Timer::after(FRAME_INTERVAL).await;
     }
 }

@@ -45,13 +45,13 @@ pub(crate) struct Twin<I> {
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IntervalSet {
+pub(crate) struct IntervalChange {
     pub(crate) ms: u32,
     pub(crate) accepted: bool,
 }
 
 impl<I: Copy + PartialEq> Twin<I> {
-    /// A twin nobody has seen yet.
+    /// A twin of which nothing has been reported yet.
     pub(crate) fn new(default_ms: u32) -> Self {
         let pending = Pending { boot: true, interval: None };
         Self { default_ms, interval_ms: default_ms, pending, channel_left: None, sent: None }
@@ -68,17 +68,17 @@ impl<I: Copy + PartialEq> Twin<I> {
     }
 
     /// The whole twin came: what is not in it holds no more.
-    pub(crate) fn replace(&mut self, desired: &Object<'_>, version: u64) -> Option<IntervalSet> {
+    pub(crate) fn replace(&mut self, desired: &Object<'_>, version: u64) -> Option<IntervalChange> {
         let wanted = interval(desired).unwrap_or(Value::Null);
-        self.want(wanted, version)
+        self.set_interval(wanted, version)
     }
 
     /// A change came.
-    pub(crate) fn change(&mut self, desired: &Object<'_>, version: u64) -> Option<IntervalSet> {
-        self.want(interval(desired)?, version)
+    pub(crate) fn change(&mut self, desired: &Object<'_>, version: u64) -> Option<IntervalChange> {
+        self.set_interval(interval(desired)?, version)
     }
 
-    fn want(&mut self, wanted: Value<'_>, version: u64) -> Option<IntervalSet> {
+    fn set_interval(&mut self, wanted: Value<'_>, version: u64) -> Option<IntervalChange> {
         let before = self.interval_ms;
         let version = i64::try_from(version).unwrap_or(i64::MAX);
         let (status, version) = match (wanted, wanted.as_u32()) {
@@ -94,7 +94,7 @@ impl<I: Copy + PartialEq> Twin<I> {
         };
         self.pending.interval = Some(Due { status, version });
         let accepted = status != REFUSED;
-        (self.interval_ms != before || !accepted).then_some(IntervalSet { ms: self.interval_ms, accepted })
+        (self.interval_ms != before || !accepted).then_some(IntervalChange { ms: self.interval_ms, accepted })
     }
 
     /// The connection is a new one: what was on its way may be lost.
@@ -143,15 +143,15 @@ impl<I: Copy + PartialEq> Twin<I> {
     }
 
     /// The answer to a report came. `true` if version and crash are known to the hub now.
-    pub(crate) fn reported(&mut self, request: I, taken: bool) -> bool {
+    pub(crate) fn reported(&mut self, request: I, accepted: bool) -> bool {
         match self.sent {
             Some((sent, Some(id))) if id == request => {
-                if taken {
+                if accepted {
                     self.sent = None;
                 } else {
                     self.failed();
                 }
-                taken && sent.boot
+                accepted && sent.boot
             }
             _ => false,
         }
@@ -203,11 +203,11 @@ mod tests {
         for same in ["1000", "1000.0", "1e3", "1E+3", "0.1e4"] {
             let mut twin = Twin::<u8>::new(2000);
             let set = twin.change(&object(&std::format!(r#"{{"interval":{same}}}"#)), 2).unwrap();
-            assert_eq!(set, IntervalSet { ms: 1000, accepted: true }, "{same}");
+            assert_eq!(set, IntervalChange { ms: 1000, accepted: true }, "{same}");
         }
 
         let set = twin.change(&object(r#"{"interval":501,"$version":2}"#), 2).unwrap();
-        assert_eq!((set, twin.interval_ms()), (IntervalSet { ms: 501, accepted: true }, 501));
+        assert_eq!((set, twin.interval_ms()), (IntervalChange { ms: 501, accepted: true }, 501));
         assert_eq!(report(&mut twin, None, 2).unwrap(), r#"{"interval":{"value":501,"ac":200,"av":2}}"#);
         assert!(report(&mut twin, None, 3).is_none());
         assert_eq!(twin.change(&object(r#"{"other":1,"$version":3}"#), 3), None);
@@ -234,7 +234,7 @@ mod tests {
             let mut twin = Twin::<u8>::new(2000);
             let text = std::format!(r#"{{"interval":{wanted},"$version":7}}"#);
             let set = twin.change(&object(&text), 7).unwrap();
-            assert_eq!(set, IntervalSet { ms: 2000, accepted: false }, "{wanted}");
+            assert_eq!(set, IntervalChange { ms: 2000, accepted: false }, "{wanted}");
             let report = report(&mut twin, None, 0).unwrap();
             let ack = r#""interval":{"value":2000,"ac":400,"av":7,"ad":"milliseconds, more than 500"}"#;
             assert!(report.contains(ack), "{wanted}: {report}");
@@ -246,7 +246,7 @@ mod tests {
         let mut twin = Twin::<u8>::new(2000);
         twin.change(&object(r#"{"interval":9000}"#), 2);
         let set = twin.change(&object(r#"{"interval":null}"#), 3).unwrap();
-        assert_eq!(set, IntervalSet { ms: 2000, accepted: true });
+        assert_eq!(set, IntervalChange { ms: 2000, accepted: true });
         twin.change(&object(r#"{"interval":9000}"#), 4);
         assert_eq!(twin.replace(&object("{}"), 5).unwrap().ms, 2000);
     }

@@ -170,7 +170,7 @@ fn a_key_that_cannot_be_kept_is_not_given_to_the_chip() {
     let answer = block_on(store.carry_out(request(), &mut shown, &mut none));
     assert!(matches!(
         answer,
-        Some(Answer::Failed("the device has no room for the key of the secure channel"))
+        Some(Answer::Failed("the device has no storage for the key of the secure channel"))
     ));
     // The power goes while they are written.
     let mut keys = device.keys();
@@ -178,7 +178,7 @@ fn a_key_that_cannot_be_kept_is_not_given_to_the_chip() {
     let answer = block_on(store.carry_out(request(), &mut shown, &mut keys));
     assert!(matches!(
         answer,
-        Some(Answer::Failed("the flash memory with the key of the secure channel fails"))
+        Some(Answer::Failed("the flash memory with the key of the secure channel cannot be accessed"))
     ));
     device.flash.power_on();
     // Bits that are stuck: the next place is taken.

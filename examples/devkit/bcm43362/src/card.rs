@@ -248,7 +248,7 @@ impl<B: SdioBus, D: DelayNs> Card<B, D> {
         }
     }
 
-    /// Whether a transfer has succeeded; if it is worth another attempt, the card is told to forget this one.
+    /// Whether a transfer has succeeded; if it is worth another attempt, the card is made to forget this one.
     async fn is_done(
         &mut self,
         function: Function,

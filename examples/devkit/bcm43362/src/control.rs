@@ -206,7 +206,7 @@ impl<'a> Control<'a> {
         self.ask(Request::Leave).await.map(drop)
     }
 
-    /// Looks for networks on all channels, of one name or of any, and tells each as it is found: one with several
+    /// Looks for networks on all channels, of one name or of any, and passes each on as it is found: one with several
     /// access points comes several times, and so may an access point.
     ///
     /// # Errors
@@ -267,7 +267,7 @@ impl<'a> Control<'a> {
         Self::ask_as(self.shared, &mut self.number, request).await
     }
 
-    /// Each request has a number, so that an answer to one that was given up is none to the next.
+    /// Each request has a number, so that a late answer to one that was given up is not taken for that of the next.
     async fn ask_as(shared: &Shared, number: &mut u32, request: Request) -> Answer {
         if shared.status() == Status::Off {
             return Err(ControlError::RadioOff);

@@ -101,7 +101,7 @@ pub enum Error<B, S> {
         /// Bytes there are.
         available: u32,
     },
-    /// The settings are none.
+    /// The settings (NVRAM) are not valid.
     Nvram(NvramError),
     /// The memory holds something else than was written.
     Damaged {
@@ -152,7 +152,7 @@ impl<B: fmt::Debug, S: fmt::Debug> fmt::Display for Error<B, S> {
         match self {
             Self::Bus { step, source } => write!(f, "{step}: {source:?}"),
             Self::Refused { step, flags } => write!(f, "{step}: the card refused with {flags:#04x}"),
-            Self::Timeout { step } => write!(f, "{step}: not in time"),
+            Self::Timeout { step } => write!(f, "{step}: timed out"),
             Self::WrongCard { ocr } => write!(f, "not the radio: a card with OCR {ocr:#010x}"),
             Self::WrongChip { id } => write!(f, "not a BCM43362: chip {id:#06x}"),
             Self::Source(error) => write!(f, "the radio's firmware cannot be read: {error:?}"),

@@ -1,4 +1,4 @@
-//! What the radio's firmware tells without being asked.
+//! The events that the radio's firmware sends of its own accord.
 
 use crate::field::{be16_at, be32_at};
 use crate::sdpcm::FrameError;

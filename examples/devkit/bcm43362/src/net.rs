@@ -24,7 +24,7 @@ pub const MTU: usize = 1514;
 pub(crate) const HEADERS_LEN: usize = DATA_HEADER_LEN + 4;
 /// A first word, and as many blocks as hold the longest frame with room for optional headers.
 const FRAME_LEN: usize = 4 + 25 * 64;
-/// Networks that wait to be told.
+/// Networks found and not yet passed on.
 const NETWORKS: usize = 8;
 
 /// A frame, at a place that suits DMA.
@@ -129,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// The radio does not run any more: whoever waits is told.
+    /// The radio does not run any more: all waiting calls are ended.
     pub(crate) fn switch_off(&self) {
         self.set_status(Status::Off);
         self.request.clear();

@@ -16,7 +16,7 @@ use crate::radio::Radio;
 use crate::session::Session;
 use crate::timer::{Interrupt, Timer};
 
-/// Milliseconds without anything from the radio, after which it is asked whether it still lives.
+/// Milliseconds without anything from the radio, after which it is asked whether it still runs.
 const QUIET_MS: u64 = 5000;
 /// Frames sent or received in a row before the other direction has its turn.
 const BURST: u32 = 8;

@@ -21,7 +21,7 @@ use crate::transfer::Read;
 /// Attempts of a command, and milliseconds for each.
 const ATTEMPTS: u32 = 3;
 const ANSWER_MS: u64 = 700;
-/// Milliseconds between two looks for an answer.
+/// How often an answer is polled for, in milliseconds.
 const LOOK_MS: u32 = 1;
 /// Milliseconds that a join and a scan may take.
 const JOIN_MS: u64 = 12_000;
@@ -286,7 +286,7 @@ impl<'s, 'a, B: SdioBus, T: Timer> Session<'s, 'a, B, T> {
         if self.bad_frames > BAD_FRAMES { Err(self.hung()) } else { Ok(true) }
     }
 
-    /// Looks after what has taken too long.
+    /// Ends what has taken too long.
     pub(crate) async fn check(&mut self, quiet_ms: u64) -> Ends<(), B> {
         let now = self.now();
         if let Some(join) = self.joining.take_if(|join| now >= join.deadline) {
@@ -362,7 +362,7 @@ impl<'s, 'a, B: SdioBus, T: Timer> Session<'s, 'a, B, T> {
         }
         let deadline = self.now() + JOIN_MS;
         self.joining = Some(Until { what: Joining::new(security), number, deadline });
-        // What it does is told by events.
+        // Its progress is reported by events.
         let begun = self.try_command(&cdc::Request::set(Command::SetSsid, &ssid.value())).await?;
         if let Err(status) = begun
             && self.joining.take().is_some()
@@ -447,7 +447,7 @@ fn handle(
                 scanning.as_mut().and_then(|scan| is_ours(scan).then(|| Network::parse(event.data)))
                 && let Some(network) = network
             {
-                // What nobody takes in time is lost, as a beacon may be.
+                // A network that is not taken in time is lost, as a beacon may be.
                 let _ = shared.networks.try_send(network);
             }
         } else if let Some(scan) = scanning.take_if(is_ours) {

@@ -3,7 +3,7 @@
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::digital::Wait;
 
-/// Time to wait for, and to look at.
+/// A clock to read and to wait on.
 pub trait Timer: DelayNs {
     /// Milliseconds since some moment; they never go back.
     fn now_ms(&mut self) -> u64;
@@ -42,7 +42,7 @@ impl Timer for EmbassyTimer {
     }
 }
 
-/// How the radio tells that it has something.
+/// How the radio signals that it has something to send.
 #[allow(async_fn_in_trait, reason = "used on single-core executors only")]
 pub trait Interrupt {
     /// Whether the radio is to use its own pin for it, GPIO0, instead of the SDIO line D1.

@@ -89,7 +89,7 @@ impl<B: SdioBus, D: DelayNs> Backplane<B, D> {
         Ok(Read::Frame(len))
     }
 
-    /// Tells the card to forget the frame that is being read, or to send it again.
+    /// Makes the card forget the frame that is being read, or to send it again.
     async fn drop_frame(&mut self, again: bool) -> Result<Read, BusError<B::Error>> {
         self.card.put(Function::Card, card::IO_ABORT, Function::Wlan as u8).await?;
         self.card.put(Function::Backplane, FRAME_CONTROL, backplane::END_READ).await?;

@@ -384,7 +384,7 @@ fn decode_hex(line: &mut [u8], (start, end): Range) -> Result<(), &'static str> 
     for index in 0..UDS_LEN {
         let digit = |at: usize| line.get(start + at).copied().and_then(hex_digit);
         let (Some(high), Some(low)) = (digit(2 * index), digit(2 * index + 1)) else {
-            return Err("it must be 64 hexadecimal digits, and one character is none");
+            return Err("it must be 64 hexadecimal digits, but contains another character");
         };
         if let Some(byte) = line.get_mut(index) {
             *byte = high << 4 | low;

@@ -1,4 +1,4 @@
-//! What the radio hears and is heard by: the networks around it, and the frames of the one it is in.
+//! The radio channel: the networks around the radio, and the frames of the one it is in.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -85,7 +85,7 @@ fn pairwise_master_key(passphrase: &str, ssid: &str) -> String {
 pub(super) enum Happening {
     /// The access point sends the station away.
     Deauthenticated(u32),
-    /// The access point is not heard any more.
+    /// The access point is out of range.
     Gone,
 }
 

@@ -64,21 +64,21 @@ pub enum SdioFault {
         /// The bits.
         mask: u8,
     },
-    /// Between two moments the host gets no new credit.
+    /// For a span of time the host gets no new credit.
     NoCredit {
         /// The first, in nanoseconds.
         from: u64,
         /// The other.
         until: u64,
     },
-    /// Between two moments the host is told to send no data.
+    /// For a span of time the host has to send no data.
     NoData {
         /// The first, in nanoseconds.
         from: u64,
         /// The other.
         until: u64,
     },
-    /// Between two moments the radio's firmware says and hears nothing.
+    /// For a span of time the radio's firmware neither sends nor receives.
     SilentRadio {
         /// The first, in nanoseconds.
         from: u64,

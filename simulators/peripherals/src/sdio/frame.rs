@@ -9,7 +9,7 @@ pub(super) struct FromHost {
 }
 
 impl FromHost {
-    /// Reads a frame; why it is none, otherwise.
+    /// Reads a frame; otherwise, why it is not a frame.
     pub(super) fn parse(frame: &[u8]) -> Result<Self, String> {
         let [a, b, c, d, sequence, channel, _, offset, ..] = *frame else {
             return Err(format!("a frame of {} bytes", frame.len()));

@@ -30,7 +30,7 @@ struct Args {
     internet: bool,
 }
 
-/// Between two looks whether a port that is gone is there again.
+/// How often it is checked whether a port that is gone is back.
 const AGAIN: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

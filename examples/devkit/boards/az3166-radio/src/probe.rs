@@ -1,4 +1,4 @@
-//! A firmware that starts the radio and tells on the console how far it came.
+//! A firmware that starts the radio and reports on the console how far it came.
 #![no_std]
 #![no_main]
 

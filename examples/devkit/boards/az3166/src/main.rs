@@ -21,7 +21,7 @@ use azure_iot_embassy::entropy::Pool;
 use azure_iot_embassy::random::RANDOM;
 use devkit_app::Options;
 use devkit_common::system::BoardSystem;
-use devkit_common::{clock, fault, heap, kept};
+use devkit_common::{clock, fault, heap, retained};
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
 use embassy_stm32::i2c::{self, I2c};
@@ -50,8 +50,8 @@ const I2C_HZ: u32 = 400_000;
 const I2C_TIMEOUT: Duration = Duration::from_millis(100);
 /// The terminal's speed.
 const CONSOLE_BAUD: u32 = 115_200;
-/// The watchdog bites after this time without food. Its clock is anything from half to one and a half of its nominal
-/// frequency, so in truth after 10 to 28 s.
+/// The watchdog resets the board after this time without being fed. Its clock is anything from half to 1.5 of
+/// its nominal frequency, so in practice after 10 to 28 s.
 const WATCHDOG_US: u32 = 15_000_000;
 
 bind_interrupts!(struct Interrupts {
@@ -130,7 +130,7 @@ async fn seed(bus: &mut Bus, generator: Peri<'static, RNG>, console: &mut Port) 
         Err(_) => pool.fail("the chip's generator"),
     }
     pool.add_uncounted(&uid::uid()[..]);
-    pool.add_uncounted(&kept::seed());
+    pool.add_uncounted(&retained::seed());
     if let Err(error) = RANDOM.seed(pool) {
         let mut line = heapless::String::<128>::new();
         // A text that does not fit is cut; and nothing is left to do if the terminal itself is gone.

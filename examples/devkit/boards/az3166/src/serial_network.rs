@@ -5,7 +5,7 @@
 use core::net::Ipv4Addr;
 
 use azure_iot_embassy::random::RANDOM;
-use devkit_common::network::{NetworkLink, StackNetwork};
+use devkit_common::network::{StackLink, StackNetwork};
 use embassy_executor::Spawner;
 use embassy_futures::join::join;
 use embassy_net::{Ipv4Cidr, StackResources, StaticConfigV4};
@@ -47,7 +47,7 @@ bind_interrupts!(struct Interrupts {
 /// The application's network.
 pub(crate) type BoardNetwork = StackNetwork<'static>;
 /// Its state.
-pub(crate) type BoardLink = NetworkLink<'static>;
+pub(crate) type BoardLink = StackLink<'static>;
 
 /// What the line is connected to.
 pub(crate) struct Parts {
@@ -81,7 +81,7 @@ pub(crate) fn start(spawner: Spawner, parts: Parts) -> (BoardNetwork, BoardLink)
     };
     spawner.spawn(line_task);
     spawner.spawn(network_task);
-    (StackNetwork::new(stack, extra_root()), NetworkLink::new(stack))
+    (StackNetwork::new(stack, extra_root()), StackLink::new(stack))
 }
 
 #[embassy_executor::task]

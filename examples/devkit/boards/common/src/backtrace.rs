@@ -1,4 +1,4 @@
-//! The calls that led to a crash, as far as the stack tells.
+//! The calls that led to a crash, as far as the stack shows.
 //!
 //! A word of the stack that points behind a call instruction is where that call returns to. One that nobody has
 //! overwritten since an earlier call looks the same, so a backtrace may name calls that are over. The image holds no

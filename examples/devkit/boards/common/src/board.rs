@@ -1,25 +1,25 @@
 //! A board made of its parts.
 
-use devkit_app::{Board, Link, Network, Panel, Parts};
+use devkit_app::{Board, Network, NetworkLink, Panel, Parts};
 use embassy_time::Delay;
 use embedded_hal_async::i2c::I2c;
 use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 
-use crate::network::{NetworkLink, StackNetwork};
+use crate::network::{StackLink, StackNetwork};
 use crate::system::{BoardSystem, Hardware};
 
 /// A board: bus, console, panel, flash for keys, and hardware are its own; the network is everyone's, unless it has one
 /// of its own, such as a radio's.
 #[allow(missing_debug_implementations, reason = "hardware has nothing to print")]
-pub struct StackBoard<B, C, P, F, H, N = StackNetwork<'static>, L = NetworkLink<'static>> {
+pub struct StackBoard<B, C, P, F, H, N = StackNetwork<'static>, L = StackLink<'static>> {
     /// The I2C bus.
     pub bus: B,
     /// The terminal.
     pub console: C,
     /// Buttons and lamps.
     pub panel: P,
-    /// The way to the world.
+    /// The network.
     pub network: N,
     /// Its state.
     pub link: L,
@@ -39,7 +39,7 @@ where
     F: NorFlash,
     H: Hardware,
     N: Network,
-    L: Link,
+    L: NetworkLink,
 {
     type I2c = B;
     type Delay = Delay;

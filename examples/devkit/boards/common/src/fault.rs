@@ -16,14 +16,14 @@ use crate::backtrace::{Backtrace, Code};
 use crate::crash::{MAX_LEN, Record};
 
 #[unsafe(link_section = ".uninit.CRASH")]
-static mut KEPT: MaybeUninit<Record> = MaybeUninit::uninit();
+static mut RECORD: MaybeUninit<Record> = MaybeUninit::uninit();
 
 /// The crash before this start.
 static LAST: Mutex<RefCell<Record>> = Mutex::new(RefCell::new(Record::empty()));
 
 /// The record in memory.
-fn kept() -> *mut Record {
-    (&raw mut KEPT).cast()
+fn retained_record() -> *mut Record {
+    (&raw mut RECORD).cast()
 }
 
 /// Reads the cause of the last reset from the record; to be called once after each reset, before anything can fail.
@@ -34,7 +34,7 @@ pub fn start() {
         // SAFETY: interrupts are off and this core is the only one, so nothing else uses the record. Any bits are a
         // valid value, and the volatile read keeps the compiler from knowing that they were never written in this
         // run.
-        *LAST.borrow_ref_mut(cs) = unsafe { kept().read_volatile() };
+        *LAST.borrow_ref_mut(cs) = unsafe { retained_record().read_volatile() };
     });
 }
 
@@ -43,7 +43,7 @@ pub fn forget() {
     critical_section::with(|cs| {
         LAST.borrow_ref_mut(cs).clear();
         // SAFETY: interrupts are off and this core is the only one, so nothing else uses the record.
-        unsafe { kept().write_volatile(Record::empty()) };
+        unsafe { retained_record().write_volatile(Record::empty()) };
     });
 }
 
@@ -64,7 +64,7 @@ pub fn crash(cause: fmt::Arguments<'_>) -> ! {
     let mut record = Record::empty();
     record.keep(cause);
     // SAFETY: interrupts are off and the program goes no further, so nothing else uses the record.
-    unsafe { kept().write_volatile(record) };
+    unsafe { retained_record().write_volatile(record) };
     SCB::sys_reset()
 }
 
@@ -109,7 +109,7 @@ unsafe extern "C" {
     static __etext: u8;
 }
 
-/// Says which fault it was, and where, as far as the processor tells.
+/// Says which fault it was, and where, as far as the processor records it.
 unsafe extern "C" fn report(stack: usize) -> ! {
     const HFSR: *const u32 = 0xE000_ED2C as *const u32;
     const CFSR: *const u32 = 0xE000_ED28 as *const u32;
@@ -131,7 +131,7 @@ fn words(from: usize) -> impl Iterator<Item = u32> {
     (from..high).step_by(4).map(|address| unsafe { (address as *const u32).read_volatile() })
 }
 
-/// The calls that the stack tells of from this address on.
+/// The calls found on the stack from this address on.
 fn backtrace(stack: usize) -> Backtrace {
     let (start, end) = (&raw const __stext, &raw const __etext);
     // SAFETY: the program's instructions, which nothing changes.

@@ -24,9 +24,9 @@ pub mod heap;
 #[cfg(target_os = "none")]
 pub mod image;
 #[cfg(target_os = "none")]
-pub mod kept;
-#[cfg(target_os = "none")]
 pub mod network;
+#[cfg(target_os = "none")]
+pub mod retained;
 #[cfg(target_os = "none")]
 pub mod stack;
 #[cfg(target_os = "none")]

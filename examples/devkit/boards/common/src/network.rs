@@ -8,11 +8,11 @@ use azure_iot_embassy::network::{self, Buffers, Error};
 use azure_iot_embassy::time;
 use azure_iot_tls::roots;
 use devkit_app::board::Wifi;
-use devkit_app::{Identity, Link, Network};
+use devkit_app::{Identity, Network, NetworkLink};
 use embassy_net::Stack;
 use static_cell::ConstStaticCell;
 
-use crate::kept;
+use crate::retained;
 
 /// The application's network.
 #[allow(missing_debug_implementations, reason = "stacks have nothing to print")]
@@ -27,7 +27,7 @@ impl<'d> StackNetwork<'d> {
     pub fn new(stack: Stack<'d>, extra_root: Option<&'d [u8]>) -> Self {
         // Not within the network, which would carry them over the stack.
         static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
-        let floor = time::floor(crate::BUILT, kept::time());
+        let floor = time::floor(crate::BUILT, retained::time());
         Self(network::Network::new(stack, BUFFERS.take(), roots::AZURE.into_iter().chain(extra_root), floor))
     }
 }
@@ -46,7 +46,7 @@ impl Network for StackNetwork<'_> {
 
     async fn unix_time(&mut self) -> Result<u64, Error> {
         let now = self.0.unix_time().await?;
-        kept::keep(now);
+        retained::store(now);
         Ok(now)
     }
 
@@ -66,9 +66,9 @@ impl Network for StackNetwork<'_> {
 
 /// The network's state.
 #[allow(missing_debug_implementations, reason = "stacks have nothing to print")]
-pub struct NetworkLink<'d>(Stack<'d>);
+pub struct StackLink<'d>(Stack<'d>);
 
-impl<'d> NetworkLink<'d> {
+impl<'d> StackLink<'d> {
     /// The state of this stack.
     #[must_use]
     pub const fn new(stack: Stack<'d>) -> Self {
@@ -76,7 +76,7 @@ impl<'d> NetworkLink<'d> {
     }
 }
 
-impl Link for NetworkLink<'_> {
+impl NetworkLink for StackLink<'_> {
     fn address(&self) -> Option<Ipv4Addr> {
         self.0.config_v4().map(|config| config.address.address())
     }

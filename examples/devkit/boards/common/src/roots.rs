@@ -1,4 +1,4 @@
-//! One more certification authority than the Azure services' own, for a cloud on the desk.
+//! One more certification authority than the Azure services' own, for a local cloud.
 //!
 //! A board may let its user write it to a flash sector outside the measured image: the image, and with it the
 //! device's identity, stays the same.

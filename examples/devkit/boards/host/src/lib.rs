@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use devkit_app::board::{Button, Crash, Lamp, Rgb};
-use devkit_app::{Board, Event, Panel, Parts, System};
+use devkit_app::{AppEvent, Board, Panel, Parts, System};
 use embedded_hal::i2c::{ErrorType, Operation, SevenBitAddress};
 use embedded_io_adapters::tokio_1::FromTokio;
 use peripherals::{Bus, DevKit, FlashSector, TransactionError};
@@ -19,7 +19,7 @@ use tokio::io::DuplexStream;
 pub use network::{AccessPoint, ConnectError, HostLink, HostNetwork};
 pub use terminal::Terminal;
 
-/// Bytes the serial line holds that nobody has read.
+/// Capacity of the serial line for unread bytes.
 const LINE: usize = 1 << 16;
 
 /// A board made of this machine. What the user of a real one touches is in [`User`].
@@ -60,7 +60,7 @@ pub struct Memory {
     /// The flash with the host keys.
     pub key_flash: FlashSector,
     /// How often the watchdog was fed.
-    pub meals: u32,
+    pub watchdog_feeds: u32,
     /// How often the application wanted a reset.
     pub resets: u32,
 }
@@ -114,7 +114,7 @@ impl Board for HostBoard {
 struct Clocked {
     bus: Bus,
     last: Instant,
-    /// Somebody holds the clock line down.
+    /// The clock line is held down.
     stuck: bool,
 }
 
@@ -145,7 +145,7 @@ impl HostBus {
     }
 }
 
-/// What a lock protects is whole, even if somebody has panicked with it.
+/// Locks, also after a panic elsewhere: what these locks protect is consistent at any time.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -169,7 +169,7 @@ impl embedded_hal_async::i2c::I2c<SevenBitAddress> for HostBus {
     }
 }
 
-/// Waits on the bus's behalf: for its devices the time passes, nobody really waits.
+/// Waits on the bus's behalf: simulated time passes for its devices, no real time.
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "what is on the bus has nothing to print")]
 pub struct HostDelay(HostBus);
@@ -210,8 +210,8 @@ impl Panel for HostPanel {
     }
 }
 
-/// Hears what the application tells.
-pub type Observer = Box<dyn FnMut(&Event<'_>)>;
+/// Receives the application's events.
+pub type Observer = Box<dyn FnMut(&AppEvent<'_>)>;
 
 /// The firmware image, the MAC address, and who listens to the device's events.
 #[allow(missing_debug_implementations, reason = "an observer has nothing to print")]
@@ -222,7 +222,7 @@ pub struct HostSystem {
     pub version: String,
     /// The MAC address.
     pub mac: [u8; 6],
-    /// Hears what the application tells.
+    /// Receives the application's events.
     pub observer: Observer,
     /// What a reset does not clear.
     pub memory: Arc<Mutex<Memory>>,
@@ -258,14 +258,14 @@ impl System for HostSystem {
     }
 
     fn feed_watchdog(&mut self) {
-        lock(&self.memory).meals += 1;
+        lock(&self.memory).watchdog_feeds += 1;
     }
 
     fn reset(&mut self) {
         lock(&self.memory).resets += 1;
     }
 
-    fn observe(&mut self, event: &Event<'_>) {
+    fn observe(&mut self, event: &AppEvent<'_>) {
         (self.observer)(event);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use azure_iot_tls::{Trust, rustls};
 use devkit_app::board::{Networks, Wifi};
-use devkit_app::{Identity, Link, Network};
+use devkit_app::{Identity, Network, NetworkLink};
 use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::net::TcpStream;
 
@@ -107,7 +107,7 @@ impl Network for HostNetwork {
         match wifi {
             None => Err(invalid("no Wi-Fi SSID is stored".into())),
             Some(_) => {
-                Err(io::Error::new(io::ErrorKind::NotFound, "no such network, or another password").into())
+                Err(io::Error::new(io::ErrorKind::NotFound, "no network with this name and password").into())
             }
         }
     }
@@ -155,7 +155,7 @@ fn invalid(why: String) -> ConnectError {
 #[derive(Debug)]
 pub struct HostLink(Rc<Cell<Option<Ipv4Addr>>>);
 
-impl Link for HostLink {
+impl NetworkLink for HostLink {
     fn address(&self) -> Option<Ipv4Addr> {
         self.0.get()
     }

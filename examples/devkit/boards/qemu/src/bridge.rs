@@ -70,10 +70,10 @@ impl Line {
         Mutex::new(Self { status: false, data: 0 })
     }
 
-    /// Throws away what nobody waits for any more.
+    /// Discards answers to requests that were given up.
     async fn settle(&mut self) -> Result<(), BusError> {
         if self.status {
-            // Whose failure it was has been told already, or does not matter to anybody.
+            // That failure has been reported already, or does not matter any more.
             let _ = self.status().await?;
         }
         let mut waste = [0; 32];
@@ -259,7 +259,7 @@ impl BridgePanel {
 
 impl Panel for BridgePanel {
     async fn is_pressed(&mut self, button: Button) -> bool {
-        // Without a host nobody presses anything.
+        // Without a host no button is pressed.
         let buttons = self.0.lock().await.buttons().await.unwrap_or_default();
         match button {
             Button::A => buttons.a,

@@ -21,9 +21,9 @@ use azure_iot_embassy::entropy::Pool;
 use azure_iot_embassy::random::RANDOM;
 use devkit_app::Options;
 use devkit_app::board::{Button, Panel};
-use devkit_common::network::{NetworkLink, StackNetwork};
+use devkit_common::network::{StackLink, StackNetwork};
 use devkit_common::system::BoardSystem;
-use devkit_common::{clock, fault, heap, kept};
+use devkit_common::{clock, fault, heap, retained};
 use embassy_executor::Spawner;
 use embassy_net::{DhcpConfig, Runner, StackResources};
 use embassy_time::Delay;
@@ -96,7 +96,7 @@ async fn main(spawner: Spawner) {
         console: Console,
         panel,
         network: StackNetwork::new(stack, board::extra_root()),
-        link: NetworkLink::new(stack),
+        link: StackLink::new(stack),
         key_flash: BridgeFlash(line),
         // SAFETY: the image's own bytes, which nothing writes to.
         system: unsafe { BoardSystem::new(Emulated, mac, env!("CARGO_PKG_VERSION")) },
@@ -124,7 +124,7 @@ async fn seed(bus: &mut Bus, panel: &mut BridgePanel) {
         *sample = COUNTER.read().wrapping_sub(start);
     }
     pool.add_jitter("the clock", cycles.into_iter());
-    pool.add_uncounted(&kept::seed());
+    pool.add_uncounted(&retained::seed());
     if let Err(error) = RANDOM.seed(pool) {
         let mut line = heapless::String::<128>::new();
         // A text that does not fit is cut.

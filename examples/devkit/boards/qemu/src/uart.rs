@@ -21,7 +21,7 @@ const ENABLE: u32 = 1 << 2 | 0b11;
 const RX_INTERRUPT: u32 = 1 << 3;
 /// The smallest divisor there is; the emulated line has no speed.
 const DIVISOR: u32 = 16;
-/// Bytes received that nobody has read yet.
+/// Bytes received and not yet read.
 const BUFFER: usize = 256;
 
 const fn register(address: usize) -> Register {

@@ -12,13 +12,14 @@ const CONTROL: Register = unsafe { Register::at(BASE + 8) };
 const CLEAR: Register = unsafe { Register::at(BASE + 12) };
 const INTERRUPT_AND_RESET: u32 = 0b11;
 
-/// Starts it: it barks after this many milliseconds (at most 170,000) without food, and bites after twice the time.
+/// Starts it: it raises its interrupt after this many milliseconds (at most 170,000) without being fed, and resets the
+/// board after twice the time.
 pub(crate) fn start(core_hz: u32, ms: u32) {
     LOAD.write((core_hz / 1000).saturating_mul(ms));
     CONTROL.write(INTERRUPT_AND_RESET);
 }
 
-/// The time begins anew.
+/// Restarts its time.
 pub(crate) fn feed() {
     CLEAR.write(1);
 }

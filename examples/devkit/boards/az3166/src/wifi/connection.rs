@@ -12,10 +12,10 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Timer, with_timeout};
 
 /// How long the radio may take to start.
-const START: Duration = Duration::from_secs(15);
-/// A network that was lost is joined again after the one time, then after twice as long, up to the other.
-const AGAIN_MS: u64 = 250;
-const MAX_AGAIN_MS: u64 = 60_000;
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// The wait before a lost network is joined again, in milliseconds: doubled after each attempt, up to the maximum.
+const MIN_RETRY_MS: u64 = 250;
+const MAX_RETRY_MS: u64 = 60_000;
 
 /// Why the radio does not run.
 pub(crate) type RadioError = bcm43362::Error<SdioFault, FlashTimeout>;
@@ -104,36 +104,36 @@ impl Connection {
 }
 
 /// The task that keeps the connection.
-pub(crate) struct Keeper {
+pub(crate) struct ConnectionTask {
     control: Control<'static>,
     connection: &'static Connection,
     /// What is to be joined again whenever it is lost.
     credentials: Option<(Ssid, Security)>,
     /// The wait before the next attempt.
-    again_ms: u64,
+    retry_ms: u64,
 }
 
-impl Keeper {
+impl ConnectionTask {
     pub(crate) fn new(control: Control<'static>, connection: &'static Connection) -> Self {
-        Self { control, connection, credentials: None, again_ms: AGAIN_MS }
+        Self { control, connection, credentials: None, retry_ms: MIN_RETRY_MS }
     }
 
     /// Serves the application, and joins the network again whenever it is lost.
     pub(crate) async fn run(mut self) -> ! {
         loop {
-            let Self { control, connection, credentials, again_ms } = &mut self;
-            let disturbed = async {
+            let Self { control, connection, credentials, retry_ms } = &mut self;
+            let lost = async {
                 match credentials {
                     None => core::future::pending().await,
                     Some(_) => {
                         if control.lost().await.is_some() {
                             connection.problem.set(Some("Wi-Fi lost"));
                         }
-                        Timer::after_millis(*again_ms).await;
+                        Timer::after_millis(*retry_ms).await;
                     }
                 }
             };
-            match select(connection.request.wait(), disturbed).await {
+            match select(connection.request.wait(), lost).await {
                 Either::First(Request::Join(ssid, security)) => {
                     self.credentials = None;
                     let joined = self.join(ssid, security.clone()).await;
@@ -147,7 +147,7 @@ impl Keeper {
                     self.connection.answer.signal(scanned);
                 }
                 Either::Second(()) => {
-                    self.again_ms = (2 * self.again_ms).min(MAX_AGAIN_MS);
+                    self.retry_ms = (2 * self.retry_ms).min(MAX_RETRY_MS);
                     if let Some((ssid, security)) = self.credentials.clone() {
                         // The screen says why it failed, and it is tried again.
                         let _ = self.join(ssid, security).await;
@@ -161,7 +161,7 @@ impl Keeper {
         self.radio_runs().await?;
         let problem = match self.control.join(ssid, security).await {
             Ok(()) => {
-                self.again_ms = AGAIN_MS;
+                self.retry_ms = MIN_RETRY_MS;
                 self.connection.problem.set(None);
                 return Ok(());
             }
@@ -194,7 +194,7 @@ impl Keeper {
 
     /// Waits until the radio runs.
     async fn radio_runs(&mut self) -> Result<(), ConnectionError> {
-        let started = with_timeout(START, self.control.running()).await;
+        let started = with_timeout(START_TIMEOUT, self.control.running()).await;
         started.map_err(|_| match self.connection.radio_error.get() {
             Some(error) => ConnectionError::Radio(error),
             None => ConnectionError::Join(ControlError::RadioOff),

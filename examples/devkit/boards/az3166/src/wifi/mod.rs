@@ -20,12 +20,12 @@ use embassy_time::Timer;
 use static_cell::StaticCell;
 
 use crate::board::extra_root;
-use connection::{Connection, Keeper};
+use connection::{Connection, ConnectionTask};
 pub(crate) use network::{WifiLink as BoardLink, WifiNetwork as BoardNetwork};
 
 /// DHCP, name queries, the time, and two connections.
 const SOCKETS: usize = 6;
-/// The radio is started again after it has failed: first after the one time, then after twice as long, up to the other.
+/// The wait before a failed radio is started again, in milliseconds: doubled after each failure, up to the maximum.
 const RESTART_MS: u64 = 500;
 const MAX_RESTART_MS: u64 = 60_000;
 
@@ -68,12 +68,12 @@ pub(crate) fn start(spawner: Spawner, parts: Parts) -> (BoardNetwork, BoardLink)
     let connection: &'static Connection = CONNECTION.init(Connection::new(settings::is_there()));
     let tasks = (
         radio_task(runner, connection),
-        keeper_task(Keeper::new(control, connection)),
+        connection_task(ConnectionTask::new(control, connection)),
         stack_task(stack_runner),
     );
-    let (Ok(radio), Ok(keeper), Ok(stack_task)) = tasks else { panic!("a task was spawned twice") };
+    let (Ok(radio), Ok(task), Ok(stack_task)) = tasks else { panic!("a task was spawned twice") };
     spawner.spawn(radio);
-    spawner.spawn(keeper);
+    spawner.spawn(task);
     spawner.spawn(stack_task);
     let network = BoardNetwork::new(StackNetwork::new(stack, extra_root()), stack, connection);
     (network, BoardLink::new(stack, connection))
@@ -101,8 +101,8 @@ async fn radio_task(mut runner: Runner<'static, Sdio, EmbassyTimer, Pin>, connec
 }
 
 #[embassy_executor::task]
-async fn keeper_task(keeper: Keeper) {
-    keeper.run().await;
+async fn connection_task(task: ConnectionTask) {
+    task.run().await;
 }
 
 #[embassy_executor::task]

@@ -6,8 +6,8 @@ use core::net::Ipv4Addr;
 use azure_iot_embassy::network::Error as NetworkError;
 use bcm43362::{CredentialsError, Key, Security, Ssid};
 use devkit_app::board::{Networks, Wifi};
-use devkit_app::{Identity, Link, Network};
-use devkit_common::network::{NetworkLink, StackNetwork};
+use devkit_app::{Identity, Network, NetworkLink};
+use devkit_common::network::{StackLink, StackNetwork};
 use embassy_net::Stack;
 use embassy_time::{Duration, with_timeout};
 
@@ -23,7 +23,7 @@ pub(crate) enum WifiError {
     NoSettings,
     /// No network was named.
     NoSsid,
-    /// Name or password cannot be ones.
+    /// Name or password is not a valid one.
     Credentials(CredentialsError),
     /// The radio does not start, or does not join.
     Connection(ConnectionError),
@@ -37,7 +37,7 @@ impl fmt::Display for WifiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSettings => f.write_str(
-                "the radio's settings (NVRAM) are missing; tools/radio-nvram makes them, they belong to 0x080F0000",
+                "no radio settings (NVRAM): make them with tools/radio-nvram and flash them at 0x080F0000",
             ),
             Self::NoSsid => f.write_str("no Wi-Fi SSID is stored"),
             Self::Credentials(cause) => cause.fmt(f),
@@ -134,17 +134,17 @@ impl Network for WifiNetwork {
 
 /// The network's state.
 pub(crate) struct WifiLink {
-    link: NetworkLink<'static>,
+    link: StackLink<'static>,
     connection: &'static Connection,
 }
 
 impl WifiLink {
     pub(crate) fn new(stack: Stack<'static>, connection: &'static Connection) -> Self {
-        Self { link: NetworkLink::new(stack), connection }
+        Self { link: StackLink::new(stack), connection }
     }
 }
 
-impl Link for WifiLink {
+impl NetworkLink for WifiLink {
     fn address(&self) -> Option<Ipv4Addr> {
         self.link.address()
     }

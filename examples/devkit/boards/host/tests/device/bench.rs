@@ -26,7 +26,7 @@ pub(crate) struct Bench {
     pub(crate) image: Vec<u8>,
     pub(crate) options: Options,
     pub(crate) access_points: Vec<AccessPoint>,
-    /// The names of the events its application told.
+    /// The application's events in their debug form.
     pub(crate) events: Arc<Mutex<Vec<String>>>,
 }
 
@@ -97,7 +97,7 @@ impl Bench {
         let run = Box::pin(devkit_app::run(board, &self.options));
         tokio::select! {
             end = run => panic!("the application ended: {end:?}"),
-            told = tokio::time::timeout(LIMIT, story) => told.expect("the story ends in time"),
+            result = tokio::time::timeout(LIMIT, story) => result.expect("the story ends before the limit"),
         }
     }
 
@@ -105,9 +105,9 @@ impl Bench {
         self.memory.lock().unwrap()
     }
 
-    /// Whether the application told an event whose debug form begins like this.
-    pub(crate) fn told(&self, event: &str) -> bool {
-        self.events.lock().unwrap().iter().any(|told| told.starts_with(event))
+    /// Whether the application has notified an event whose debug form begins like this.
+    pub(crate) fn has_event(&self, event: &str) -> bool {
+        self.events.lock().unwrap().iter().any(|name| name.starts_with(event))
     }
 }
 

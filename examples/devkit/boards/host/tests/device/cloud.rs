@@ -201,7 +201,7 @@ async fn a_crash_is_reported_once() {
     for wanted in [json!(crash), Value::Null] {
         let (mut board, user) = bench.online(&cloud);
         let story = async {
-            until(|| bench.told("Reported")).await;
+            until(|| bench.has_event("Reported")).await;
             until(|| reported(&cloud)["lastCrash"] == wanted).await;
             until(|| bench.memory().crash.is_none()).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -219,7 +219,7 @@ async fn a_crash_that_could_not_be_reported_is_kept() {
     let bench = Bench::configured();
     bench.memory().crash = Some("watchdog".try_into().unwrap());
     let (mut board, _user) = bench.offline();
-    bench.during(&mut board, until(|| bench.told("Retrying"))).await;
+    bench.during(&mut board, until(|| bench.has_event("Retrying"))).await;
     assert!(bench.memory().crash.is_some());
 }
 

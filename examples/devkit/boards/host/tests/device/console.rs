@@ -95,11 +95,11 @@ async fn the_screen_of_the_console_and_its_commands() {
                 .contains("longer than this firmware's certificate allows")
         );
         exit(&mut user.terminal).await;
-        assert!(bench.memory().meals > 0, "the watchdog is fed while the console waits");
+        assert!(bench.memory().watchdog_feeds > 0, "the watchdog is fed while the console waits");
     };
     let (end, ()) = tokio::join!(bench.run(&mut board), story);
     assert!(matches!(end, End::Restart));
-    assert!(!bench.told("Started"));
+    assert!(!bench.has_event("Started"));
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn the_certificate_on_the_console_is_the_one_to_enrol() {
     assert_eq!(pem.matches("-----BEGIN CERTIFICATE-----").count(), 2, "the leaf and its DeviceID");
     let cloud = cloud_for(&bench).await;
     let (mut board, _user) = bench.online(&cloud);
-    bench.during(&mut board, until(|| bench.told("IdentityDerived"))).await;
+    bench.during(&mut board, until(|| bench.has_event("IdentityDerived"))).await;
     let events = bench.events.lock().unwrap().join("\n");
     let leaf = CertificateDer::pem_slice_iter(pem.as_bytes()).next().unwrap().unwrap();
     assert!(events.contains(&format!("certificate: {:?}", &*leaf)));
@@ -142,7 +142,7 @@ async fn a_paired_device_goes_online_with_sealed_settings() {
     assert!(kept.starts_with(b"SAHK"));
     let cloud = cloud_for(&bench).await;
     let (mut board, _user) = bench.online(&cloud);
-    bench.during(&mut board, until(|| bench.told("TelemetryDelivered"))).await;
+    bench.during(&mut board, until(|| bench.has_event("TelemetryDelivered"))).await;
 
     // A device that lost its keys cannot read its settings, and says so.
     bench.memory().key_flash.erase_all().unwrap();
@@ -189,7 +189,7 @@ async fn a_terminal_that_is_unplugged_ends_the_console() {
     let User { terminal, panel, .. } = user;
     panel.press(|buttons| buttons.a = true);
     let unplug = async {
-        until(|| bench.told("Configuring")).await;
+        until(|| bench.has_event("Configuring")).await;
         drop(terminal);
     };
     let (end, ()) = tokio::join!(bench.run(&mut board), unplug);

@@ -78,7 +78,7 @@ async fn a_radio_needs_name_and_password() {
     let story = async {
         shows(&user, ["IoT DevKit", "No Wi-Fi", "Connecting...", " > WiFi"]).await;
         for _ in 0..2 {
-            user.terminal.until("no such network, or another password; trying again in").await.unwrap();
+            user.terminal.until("no network with this name and password; trying again in").await.unwrap();
         }
         assert_eq!(user.panel.lamp(peripherals::Lamp::Wifi), 0);
     };
@@ -136,7 +136,7 @@ async fn the_watchdog_is_fed_while_all_goes_well() {
     let bench = Bench::configured();
     let cloud = cloud_for(&bench).await;
     let (mut board, _user) = bench.online(&cloud);
-    bench.during(&mut board, until(|| bench.memory().meals >= 3)).await;
+    bench.during(&mut board, until(|| bench.memory().watchdog_feeds >= 3)).await;
 }
 
 #[tokio::test]
@@ -145,15 +145,15 @@ async fn a_task_that_hangs_starves_the_watchdog() {
     let cloud = cloud_for(&bench).await;
     let (mut board, user) = bench.online(&cloud);
     let story = async {
-        until(|| bench.memory().meals > 0).await;
+        until(|| bench.memory().watchdog_feeds > 0).await;
         user.bus.set_stuck(true);
         // Screen and sensors may take ten seconds; the rest of the device works on.
         tokio::time::sleep(Duration::from_millis(10_500)).await;
-        let meals = bench.memory().meals;
-        assert!(meals > 5, "{meals}");
+        let watchdog_feeds = bench.memory().watchdog_feeds;
+        assert!(watchdog_feeds > 5, "{watchdog_feeds}");
         assert!(cloud.is_connected(crate::bench::ID));
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        assert_eq!(bench.memory().meals, meals);
+        assert_eq!(bench.memory().watchdog_feeds, watchdog_feeds);
     };
     bench.during(&mut board, story).await;
 }

@@ -6,17 +6,17 @@ use core::mem::MaybeUninit;
 use azure_iot_embassy::random::RANDOM;
 use azure_iot_embassy::time::Kept;
 
-#[unsafe(link_section = ".uninit.KEPT")]
-static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
+#[unsafe(link_section = ".uninit.RETAINED")]
+static mut RETAINED: MaybeUninit<Kept> = MaybeUninit::uninit();
 
-fn kept() -> *mut Kept {
-    (&raw mut KEPT).cast()
+fn retained() -> *mut Kept {
+    (&raw mut RETAINED).cast()
 }
 
 fn load() -> Kept {
     // SAFETY: inside a critical section nothing else uses it. Any bits are a valid value, and the volatile read keeps
     // the compiler from knowing that they were never written in this run.
-    critical_section::with(|_| unsafe { kept().read_volatile() })
+    critical_section::with(|_| unsafe { retained().read_volatile() })
 }
 
 /// The last time that was known before this start, or in this run: seconds since 1970.
@@ -25,17 +25,17 @@ pub fn time() -> Option<u64> {
     load().time()
 }
 
-/// What the run before has left for the random numbers of this one. It counts for nothing.
+/// A seed that the previous run left for the random numbers of this one. It is not counted as entropy.
 #[must_use]
 pub fn seed() -> [u8; 32] {
     *load().seed()
 }
 
-/// Keeps the time, and a seed of this run.
-pub fn keep(time: u64) {
+/// Stores the time, and a seed made in this run.
+pub fn store(time: u64) {
     let mut seed = [0; 32];
     // Without random numbers there is nothing to keep of them.
     let _ = RANDOM.fill(&mut seed);
     // SAFETY: as in `load`.
-    critical_section::with(|_| unsafe { kept().write_volatile(Kept::new(time, seed)) });
+    critical_section::with(|_| unsafe { retained().write_volatile(Kept::new(time, seed)) });
 }
