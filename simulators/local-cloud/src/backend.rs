@@ -105,7 +105,7 @@ impl Shared {
         }
         let queued = self.with_device(device, |device| {
             let queued = device.c2d.push(id.clone(), body, stamped, expires_at);
-            device.tell(ToSession::Wake);
+            device.send_to_session(ToSession::Wake);
             queued
         })?;
         if queued { Ok(id) } else { Err(CommandError::QueueFull) }
@@ -140,7 +140,7 @@ impl Shared {
     ) -> Result<(), CommandError> {
         self.with_device(id, |device| {
             if device.listens(subscription) {
-                device.tell(ToSession::Publish { topic, payload });
+                device.send_to_session(ToSession::Publish { topic, payload });
                 Ok(())
             } else {
                 Err(CommandError::NotListening)
@@ -191,7 +191,7 @@ impl Shared {
         let name = registration.and_then(|state| state.get("registrationId")?.as_str()).unwrap_or(id);
         self.with_device(id, |device| {
             self.faults.set_move(name, id, hub);
-            device.tell(ToSession::Close("assigned to another hub".to_owned()));
+            device.send_to_session(ToSession::Close("assigned to another hub".to_owned()));
         })
     }
 

@@ -113,10 +113,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.endpoint = endpoint;
     }
 
-    fn judge(&mut self, direction: Direction, kind: PacketKind, topic: Option<&str>) -> FaultAction {
+    fn fault_for(&mut self, direction: Direction, kind: PacketKind, topic: Option<&str>) -> FaultAction {
         let info = PacketInfo { endpoint: self.endpoint, direction, kind, topic, index: self.index };
         self.index += 1;
-        self.faults.judge(&info)
+        self.faults.fault_for(&info)
     }
 
     /// The next packet. Cancel safe: a packet that was begun is kept.
@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let mut due = Instant::now();
         let mut copies = 1;
         let mut inject = None;
-        match self.judge(Direction::FromDevice, packet.kind(), topic.as_deref()) {
+        match self.fault_for(Direction::FromDevice, packet.kind(), topic.as_deref()) {
             FaultAction::Pass => {}
             FaultAction::Swallow => return Ok(()),
             FaultAction::Delay(delay) => due += delay,
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     async fn send(&mut self, kind: PacketKind, topic: Option<&str>, bytes: Vec<u8>) -> Result<(), LinkError> {
-        match self.judge(Direction::ToDevice, kind, topic) {
+        match self.fault_for(Direction::ToDevice, kind, topic) {
             FaultAction::Pass => {}
             FaultAction::Swallow => return Ok(()),
             FaultAction::Delay(delay) => tokio::time::sleep(delay).await,

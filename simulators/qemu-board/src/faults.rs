@@ -19,7 +19,7 @@ const LOSSY_MESSAGES: usize = 20;
 const LOSSY_INTERVAL: u32 = 600;
 
 /// Runs the story of the faults.
-pub(crate) async fn tell(
+pub(crate) async fn run(
     args: &Args,
     narrator: &mut Narrator,
     bench: Bench<QemuDevice>,

@@ -52,7 +52,7 @@ async fn inside(args: &Args, folder: &Path) -> Result<()> {
     namespace::set_up(folder)?;
     tokio::select! {
         biased;
-        result = story::tell(args, folder) => result,
+        result = story::run(args, folder) => result,
         _ = ctrl_c() => bail!("interrupted"),
     }
 }

@@ -23,7 +23,7 @@ const HUB: &str = "emulated-hub.azure-devices.net";
 const ID_SCOPE: &str = "0ne00EDE717";
 
 /// Runs the story.
-pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
+pub(crate) async fn run(args: &Args, folder: &Path) -> Result<()> {
     let mut narrator = Narrator::new();
     narrator.step("A cloud on this machine, and an emulated DevKit");
     let (_services, mut bench) = narrator.in_step(set_up(args, folder).await)?;
@@ -42,7 +42,7 @@ pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
     tutorial::go_online(&mut narrator, &mut bench, &mut running).await?;
     tutorial::command(&mut narrator, &mut bench, &running).await?;
     narrator.step("Everything else its user can try: a warm room, wrong intervals, the buttons");
-    narrator.in_step(operation::tell(&mut bench, &running).await)?;
+    narrator.in_step(operation::run(&mut bench, &running).await)?;
 
     if args.measure {
         let online = narrator.in_step(measure::peaks(args, &bench.device).await)?;
@@ -51,7 +51,7 @@ pub(crate) async fn tell(args: &Args, folder: &Path) -> Result<()> {
             &[("configuration console", console), ("registration, hub, telemetry", online)],
         )?;
     } else if args.all {
-        faults::tell(args, &mut narrator, bench, running).await?;
+        faults::run(args, &mut narrator, bench, running).await?;
     } else if args.stay {
         stay(&mut bench).await?;
     }

@@ -57,9 +57,9 @@ impl SerialNet {
         Self { child, said }
     }
 
-    /// Waits until it has said this.
-    async fn hear(&mut self, wanted: &str) -> String {
-        let heard = async {
+    /// Waits for a line with this text.
+    async fn wait_for(&mut self, wanted: &str) -> String {
+        let found = async {
             loop {
                 let line = self.said.next_line().await.unwrap().expect("it has ended");
                 if line.contains(wanted) {
@@ -67,7 +67,7 @@ impl SerialNet {
                 }
             }
         };
-        timeout(PATIENCE, heard).await.expect(wanted)
+        timeout(PATIENCE, found).await.expect(wanted)
     }
 
     /// What it occupies of this machine's memory, in KiB.
@@ -83,7 +83,7 @@ async fn a_board_on_a_serial_port_reaches_a_server_by_name() {
     let server = echo().await;
     let (master, port) = terminal();
     let mut program = SerialNet::start(&port, &format!("*.example={server}"));
-    assert!(program.hear("serving").await.contains("460800"));
+    assert!(program.wait_for("serving").await.contains("460800"));
     let settings = tcgetattr(&master).unwrap();
     assert_eq!((settings.input_speed(), settings.output_speed()), (460_800, 460_800));
     // Nothing of a terminal is left that would change a byte.
@@ -102,7 +102,7 @@ async fn what_a_bad_line_damages_or_loses_of_the_board_is_sent_again() {
     let server = echo().await;
     let (master, port) = terminal();
     let mut program = SerialNet::start(&port, &format!("*.example={server}"));
-    program.hear("serving").await;
+    program.wait_for("serving").await;
     let mut board = Board::new(line(master));
     let address = board.lookup("cloud.example").await.unwrap();
     board.device.is_bad = true;
@@ -120,7 +120,7 @@ async fn a_port_that_goes_away_and_comes_back_is_served_again() {
     let (master, port) = terminal();
     std::os::unix::fs::symlink(port, &plug).unwrap();
     let mut program = SerialNet::start(&plug, &format!("*.example={server}"));
-    program.hear("serving").await;
+    program.wait_for("serving").await;
     let mut board = Board::new(line(master));
     let address = board.lookup("cloud.example").await.unwrap();
     let handle = board.connect(address, 1);
@@ -128,11 +128,11 @@ async fn a_port_that_goes_away_and_comes_back_is_served_again() {
 
     std::fs::remove_file(&plug).unwrap();
     drop(board);
-    program.hear("is gone").await;
+    program.wait_for("is gone").await;
     sleep(Duration::from_millis(1500)).await;
     let (master, port) = terminal();
     std::os::unix::fs::symlink(port, &plug).unwrap();
-    program.hear("serving").await;
+    program.wait_for("serving").await;
     let mut board = Board::new(line(master));
     assert_eq!(board.lookup("cloud.example").await, Some(address), "the name keeps its address");
     let handle = board.connect(address, 2);
@@ -144,7 +144,7 @@ async fn a_board_that_floods_harms_nobody() {
     let server = echo().await;
     let (master, port) = terminal();
     let mut program = SerialNet::start(&port, &format!("*.example={server}"));
-    program.hear("serving").await;
+    program.wait_for("serving").await;
     let mut line = line(master);
     // Hundreds of connections to this machine, then queries, and nothing that comes back is read.
     let mut flood = Vec::new();

@@ -33,7 +33,7 @@ const PRESSED_B: Buttons = Buttons { a: false, b: true };
 ///
 /// # Errors
 /// Says what the device does wrong.
-pub async fn tell<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
+pub async fn run<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<()> {
     ask_for_interval(bench, running, OFTEN, 200, OFTEN).await.context("interval")?;
     methods(bench, running).await.context("methods")?;
     warm_room(bench, running).await.context("sensors")?;

@@ -56,7 +56,7 @@ async fn the_tutorial_over_wifi_and_a_network_that_fails() -> Result<()> {
     tutorial::go_online(&mut narrator, &mut bench, &mut running).await?;
     tutorial::command(&mut narrator, &mut bench, &running).await?;
     narrator.step("Everything else its user can try");
-    narrator.in_step(operation::tell(&mut bench, &running).await)?;
+    narrator.in_step(operation::run(&mut bench, &running).await)?;
 
     narrator.step("The access point ends the association in the middle of a TLS session");
     narrator.in_step(deauthentication(&mut bench, &running).await)?;

@@ -20,6 +20,9 @@ use crate::vault::record::{Form, HEADER_LEN, Header, MAX_PIECE, MAX_VALUE, PREFI
 use crate::vault::table::{check, reads_want_mac};
 use crate::vault::{Entry, Former, FormerValue, Place, Setting, Stored, VaultError};
 
+/// Where a whole copy of a value lies, and its header.
+type WholeCopy = (Place, Header);
+
 /// The slot of the local envelope key.
 const ENVELOPE_SLOT: u8 = 0;
 
@@ -283,7 +286,7 @@ impl<T: Setting, I2C: I2c, D: DelayNs, S: Protection> Vault<T, I2C, D, S> {
     async fn newest(
         &mut self,
         entry: &'static Entry<T>,
-    ) -> Result<Option<(Place, Header)>, VaultError<T, I2C::Error>> {
+    ) -> Result<Option<WholeCopy>, VaultError<T, I2C::Error>> {
         let [a, b] = entry.copies;
         let headers = [(a, self.header(entry, a).await?), (b, self.header(entry, b).await?)];
         let [first, second] = match headers {

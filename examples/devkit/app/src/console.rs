@@ -19,7 +19,7 @@ use zeroize::Zeroize;
 
 use crate::board::{NETWORKS, Network, System};
 use crate::event::Cause;
-use crate::host_keys::HostKeyStore;
+use crate::host_keys::{HostKeyError, HostKeyStore};
 use crate::identity::{Identity, Profile};
 use crate::setting_store::{SettingStore, Shown};
 use crate::settings::Settings;
@@ -176,7 +176,7 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> ConsoleSession<'_
         let mut store = pin!(open(&mut self.i2c, self.delay, self.keys)).await?;
         let uds = pin!(store.uds()).await.map_err(|_| "the UDS cannot be read")?.ok_or("no UDS is stored")?;
         pin!(settings.read(&mut store)).await.map_err(|_| "the settings cannot be read")?;
-        pin!(store.save_counter(self.keys)).await.map_err(|error| error.reason())?;
+        pin!(store.save_counter(self.keys)).await.map_err(HostKeyError::reason)?;
         Uds::from_bytes(*uds).map_err(|_| "the stored UDS cannot be used, store another one")
     }
 

@@ -51,8 +51,7 @@ impl<I, N> Failure<I, N> {
     pub(crate) fn rows(&self) -> [&'static str; 2] {
         const FAILED: &str = "Failed!";
         match self {
-            Self::Vault(VaultError::Chip(_)) => [FAILED, " > Secure chip"],
-            Self::ChipWithoutKeys => [FAILED, " > Secure chip"],
+            Self::Vault(VaultError::Chip(_)) | Self::ChipWithoutKeys => [FAILED, " > Secure chip"],
             Self::Vault(_) => [FAILED, " > Settings"],
             Self::HostKeys(_) => [FAILED, " > Host keys"],
             Self::Missing(Setting::Uds) => ["Not configured", " no UDS"],

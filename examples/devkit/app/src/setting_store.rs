@@ -419,7 +419,9 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
             return Ok(self.commands_left());
         }
         Ok(match self.vault.chip().host_key_slot().await? {
-            HostKeySlot::Present { counter } => Some(counter.map_or(0, |counter| counter.commands_left())),
+            HostKeySlot::Present { counter } => {
+                Some(counter.map_or(0, stsafe_a100::session::Counter::commands_left))
+            }
             HostKeySlot::Empty => None,
         })
     }

@@ -21,7 +21,7 @@ mod terminal;
 use command::Action;
 pub use devkit_settings::{Setting, UDS_LEN};
 use embedded_io::Write;
-use line::{Line, Overflow};
+use line::Line;
 pub use report::{FEW_COMMANDS, Settings};
 use terminal::{Key, Terminal};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -159,13 +159,14 @@ impl Console {
 
     fn edit<W: Write>(&mut self, key: Key, out: &mut W) -> Result<Option<Request<'_>>, W::Error> {
         match key {
-            Key::Character(character) => match self.line.add(character) {
-                Ok(shown) => report::character(out, shown),
-                Err(Overflow) => {
+            Key::Character(character) => {
+                if let Ok(shown) = self.line.add(character) {
+                    report::character(out, shown)
+                } else {
                     self.state = State::Dropping;
                     report::overflow(out)
                 }
-            },
+            }
             Key::Backspace => report::erased(out, self.line.erase().into()),
             Key::EraseWord => report::erased(out, self.line.erase_word()),
             Key::EraseLine => report::erased(out, self.line.erase_all()),

@@ -96,7 +96,7 @@ impl Terminal {
                 None
             }
             // A control character is one, wherever it stands; it ends what was not finished.
-            _ if byte < 0x20 || byte > 0x7F => {
+            _ if !(0x20..=0x7F).contains(&byte) => {
                 self.state = State::Text;
                 self.text(byte)
             }
@@ -182,14 +182,14 @@ impl Terminal {
 const fn within(state: State, byte: u8) -> State {
     match (state, byte) {
         (State::Escape, b'[') => State::Csi,
-        (State::Escape, b'O') => State::Ss3,
+        (State::Escape, b'O') | (State::Ss3, b'0'..=b'9' | b';') => State::Ss3,
         (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::String,
         // Alt with another of these is a key.
-        (State::Escape, b'(' | b')' | b'*' | b'+' | b'#' | b'%') => State::Intermediate,
-        (State::Intermediate, 0x20..=0x2F) => State::Intermediate,
+        (State::Escape, b'(' | b')' | b'*' | b'+' | b'#' | b'%') | (State::Intermediate, 0x20..=0x2F) => {
+            State::Intermediate
+        }
         (State::Csi, b'[') => State::Last,
         (State::Csi | State::Parameters, 0x20..=0x3F) => State::Parameters,
-        (State::Ss3, b'0'..=b'9' | b';') => State::Ss3,
         _ => State::Text,
     }
 }

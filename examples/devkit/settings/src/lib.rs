@@ -71,12 +71,16 @@ impl Setting {
     }
 }
 
+/// Length of the UDS in its original zone: hexadecimal digits.
+const UDS_WINDOW: u16 = 64;
+const _: () = assert!(UDS_WINDOW as usize == 2 * UDS_LEN, "two digits for each byte");
+
 impl vault::Setting for Setting {
     const TABLE: &'static [Entry<Self>] = &[
         Self::Uds.table_entry(1, "UDS", (2, 0), (7, 96)).secret().checked(is_uds).formerly(Former {
             zone: 6,
             usable: 680,
-            window: 2 * UDS_LEN as u16,
+            window: UDS_WINDOW,
             decode: former::uds,
         }),
         Self::WifiSsid.table_entry(2, "Wi-Fi SSID", (2, 64), (7, 160)).formerly(Self::WifiSsid.text(3, 120)),

@@ -271,7 +271,7 @@ impl Faults {
         self.with(|s| s.connect_delay)
     }
 
-    pub(super) fn judge(&self, packet: &PacketInfo<'_>) -> FaultAction {
+    pub(super) fn fault_for(&self, packet: &PacketInfo<'_>) -> FaultAction {
         self.with(|s| {
             if s.silent {
                 return FaultAction::Freeze;

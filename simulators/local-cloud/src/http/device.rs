@@ -35,11 +35,11 @@ const HEADERS: [(&str, &str); 7] = [
     ("iothub-to", "$.to"),
 ];
 
-/// Status, code and words of an error.
+/// Status, code and message of an error.
 type Problem = (StatusCode, &'static str, String);
 
-fn problem(status: StatusCode, code: &'static str, words: impl Into<String>) -> Problem {
-    (status, code, words.into())
+fn problem(status: StatusCode, code: &'static str, message: impl Into<String>) -> Problem {
+    (status, code, message.into())
 }
 
 /// Whether what comes after `/devices/<id>[/modules/<id>]` is for devices.
@@ -80,11 +80,11 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut call: Call) -> Reply {
     }
 }
 
-fn refuse(shared: &Shared, id: &str, (status, code, words): Problem) -> Reply {
-    shared.refused(Endpoint::HubHttps, id, format!("{code}: {words}"));
+fn refuse(shared: &Shared, id: &str, (status, code, message): Problem) -> Reply {
+    shared.refused(Endpoint::HubHttps, id, format!("{code}: {message}"));
     let tracking = tracking_id();
     let body = json!({
-        "Message": format!("ErrorCode:{code};{words}"),
+        "Message": format!("ErrorCode:{code};{message}"),
         "ExceptionMessage": format!("Tracking ID:{tracking}-TimeStamp:{}", clock::now()),
     });
     let mut reply = reply(shared, status, &body);
@@ -94,13 +94,13 @@ fn refuse(shared: &Shared, id: &str, (status, code, words): Problem) -> Reply {
 
 async fn handle(shared: &Arc<Shared>, call: &mut Call, id: &str, rest: &[String]) -> Result<Reply, Problem> {
     if !call.query("api-version").is_some_and(|version| valid_api_version(&version)) {
-        let words = "There is no api-version that is a date.";
-        return Err(problem(StatusCode::BAD_REQUEST, "InvalidProtocolVersion", words));
+        let message = "There is no api-version that is a date.";
+        return Err(problem(StatusCode::BAD_REQUEST, "InvalidProtocolVersion", message));
     }
     let host = call.host();
     if shared.hub_index(&host).is_none() && !call.caller.may_call_hub(&host) {
-        let words = format!("There is no hub {host}.");
-        return Err(problem(StatusCode::NOT_FOUND, "IotHubNotFound", words));
+        let message = format!("There is no hub {host}.");
+        return Err(problem(StatusCode::NOT_FOUND, "IotHubNotFound", message));
     }
     let token = call.header(AUTHORIZATION);
     auth::admit(shared, &call.caller, &host, id, token).map_err(|refusal| match refusal {
@@ -124,7 +124,7 @@ async fn handle(shared: &Arc<Shared>, call: &mut Call, id: &str, rest: &[String]
 }
 
 async fn body(shared: &Shared, call: &mut Call, max: usize) -> Result<hyper::body::Bytes, Problem> {
-    call.body(shared, max).await.map_err(|(status, words)| problem(status, "ArgumentInvalid", words))
+    call.body(shared, max).await.map_err(|(status, message)| problem(status, "ArgumentInvalid", message))
 }
 
 async fn json_body(shared: &Shared, call: &mut Call) -> Result<Value, Problem> {
@@ -160,12 +160,12 @@ async fn telemetry(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, 
     for (properties, body) in &messages {
         let size = body.len() + properties.billed_size();
         if size > MAX_TELEMETRY {
-            let words = "A message is larger than 256 KB.";
-            return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge", words));
+            let message = "A message is larger than 256 KB.";
+            return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge", message));
         }
         if !shared.quota.take(shared.config.tier, size) {
-            let words = "The day's quota of messages is used up.";
-            return Err(problem(StatusCode::FORBIDDEN, "IotHubQuotaExceeded", words));
+            let message = "The day's quota of messages is used up.";
+            return Err(problem(StatusCode::FORBIDDEN, "IotHubQuotaExceeded", message));
         }
     }
     for (properties, body) in messages {
@@ -177,7 +177,7 @@ async fn telemetry(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, 
 
 /// A message of a batch: `{"body": "<base64>", "base64Encoded": true, "properties": {..}}`.
 fn batched(entry: &Value) -> Result<(Properties, Vec<u8>), Problem> {
-    let bad = |words: &str| problem(StatusCode::BAD_REQUEST, "ArgumentInvalid", words);
+    let bad = |message: &str| problem(StatusCode::BAD_REQUEST, "ArgumentInvalid", message);
     let text = entry.get("body").and_then(Value::as_str).ok_or_else(|| bad("A message has no body."))?;
     let body = if entry.get("base64Encoded").and_then(Value::as_bool) == Some(false) {
         text.as_bytes().to_vec()
@@ -239,8 +239,8 @@ fn settle(shared: &Shared, call: &Call, id: &str, lock: &str, free: bool) -> Res
         .filter(|packet_id| lock_token(*packet_id) == token)
         .and_then(|packet_id| shared.with_device(id, |d| d.c2d.settle(packet_id, free)).ok().flatten());
     let Some(message_id) = message_id else {
-        let words = "There is no message with this lock.";
-        return Err(problem(StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost", words));
+        let message = "There is no message with this lock.";
+        return Err(problem(StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost", message));
     };
     let device = id.to_owned();
     match (free, reject) {
@@ -253,7 +253,7 @@ fn settle(shared: &Shared, call: &Call, id: &str, lock: &str, free: bool) -> Res
 
 /// The first step of an upload: where to put the file.
 async fn announce(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, Problem> {
-    let bad = |words: &str| problem(StatusCode::BAD_REQUEST, "ArgumentInvalid", words);
+    let bad = |message: &str| problem(StatusCode::BAD_REQUEST, "ArgumentInvalid", message);
     let body = json_body(shared, call).await?;
     let name = body.get("blobName").and_then(Value::as_str).filter(|name| blob::is_name(name));
     let name = name.ok_or_else(|| bad("There is no blobName that is a name."))?;
@@ -268,8 +268,8 @@ async fn announce(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, P
         true
     });
     if opened != Ok(true) {
-        let words = "Ten uploads are open already.";
-        return Err(problem(StatusCode::FORBIDDEN, "DeviceMaximumActiveFileUploadLimitExceeded", words));
+        let message = "Ten uploads are open already.";
+        return Err(problem(StatusCode::FORBIDDEN, "DeviceMaximumActiveFileUploadLimitExceeded", message));
     }
     let answer = json!({
         "correlationId": correlation_id,
@@ -293,8 +293,8 @@ async fn uploaded(
     let correlation_id = correlation_id.or(in_body).unwrap_or_default();
     let blob = shared.with_device(id, |device| device.uploads.remove(correlation_id));
     let Some(blob) = blob.ok().flatten() else {
-        let words = "There is no upload with this correlation id.";
-        return Err(problem(StatusCode::BAD_REQUEST, "InvalidFileUploadCorrelationId", words));
+        let message = "There is no upload with this correlation id.";
+        return Err(problem(StatusCode::BAD_REQUEST, "InvalidFileUploadCorrelationId", message));
     };
     let success = body.get("isSuccess").and_then(Value::as_bool).unwrap_or_default();
     let size = shared.blobs().get(&blob).map_or(0, Vec::len);

@@ -154,7 +154,7 @@ impl Device {
             self.record.changed();
         }
         if !enabled {
-            self.tell(ToSession::Close("device disabled".to_owned()));
+            self.send_to_session(ToSession::Close("device disabled".to_owned()));
         }
     }
 
@@ -175,7 +175,7 @@ impl Device {
 
     fn tell_desired(&self, properties: &Map<String, Value>, version: u64) {
         if self.listens(Subscription::DesiredProperties) {
-            self.tell(ToSession::Publish {
+            self.send_to_session(ToSession::Publish {
                 topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),
                 payload: with_version(properties, version).to_string().into_bytes(),
             });
@@ -187,7 +187,7 @@ impl Device {
         self.session.is_some() && self.subscriptions.contains(&subscription)
     }
 
-    pub(super) fn tell(&self, message: ToSession) {
+    pub(super) fn send_to_session(&self, message: ToSession) {
         if let Some(line) = &self.session {
             // A session that is just ending reads no more; its successor looks for itself.
             let _ = line.sender.send(message);

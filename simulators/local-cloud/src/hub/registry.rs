@@ -114,7 +114,7 @@ impl Registry {
         let taken = self.hubs.get_mut(from).and_then(|(_, devices)| devices.remove(id));
         self.touched.extend([(from, id.to_owned()), (to, id.to_owned())]);
         if let (Some(mut device), Some((_, devices))) = (taken, self.hubs.get_mut(to)) {
-            device.tell(ToSession::Close("assigned to another hub".to_owned()));
+            device.send_to_session(ToSession::Close("assigned to another hub".to_owned()));
             // The data moves, the connection and its subscriptions do not.
             device.subscriptions.clear();
             device.stored_session = false;
@@ -135,7 +135,7 @@ impl Registry {
             devices.keys().filter(|key| *key == id || key.starts_with(&modules)).cloned().collect();
         for key in gone {
             if let Some(device) = devices.remove(&key) {
-                device.tell(ToSession::Close("device deleted".to_owned()));
+                device.send_to_session(ToSession::Close("device deleted".to_owned()));
             }
             self.touched.insert((hub, key));
         }

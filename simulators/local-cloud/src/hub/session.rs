@@ -105,7 +105,7 @@ impl Session {
         let number = hub.next_number();
         let mut session_present = false;
         if let Some(device) = hub.device_at(admitted.hub, &id) {
-            device.tell(ToSession::Close("taken over by a newer connection".to_owned()));
+            device.send_to_session(ToSession::Close("taken over by a newer connection".to_owned()));
             device.c2d.unlock_all();
             if connect.clean_session() {
                 device.subscriptions.clear();

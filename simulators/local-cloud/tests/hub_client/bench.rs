@@ -288,21 +288,21 @@ impl Booted {
     /// As [`expect`](Self::expect), for several things in any order.
     pub(crate) async fn expect_all(&mut self, beginnings: &[&str]) {
         let mut missing = beginnings.to_vec();
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         while !missing.is_empty() {
             match timeout(Duration::from_secs(20), self.lines.recv()).await {
                 Ok(Some(line)) => {
                     if let Some(at) = missing.iter().position(|beginning| line.starts_with(beginning)) {
                         missing.remove(at);
                     }
-                    heard.push(line);
+                    events.push(line);
                 }
-                _ => panic!("the device does not say {missing:?}, but {heard:#?}"),
+                _ => panic!("the device does not say {missing:?}, but {events:#?}"),
             }
         }
     }
 
-    pub(crate) fn tell(&self, order: Do) {
+    pub(crate) fn order(&self, order: Do) {
         assert!(self.orders.send(order).is_ok(), "the device is gone");
     }
 

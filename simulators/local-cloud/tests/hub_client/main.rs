@@ -28,7 +28,7 @@ async fn from_registration_to_messages_both_ways() {
         device.expect("connected").await;
         device.expect("twin 1").await;
 
-        device.tell(Do::Send("{\"t\":1}"));
+        device.order(Do::Send("{\"t\":1}"));
         device.expect("sent").await;
         device.expect("delivered").await;
         let telemetry = cloud_events.telemetry().await.unwrap();
@@ -63,13 +63,13 @@ async fn from_registration_to_messages_both_ways() {
         let patch = json!({"led": {"on": true}});
         bench.cloud.patch_desired("device-1", patch.as_object().unwrap()).unwrap();
         device.expect("desired 2 {\"$version\":2,\"led\":{\"on\":true}}").await;
-        device.tell(Do::Report(r#"{"led":{"value":true,"ac":200,"av":2}}"#));
+        device.order(Do::Report(r#"{"led":{"value":true,"ac":200,"av":2}}"#));
         device.expect("reported 2").await;
         assert_eq!(bench.cloud.twin("device-1").unwrap()["reported"]["led"]["ac"], 200);
-        device.tell(Do::Report("[]"));
+        device.order(Do::Report("[]"));
         device.expect("refused 400").await;
 
-        device.tell(Do::Stop);
+        device.order(Do::Stop);
         assert_eq!(device.end().await, Ok(()));
         let reason = cloud_events
             .find(|event| match event {
@@ -97,7 +97,7 @@ async fn away_and_back() {
         device.expect("retrying connection refused: the service is not available").await;
         // The hub has kept the subscriptions, so the message may come before they are made anew.
         device.expect_all(&["connected", "message meanwhile {}", "twin 2"]).await;
-        device.tell(Do::Send("1"));
+        device.order(Do::Send("1"));
         device.expect("delivered").await;
         assert_eq!(cloud_events.telemetry().await.unwrap().body, b"1");
 
@@ -111,9 +111,9 @@ async fn away_and_back() {
         other.expect("connected").await;
         device.expect("retrying").await;
         device.expect("connected").await;
-        other.tell(Do::Stop);
+        other.order(Do::Stop);
         drop(other);
-        device.tell(Do::Stop);
+        device.order(Do::Stop);
     }
 }
 
@@ -130,7 +130,7 @@ async fn a_device_the_hub_does_not_know_registers_again() {
     device.expect("registering").await;
     device.expect("registered").await;
     device.expect("connected").await;
-    device.tell(Do::Stop);
+    device.order(Do::Stop);
     assert_eq!(device.end().await, Ok(()));
 
     // The enrolment is gone too: that ends it, with the reason.
@@ -153,12 +153,12 @@ async fn a_device_id_of_128_characters() {
         let mut device = bench.boot_at_hub(&id, |_| {});
         device.expect("connected").await;
         device.expect("twin 1").await;
-        device.tell(Do::Send("{}"));
+        device.order(Do::Send("{}"));
         device.expect("delivered").await;
         assert_eq!(cloud_events.telemetry().await.unwrap().device, id);
         bench.cloud.send_c2d(&id, "hello", &Properties::new()).unwrap();
         device.expect("message hello {}").await;
-        device.tell(Do::Stop);
+        device.order(Do::Stop);
         assert_eq!(device.end().await, Ok(()));
     }
 }
@@ -171,7 +171,7 @@ async fn through_a_gateway() {
     let mut device = bench.boot(|settings: &mut Settings<'static>| settings.gateway = Some("gateway.local"));
     device.expect("connecting local-hub.azure-devices.net at gateway.local").await;
     device.expect("connected").await;
-    device.tell(Do::Stop);
+    device.order(Do::Stop);
     assert_eq!(device.end().await, Ok(()));
 }
 

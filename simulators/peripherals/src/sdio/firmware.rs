@@ -94,7 +94,7 @@ impl Firmware {
             self.fifo.push(frame);
         }
         while let Some(event) = self.station.step(now) {
-            self.tell(now, &event, faults);
+            self.send_event(now, &event, faults);
         }
         // No more than fit: the rest stays in the air.
         while self.fifo.len() < 16 {
@@ -114,7 +114,7 @@ impl Firmware {
         self.fifo.len() > before
     }
 
-    fn tell(&mut self, now: u64, event: &Event, faults: &mut Faults) {
+    fn send_event(&mut self, now: u64, event: &Event, faults: &mut Faults) {
         let is_wanted =
             self.events.get((event.kind / 8) as usize).is_some_and(|byte| byte >> (event.kind % 8) & 1 != 0);
         if is_wanted {
