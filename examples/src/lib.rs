@@ -118,7 +118,7 @@ pub async fn stay_online<A: Application<Error>>(args: &Args, application: &mut A
     let mut network = Network::new(args, Some(certificate(&args.id)?))?;
     let settings = Settings::new(Config::new(&args.id_scope, &args.id)?);
     let mut device: Device<'_, _> = Device::new(settings, rand::random);
-    let mut memory: Memory = Memory::new();
+    let mut memory: Box<Memory> = Box::new(Memory::new());
     let ended = device.run(application, &mut network, &mut memory.buffers(), None).await;
     ended.map_err(|failure: Failure<Error>| anyhow::Error::new(failure))
 }

@@ -80,7 +80,7 @@ impl Cloud {
             match self.handle.invoke_method("my-device", name, "null", PATIENCE).await {
                 Ok(answer) => return (answer.status, serde_json::from_slice(&answer.body).unwrap()),
                 Err(local_cloud::CommandError::NotListening) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(error) => panic!("{error}"),
             }

@@ -39,7 +39,7 @@ impl<E> Application<E> for Setting {
                 Err(error) => println!("a change that cannot be read: {error}"),
             },
             DeviceEvent::Hub(HubEvent::Reported { result: Err(failure), .. }) => {
-                println!("not reported: {failure:?}")
+                println!("not reported: {failure:?}");
             }
             _ => {}
         }
