@@ -49,7 +49,7 @@ pub enum ReportFailure {
     TimedOut,
 }
 
-/// What [`Client::poll`] gives.
+/// What [`Client::poll`](super::Client::poll) gives.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HubEvent<'a> {
@@ -64,7 +64,7 @@ pub enum HubEvent<'a> {
     Lost(Ticket),
     /// A message from the cloud.
     Message(c2d::Message<'a>),
-    /// The cloud calls a method: [`Client::respond`].
+    /// The cloud calls a method: [`Client::respond`](super::Client::respond).
     Method(method::Request<'a>),
     /// The whole twin: after every connect, and when a change was missed. It replaces what was known.
     Twin(twin::Document<'a>),
@@ -74,7 +74,7 @@ pub enum HubEvent<'a> {
     /// should be. Desired properties that were set before now are unknown; changes go on to come, as
     /// [`HubEvent::Desired`].
     TwinUnusable(Error),
-    /// The answer to [`Client::report`]: the new version of the reported properties, if the hub said.
+    /// The answer to [`Client::report`](super::Client::report): the new version of the reported properties, if the hub said.
     Reported {
         /// Which report.
         request: RequestId,
