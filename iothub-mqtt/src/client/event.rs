@@ -74,7 +74,8 @@ pub enum HubEvent<'a> {
     /// should be. Desired properties that were set before now are unknown; changes go on to come, as
     /// [`HubEvent::Desired`].
     TwinUnusable(Error),
-    /// The answer to [`Client::report`](super::Client::report): the new version of the reported properties, if the hub said.
+    /// The answer to [`Client::report`](super::Client::report): the new version of the reported properties, if the
+    /// hub said.
     Reported {
         /// Which report.
         request: RequestId,
