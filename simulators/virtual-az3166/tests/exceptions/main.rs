@@ -112,9 +112,9 @@ fn what_is_not_simulated_ends_the_run() {
     let code = BASE + 0x60;
     for (program, expected) in [
         (
-            // EXTI_IMR.
-            store("0x40013C00", "str"),
-            NotSimulated::Write { address: 0x4001_3C00, value: 1, size: 4, code },
+            // SPI1_CR1.
+            store("0x40013000", "str"),
+            NotSimulated::Write { address: 0x4001_3000, value: 1, size: 4, code },
         ),
         (
             // A register of a pin, by one byte.

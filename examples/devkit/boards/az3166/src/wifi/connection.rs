@@ -123,15 +123,13 @@ impl ConnectionTask {
         loop {
             let Self { control, connection, credentials, retry_ms } = &mut self;
             let lost = async {
-                match credentials {
-                    None => core::future::pending().await,
-                    Some(_) => {
-                        if control.lost().await.is_some() {
-                            connection.problem.set(Some("Wi-Fi lost"));
-                        }
-                        Timer::after_millis(*retry_ms).await;
-                    }
+                if credentials.is_none() {
+                    core::future::pending::<()>().await;
                 }
+                if control.lost().await.is_some() {
+                    connection.problem.set(Some("Wi-Fi lost"));
+                }
+                Timer::after_millis(*retry_ms).await;
             };
             match select(connection.request.wait(), lost).await {
                 Either::First(Request::Join(ssid, security)) => {
