@@ -21,7 +21,7 @@ pub async fn lost_keys<D: Device>(bench: &mut Bench<D>) -> Result<()> {
     let keys = bench.device.host_keys().contents();
     bench.device.host_keys().replace(&[])?;
     let mut running = bench.device.switch_on(Buttons::default()).await?;
-    running.terminal.until("is sealed and wants a host session").await?;
+    running.terminal.until("is sealed and cannot be opened without the host keys").await?;
     bench.display(&running, "lost-keys.png", |rows| rows[2] == "Failed!" && rows[3] == " > Settings").await?;
     running.cut_power().await?;
     bench.device.host_keys().replace(&keys)?;

@@ -73,7 +73,11 @@ fn the_secure_channel_is_there_after_a_restart_and_the_identity_is_the_same() {
     other.board.power_off();
     other.hold_a(false);
     other.board.power_on().unwrap();
-    assert!(other.appears("is sealed and wants a host session", Duration::from_secs(20)), "{}", other.text);
+    assert!(
+        other.appears("is sealed and cannot be opened without the host keys", Duration::from_secs(20)),
+        "{}",
+        other.text
+    );
     other.board.power_off();
     power_cycle(&mut device);
     assert!(is_whole(&mut device, certificate.trim_end()));
