@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How long the button that is held when the power comes stays held.
 const HOLD: Duration = Duration::from_millis(500);
 
+/// A line of the board that has not ended for so long is a prompt.
+const PROMPT: Duration = Duration::from_millis(200);
+
 /// The user's side of a running board.
 struct Terminal<'a> {
     args: &'a Args,
@@ -32,6 +35,8 @@ struct Terminal<'a> {
     /// The command to the cloud that is being typed.
     command: Option<String>,
     held: bool,
+    /// Since when the board's line has not ended.
+    line_begun: Option<Duration>,
     flash_changes: u64,
     shown: Option<Picture>,
 }
@@ -53,6 +58,7 @@ pub(crate) fn run(
         next_character: Duration::ZERO,
         command: None,
         held: args.hold.is_some(),
+        line_begun: None,
         flash_changes: 0,
         shown: None,
     };
@@ -156,12 +162,16 @@ impl Terminal<'_> {
         Ok(())
     }
 
-    /// Prints what board and cloud have written.
+    /// Prints what board and cloud have written; the cloud's lines between the board's, not within them.
     fn print(&mut self) -> Result<()> {
         let text = self.board.take_console();
         if !text.is_empty() {
             stdout().write_all(&text)?;
             stdout().flush()?;
+            self.line_begun = (text.last() != Some(&b'\n')).then(|| self.board.now());
+        }
+        if self.line_begun.is_some_and(|begun| self.board.now() < begun + PROMPT) {
+            return Ok(());
         }
         for text in self.cloud.iter().flat_map(CloudConsole::lines) {
             for line in text.lines() {
