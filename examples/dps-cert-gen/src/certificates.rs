@@ -238,7 +238,7 @@ mod tests {
         assert!(message([0x30, 0x82, 1]).contains("cut off"));
         assert!(message([0x30, 0x81, 0x80]).contains("cut off"));
         let cut = [der(1), vec![0x0a]].concat();
-        assert!(message(&cut).contains("what follows the certificate at byte 135"), "{}", message(&cut));
+        assert!(message(&cut).contains("the data after the certificate at byte 135"), "{}", message(&cut));
         let wrapped = |inner: &[u8]| [&[0x30, 0x81, 0x80][..], inner, &vec![0; 128 - inner.len()]].concat();
         assert!(message(wrapped(&[2, 1, 3])).contains("PKCS#12"));
         assert!(message(wrapped(&[6, 1, 42])).contains("PKCS#7"));
