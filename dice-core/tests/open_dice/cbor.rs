@@ -150,6 +150,16 @@ fn kinds_are_not_mixed_up() {
 }
 
 #[test]
+fn null_is_no_number_and_no_other_simple_value() {
+    assert_eq!(Reader::new(&[0xf6]).null(), Ok(()));
+    // Undefined, false, and floating-point numbers whose bits are the number of null.
+    for item in [&[0xf7][..], &[0xf4], &[0xf9, 0, 22], &[0xfa, 0, 0, 0, 22], &[0xfb, 0, 0, 0, 0, 0, 0, 0, 22]]
+    {
+        assert_eq!(Reader::new(item).null(), problem(0, CborProblem::Value), "{item:?}");
+    }
+}
+
+#[test]
 fn strings_arrays_and_maps_stay_within_the_input() {
     assert_eq!(Reader::new(&[0x43, 1, 2]).bytes(), problem(0, CborProblem::Truncated));
     assert_eq!(Reader::new(&[0x63, b'a', b'b']).text(), problem(0, CborProblem::Truncated));

@@ -18,15 +18,18 @@ pub(crate) fn console(input: &[u8]) {
     let shown = String::from_utf8(terminal).expect("whole characters");
     assert!(!shown.chars().any(|c| c.is_control() && !matches!(c, '\r' | '\n' | '\x08')), "{shown:?}");
 
-    let mut terminal = Vec::new();
-    let line = [b"\x18\r\r\x03set_wifipwd ", SECRET, b"\r"].concat();
-    let mut stored = None;
-    for byte in line {
-        match feed(&mut console, byte, &mut terminal) {
-            Some(value) => stored = value.or(stored),
-            None => return, // the noise had left the word that ends the session in the line
+    let mut feed_all = |bytes: &[u8], terminal: &mut Vec<u8>| {
+        let mut stored = None;
+        for byte in bytes {
+            stored = feed(&mut console, *byte, terminal)?.or(stored);
         }
-    }
+        Some(stored)
+    };
+    // The noise may have left the word that ends the session in the line, or the password itself.
+    let Some(_) = feed_all(b"\x18\r\r\x03", &mut Vec::new()) else { return };
+    let mut terminal = Vec::new();
+    let line = [b"set_wifipwd ", SECRET, b"\r"].concat();
+    let Some(stored) = feed_all(&line, &mut terminal) else { return };
     assert_eq!(stored.as_deref(), Some(SECRET));
     assert!(!terminal.windows(SECRET.len()).any(|window| window == SECRET));
 }

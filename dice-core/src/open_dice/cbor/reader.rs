@@ -159,7 +159,13 @@ impl<'a> Reader<'a> {
     /// [`Error::Cbor`] for everything else.
     pub fn null(&mut self) -> Result<()> {
         let start = self.clone();
-        if self.argument(Kind::Simple)? == 22 { Ok(()) } else { Err(start.problem(CborProblem::Value)) }
+        self.argument(Kind::Simple)?;
+        // The bits of a floating-point number are an argument, too, and may be 22.
+        if start.input.get(start.position..self.position) == Some(&[0xf6][..]) {
+            Ok(())
+        } else {
+            Err(start.problem(CborProblem::Value))
+        }
     }
 
     /// Reads over one item with everything in it, and gives its bytes.
