@@ -13,6 +13,8 @@ mod dice;
 mod measure;
 #[cfg(feature = "stsafe-bus")]
 mod stsafe;
+#[cfg(feature = "dice-vectors")]
+mod vectors;
 #[cfg(feature = "stsafe-zones")]
 mod zones;
 
@@ -31,6 +33,8 @@ fn main() -> ! {
         feature = "dice-layers"
     ))]
     dice::run();
+    #[cfg(feature = "dice-vectors")]
+    vectors::run();
     #[cfg(feature = "stsafe-bus")]
     stsafe::run();
     #[cfg(feature = "stsafe-zones")]

@@ -1,11 +1,13 @@
 //! The curve arithmetic behind the keys: who multiplies the base point, and ECDSA signing on top of it.
 
 use super::signature::Signature;
-use super::{SCALAR_LEN, comb};
+use super::{PublicKey, SCALAR_LEN, comb};
 use crate::hash::Hash;
 use crate::kdf::HmacDrbg;
 use crate::secret::Secret;
 use crate::{Error, Result};
+use p256::ecdsa::VerifyingKey;
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::elliptic_curve::ff::{Field, PrimeField};
 use p256::elliptic_curve::ops::Reduce;
 use p256::elliptic_curve::point::AffineCoordinates;
@@ -13,8 +15,8 @@ use p256::elliptic_curve::subtle::Choice;
 use p256::{FieldBytes, Scalar, U256};
 use zeroize::{Zeroize, Zeroizing};
 
-/// The part of P-256 that decides the speed of key derivation and signing: base-point multiplication, and what an
-/// implementation of it may bring along.
+/// The part of P-256 that decides the speed of key derivation, signing and verification: base-point multiplication, and
+/// what an implementation of it may bring along.
 ///
 /// An implementation in assembly or on a hardware engine replaces the portable one by naming its type as the backend of
 /// a [`SecretKey`](super::SecretKey). Nonces are this crate's business, and so is the ECDSA equation unless the
@@ -43,6 +45,14 @@ pub trait P256: 'static {
         finish_ecdsa(key, &inverse, &x, digest)
     }
 
+    /// Whether a signature is that of this key over this digest, which is below the group order (FIPS 186-5 §6.4.2).
+    ///
+    /// Everything is public here, so that the time taken may depend on anything.
+    #[must_use]
+    fn verify(key: &PublicKey, digest: &[u8; SCALAR_LEN], signature: &Signature) -> bool {
+        verify_portably(key, digest, signature)
+    }
+
     /// Called with bytes that stop being secret: signatures, and whether a candidate for a scalar is in range.
     ///
     /// Does nothing. A test that follows secrets through the code overrides it.
@@ -66,6 +76,14 @@ impl P256 for Portable {
         let point = comb::mul_base(scalar).to_affine();
         (point.x().into(), point.y().into())
     }
+}
+
+/// Verification by the curve arithmetic of the `p256` crate.
+fn verify_portably(key: &PublicKey, digest: &[u8; SCALAR_LEN], signature: &Signature) -> bool {
+    let signature = p256::ecdsa::Signature::from_slice(signature.as_bytes());
+    VerifyingKey::from_sec1_bytes(key.as_sec1())
+        .and_then(|key| key.verify_prehash(digest, &signature?))
+        .is_ok()
 }
 
 /// A scalar, and whether it is below the group order; zero if not. The copy is wiped on drop.
@@ -134,7 +152,7 @@ pub(super) fn reduce(digest: &[u8]) -> [u8; SCALAR_LEN] {
 }
 
 /// The leftmost 256 bits as an integer modulo n (FIPS 186-5 §6.4.1; bits2int and its reduction in RFC 6979 §2.3).
-fn bits_to_scalar(bits: &[u8]) -> Scalar {
+pub(super) fn bits_to_scalar(bits: &[u8]) -> Scalar {
     let mut padded = [0; SCALAR_LEN];
     let offset = SCALAR_LEN.saturating_sub(bits.len());
     padded.iter_mut().skip(offset).zip(bits).for_each(|(to, from)| *to = *from);

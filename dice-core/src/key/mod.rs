@@ -19,8 +19,6 @@ use crate::secret::Secret;
 use crate::{Error, Result};
 use core::fmt;
 use core::marker::PhantomData;
-use p256::ecdsa::VerifyingKey;
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use subtle::ConstantTimeEq;
 use zeroize::ZeroizeOnDrop;
 
@@ -28,6 +26,8 @@ use zeroize::ZeroizeOnDrop;
 pub const SCALAR_LEN: usize = 32;
 /// Length of an uncompressed public key, `04 || X || Y`, in bytes.
 pub const SEC1_LEN: usize = 65;
+/// The shortest digest that a signature is verified over, in bytes.
+const MIN_DIGEST_LEN: usize = 16;
 
 /// The identifier of a public key in certificates: 20 bytes.
 pub type KeyIdentifier = [u8; 20];
@@ -93,11 +93,19 @@ impl PublicKey {
     /// # Errors
     /// [`Error::SignatureMismatch`], also for digests under 16 bytes.
     pub fn verify_prehash(&self, digest: &[u8], signature: &Signature) -> Result<()> {
-        let key = VerifyingKey::from_sec1_bytes(&self.sec1).map_err(|_| Error::PublicKey)?;
-        let signature = p256::ecdsa::Signature::from_slice(signature.as_bytes());
-        signature
-            .and_then(|signature| key.verify_prehash(digest, &signature))
-            .map_err(|_| Error::SignatureMismatch)
+        self.verify_prehash_on::<DefaultBackend>(digest, signature)
+    }
+
+    /// [`verify_prehash`](Self::verify_prehash) with a backend chosen by the caller.
+    ///
+    /// # Errors
+    /// [`Error::SignatureMismatch`], also for digests under 16 bytes.
+    pub fn verify_prehash_on<B: P256>(&self, digest: &[u8], signature: &Signature) -> Result<()> {
+        if digest.len() >= MIN_DIGEST_LEN && B::verify(self, &backend::reduce(digest), signature) {
+            Ok(())
+        } else {
+            Err(Error::SignatureMismatch)
+        }
     }
 }
 
