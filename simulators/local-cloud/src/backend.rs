@@ -31,6 +31,10 @@ pub enum CommandError {
     QueueFull,
     /// Larger than the service takes: 64 KB for a message, 128 KB for a method's payload.
     TooLarge,
+    /// The hub's tier does not have this (the service's 403010).
+    NotInTier,
+    /// The day's quota of messages is used up (the service's 403002).
+    QuotaExceeded,
     /// The service would not take these properties; the text says why.
     Refused(&'static str),
 }
@@ -43,6 +47,8 @@ impl std::fmt::Display for CommandError {
             Self::TimedOut => "the device did not answer in time",
             Self::QueueFull => "fifty messages are waiting already",
             Self::TooLarge => "the payload is too large",
+            Self::NotInTier => "the hub's tier does not have this operation",
+            Self::QuotaExceeded => "the hub's quota of messages is used up until the next day (UTC)",
             Self::Refused(why) => why,
         })
     }
@@ -60,12 +66,14 @@ impl Shared {
         self.hub().device(id).map(f).ok_or(CommandError::UnknownDevice)
     }
 
-    fn needs_cloud_to_device(&self) -> Result<(), CommandError> {
-        if self.config.tier.has_cloud_to_device() {
-            Ok(())
-        } else {
-            Err(CommandError::Refused("the basic tier sends nothing to devices"))
-        }
+    /// Whether the tier has messages to devices, twins and methods.
+    pub(super) fn needs_cloud_to_device(&self) -> Result<(), CommandError> {
+        if self.config.tier.has_cloud_to_device() { Ok(()) } else { Err(CommandError::NotInTier) }
+    }
+
+    /// Counts a message of this size.
+    pub(super) fn count_message(&self, size: usize) -> Result<(), CommandError> {
+        if self.quota.take(self.config.tier, size) { Ok(()) } else { Err(CommandError::QuotaExceeded) }
     }
 
     /// Queues a cloud-to-device message and returns its message id.
@@ -103,6 +111,9 @@ impl Shared {
         for (name, value) in properties.iter() {
             stamped.push(name, value.map(str::to_owned));
         }
+        let size = body.len() + properties.billed_size();
+        self.with_device(device, |_| ())?;
+        self.count_message(size)?;
         let queued = self.with_device(device, |device| {
             let queued = device.c2d.push(id.clone(), body, stamped, expires_at);
             device.send_to_session(ToSession::Wake);
@@ -161,6 +172,8 @@ impl Shared {
             return Err(CommandError::TooLarge);
         }
         rules::method(name, &payload).map_err(CommandError::Refused)?;
+        self.with_device(id, |_| ())?;
+        self.count_message(payload.len())?;
         let rid = hex::encode(rand::random::<[u8; 4]>());
         let (answer, response) = oneshot::channel();
         let pending = PendingMethod { name: name.to_owned(), answer };
@@ -197,6 +210,7 @@ impl Shared {
 
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
     pub(super) fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
+        self.needs_cloud_to_device()?;
         self.with_device(id, |device| device.patch_desired(patch).map_err(CommandError::Refused))?
     }
 }

@@ -78,10 +78,10 @@ struct Addresses {
 
 async fn start_on(shared: Arc<Shared>, wanted: Addresses) -> io::Result<Handle> {
     let drops = shared.drops.clone();
-    let dps = TcpListener::bind(wanted.dps).await?;
-    let https = TcpListener::bind(wanted.https).await?;
+    let dps = server::listen(wanted.dps)?;
+    let https = server::listen(wanted.https)?;
     let one_port = wanted.dps.port() != 0 && wanted.dps == wanted.hub;
-    let hub = if one_port { None } else { Some(TcpListener::bind(wanted.hub).await?) };
+    let hub = if one_port { None } else { Some(server::listen(wanted.hub)?) };
     let dps_address = dps.local_addr()?;
     let hub_address = hub.as_ref().map_or(Ok(dps_address), TcpListener::local_addr)?;
     let https_address = https.local_addr()?;
@@ -337,7 +337,8 @@ impl Handle {
     /// It is delivered when the device is connected and subscribed, and completed by the device's PUBACK.
     ///
     /// # Errors
-    /// [`CommandError::UnknownDevice`] (modules have no queue either), `TooLarge`, `QueueFull`.
+    /// [`CommandError::UnknownDevice`] (modules have no queue either), `TooLarge`, `QueueFull`, `NotInTier`,
+    /// `QuotaExceeded`.
     pub fn send_c2d(
         &self,
         device: &str,
@@ -358,7 +359,7 @@ impl Handle {
     /// Sends a message to an input of a module (`deviceId/moduleId`), with QoS 0.
     ///
     /// # Errors
-    /// [`CommandError::UnknownDevice`], `NotListening`.
+    /// [`CommandError::UnknownDevice`], `NotListening`, `NotInTier`.
     pub fn send_to_input(
         &self,
         module: &str,
@@ -372,7 +373,7 @@ impl Handle {
     /// Calls a direct method and waits up to `response_timeout` for the answer.
     ///
     /// # Errors
-    /// [`CommandError::UnknownDevice`], `NotListening`, `TimedOut`, `TooLarge`.
+    /// [`CommandError::UnknownDevice`], `NotListening`, `TimedOut`, `TooLarge`, `NotInTier`, `QuotaExceeded`.
     pub async fn invoke_method(
         &self,
         id: &str,
@@ -386,7 +387,7 @@ impl Handle {
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
     ///
     /// # Errors
-    /// [`CommandError::UnknownDevice`], or `Refused` if the patch breaks the service's rules.
+    /// [`CommandError::UnknownDevice`], `NotInTier`, or `Refused` if the patch breaks the service's rules.
     pub fn patch_desired(&self, id: &str, patch: &Map<String, Value>) -> Result<u64, CommandError> {
         self.shared.patch_desired(id, patch)
     }

@@ -68,6 +68,7 @@ pub use fault::{
 };
 pub use handle::{Handle, LocalCloud, Paused};
 pub use hub::{Credential, MethodResponse};
+pub use limits::connections_allowed;
 pub use pki::{Authority, DPS_HOST, ServerCertificate};
 pub use properties::Properties;
 pub use service::Policy;

@@ -5,11 +5,23 @@ const RESERVE: usize = 64;
 /// More connections than this are not planned for.
 const MOST: usize = 50_000;
 
+/// How many connections a cloud may have open at once on this machine, as far as open files are limited; the soft limit
+/// is raised to the hard one.
+#[must_use]
+pub fn connections_allowed() -> usize {
+    connections(None)
+}
+
 /// How many connections may be open at once: `wanted`, or as many as the machine allows, whose soft limit of open files
 /// is raised to the hard one first.
 pub(super) fn connections(wanted: Option<usize>) -> usize {
-    let allowed = open_files().map_or(MOST, |files| files.saturating_sub(RESERVE).clamp(16, MOST));
+    let allowed = open_files().map_or(MOST, share);
     wanted.unwrap_or(allowed).clamp(1, allowed)
+}
+
+/// The part of so many open files that connections may take.
+fn share(files: usize) -> usize {
+    files.saturating_sub(RESERVE).max(files / 4).clamp(1, MOST)
 }
 
 /// Raises the limit of open files as far as it goes without rights, and gives it; `None`: there is none.
@@ -36,8 +48,9 @@ mod tests {
     fn within_what_the_machine_allows() {
         assert_eq!(connections(Some(10)), 10);
         let allowed = connections(None);
-        assert!((16..=MOST).contains(&allowed), "{allowed}");
+        assert!((1..=MOST).contains(&allowed), "{allowed}");
         assert_eq!(connections(Some(usize::MAX)), allowed);
         assert_eq!(connections(Some(0)), 1);
+        assert_eq!([0, 32, 100, 1024, usize::MAX].map(share), [1, 8, 36, 960, MOST]);
     }
 }

@@ -1,12 +1,13 @@
 //! Listening sockets, TLS handshakes and what both services do alike with a connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -51,6 +52,9 @@ impl Service {
 /// The longest silence the service bears, whatever keep-alive a client asks for.
 const MAX_SILENCE: Duration = Duration::from_secs(1767);
 
+/// Connections that wait to be accepted; the system has a limit of its own.
+const LONGEST_QUEUE: u32 = 65_535;
+
 /// Accepts connections until dropped. A change of `drops` ends the connections that are open then.
 pub(super) async fn accept(
     shared: Arc<Shared>,
@@ -61,43 +65,52 @@ pub(super) async fn accept(
     // Dropping the set with this future ends all connections.
     let mut connections = JoinSet::new();
     loop {
-        // Whoever comes when the machine has no more connections to give waits in the listener's queue.
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok((stream, address)) = accepted else {
+            // Out of file descriptors after all, or a connection that was gone before it was taken.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // Whoever comes when the machine has no more connections to give waits: one here, the others in the listener's
+        // queue.
         let permit = loop {
             tokio::select! {
                 permit = shared.connections.clone().acquire_owned() => break permit.ok(),
                 Some(_) = connections.join_next() => {}
             }
         };
-        loop {
+        let (shared, mut drops) = (shared.clone(), drops.clone());
+        drops.mark_unchanged();
+        let address = address.to_string();
+        connections.spawn(async move {
+            let _permit = permit;
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => {
-                        let (shared, mut drops) = (shared.clone(), drops.clone());
-                        drops.mark_unchanged();
-                        let address = address.to_string();
-                        connections.spawn(async move {
-                            let _permit = permit;
-                            tokio::select! {
-                                () = serve(&shared, service, stream, &address) => {}
-                                _ = drops.changed() => {}
-                            }
-                        });
-                        break;
-                    }
-                    // Out of file descriptors after all, or a connection that was gone before it was taken.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                },
-                Some(_) = connections.join_next() => {}
+                () = serve(&shared, service, stream, &address) => {}
+                _ = drops.changed() => {}
             }
-        }
+        });
     }
+}
+
+/// A listener whose queue is as long as the system allows: a whole fleet may come in one moment.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Elsewhere this would let another program take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LONGEST_QUEUE)
 }
 
 async fn serve(shared: &Arc<Shared>, service: Service, stream: TcpStream, address: &str) {
     if let Some(delay) = shared.faults.connect_delay() {
         tokio::time::sleep(delay).await;
     }
-    if shared.faults.is_silent() {
+    // Over HTTPS it is decided for each request, so that the service side can take the fault back.
+    if shared.faults.is_silent() && !matches!(service, Service::Https) {
         // The connection stays open, and nothing ever comes.
         return std::future::pending().await;
     }

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::allocation::Allocator;
 use super::config::Config;
 use super::dps::Registrations;
-use super::enrollment::{Enrollments, Lists};
+use super::enrollment::{Enrollments, List, Lists};
 use super::event::{Event, Publisher};
 use super::fault::{Endpoint, Faults};
 use super::hub::registry::{Guard, Registry};
@@ -84,7 +84,8 @@ impl Shared {
                 complain(format!("{key} is kept, but there is no such hub now"));
             }
         }
-        let values = |entries: Vec<(String, _)>| entries.into_iter().map(|(_, value)| value).collect();
+        let values =
+            |entries: Vec<(String, _)>| entries.into_iter().map(|(_, value)| value).collect::<List>();
         let own = Lists {
             individual: values(contents.take(Table::Individual, complain)),
             groups: values(contents.take(Table::Groups, complain)),

@@ -2,6 +2,7 @@
 //! that is read anew at every registration, so that a file put there or taken away counts at once.
 
 mod folder;
+mod list;
 
 use std::collections::HashSet;
 use std::io;
@@ -11,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::base64_text;
 use super::event::{Event, Publisher};
 use super::store::{Change, Store, Table};
-use super::{base64_text, clock};
+use folder::Folder;
+pub(super) use list::List;
 
 /// What an enrolment goes by.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +171,7 @@ impl Enrollment {
 
 /// The enrolment list of a provisioning service.
 pub struct Enrollments {
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
     own: Mutex<Lists>,
     store: Option<Arc<Store>>,
     events: Arc<Publisher>,
@@ -178,30 +181,15 @@ pub struct Enrollments {
 
 impl std::fmt::Debug for Enrollments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Enrollments").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("Enrollments").finish_non_exhaustive()
     }
 }
 
+/// The enrolments that the program has made.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    pub(super) individual: Vec<Enrollment>,
-    pub(super) groups: Vec<Enrollment>,
-}
-
-fn same_id(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-}
-
-fn put(list: &mut Vec<Enrollment>, mut enrollment: Enrollment) -> Enrollment {
-    let now = clock::now();
-    enrollment.etag = super::hub::record::etag(rand::random());
-    enrollment.created.clone_from(&now);
-    enrollment.updated = now;
-    if let Some(index) = list.iter().position(|e| same_id(&e.id, &enrollment.id)) {
-        enrollment.created = list.remove(index).created;
-    }
-    list.push(enrollment.clone());
-    enrollment
+    pub(super) individual: List,
+    pub(super) groups: List,
 }
 
 impl Enrollments {
@@ -211,7 +199,7 @@ impl Enrollments {
         store: Option<Arc<Store>>,
         events: Arc<Publisher>,
     ) -> Self {
-        Self { folder, own: Mutex::new(own), store, events, said: Mutex::default() }
+        Self { folder: folder.map(Folder::new), own: Mutex::new(own), store, events, said: Mutex::default() }
     }
 
     fn own(&self) -> std::sync::MutexGuard<'_, Lists> {
@@ -235,47 +223,45 @@ impl Enrollments {
 
     /// Adds an individual enrolment, or replaces the one of the same id.
     pub fn put_individual(&self, enrollment: Enrollment) {
-        let kept = put(&mut self.own().individual, enrollment);
+        let kept = self.own().individual.put(enrollment);
         self.write(Change::put(Table::Individual, kept.id.to_lowercase(), &kept));
     }
 
     /// Adds a group enrolment, or replaces the one of the same name.
     pub fn put_group(&self, enrollment: Enrollment) {
-        let kept = put(&mut self.own().groups, enrollment);
+        let kept = self.own().groups.put(enrollment);
         self.write(Change::put(Table::Groups, kept.id.to_lowercase(), &kept));
     }
 
     /// Takes away an individual enrolment made with [`put_individual`](Self::put_individual).
     pub fn remove_individual(&self, registration_id: &str) {
-        self.own().individual.retain(|e| !same_id(&e.id, registration_id));
+        self.own().individual.remove(registration_id);
         self.write(Change::remove(Table::Individual, registration_id.to_lowercase()));
     }
 
     /// Takes away a group enrolment made with [`put_group`](Self::put_group).
     pub fn remove_group(&self, name: &str) {
-        self.own().groups.retain(|e| !same_id(&e.id, name));
+        self.own().groups.remove(name);
         self.write(Change::remove(Table::Groups, name.to_lowercase()));
     }
 
     /// The individual enrolments made with [`put_individual`](Self::put_individual), in the order of their making.
     #[must_use]
     pub fn individuals(&self) -> Vec<Enrollment> {
-        self.own().individual.clone()
+        self.own().individual.iter().cloned().collect()
     }
 
     /// The group enrolments made with [`put_group`](Self::put_group), in the order of their making.
     #[must_use]
     pub fn own_groups(&self) -> Vec<Enrollment> {
-        self.own().groups.clone()
+        self.own().groups.iter().cloned().collect()
     }
 
     /// Every individual enrolment: those made by the program, and what the folder has.
     #[must_use]
     pub fn all_individuals(&self) -> Vec<Enrollment> {
         let mut all = self.individuals();
-        let read = self.folder.as_deref().map(folder::read).unwrap_or_default();
-        let found = read.individual;
-        all.extend(found);
+        all.extend(self.folder.iter().flat_map(|folder| folder.all().individual));
         all
     }
 
@@ -283,16 +269,16 @@ impl Enrollments {
     #[must_use]
     pub fn all_groups(&self) -> Vec<Enrollment> {
         let mut all = self.own_groups();
-        all.extend(self.folder.as_deref().map(folder::read).unwrap_or_default().groups);
+        all.extend(self.folder.iter().flat_map(|folder| folder.all().groups));
         all
     }
 
     /// Reads the folder and tells as [`Event::Notice`] which files in it are not taken, and why; each one once.
     pub fn check(&self) {
-        if let Some(folder) = self.folder.as_deref() {
-            for problem in folder::read(folder).problems {
-                self.say(problem);
-            }
+        if let Some(folder) = &self.folder {
+            // What they are is of no interest here.
+            let _ = folder.all();
+            self.say_problems(folder);
         }
     }
 
@@ -301,19 +287,21 @@ impl Enrollments {
     /// # Errors
     /// The folder cannot be read now, which says nothing about the device.
     pub(super) fn individual(&self, registration_id: &str) -> io::Result<Option<Enrollment>> {
-        let own = self.own().individual.iter().find(|e| same_id(&e.id, registration_id)).cloned();
-        let (None, Some(folder)) = (&own, self.folder.as_deref()) else {
+        let own = self.own().individual.get(registration_id).cloned();
+        let (None, Some(folder)) = (&own, &self.folder) else {
             return Ok(own);
         };
-        // Most files are named after their registration id; only else is the whole folder read.
-        if !registration_id.contains(['/', '\\'])
-            && let Ok(Some(found)) = folder::certificate(&folder.join(format!("{registration_id}.pem")))
-            && same_id(&found.id, registration_id)
-        {
-            return Ok(Some(found));
-        }
-        let read = self.read(folder)?;
-        Ok(read.individual.into_iter().find(|e| same_id(&e.id, registration_id)))
+        let found = folder.individual(registration_id);
+        self.say_problems(folder);
+        found
+    }
+
+    /// The group enrolment of this name, compared without case.
+    ///
+    /// # Errors
+    /// The folder cannot be read now, which says nothing about the group.
+    pub(super) fn group(&self, name: &str) -> io::Result<Option<Enrollment>> {
+        Ok(self.groups()?.into_iter().find(|group| group.id.eq_ignore_ascii_case(name)))
     }
 
     /// All group enrolments.
@@ -321,21 +309,18 @@ impl Enrollments {
     /// # Errors
     /// The folder cannot be read now, which says nothing about the device.
     pub(super) fn groups(&self) -> io::Result<Vec<Enrollment>> {
-        let mut groups = self.own().groups.clone();
-        if let Some(folder) = self.folder.as_deref() {
-            groups.extend(self.read(folder)?.groups);
+        let mut groups = self.own_groups();
+        if let Some(folder) = &self.folder {
+            let found = folder.groups();
+            self.say_problems(folder);
+            groups.extend(found?);
         }
         Ok(groups)
     }
 
-    fn read(&self, folder: &std::path::Path) -> io::Result<folder::Read> {
-        let mut read = folder::read(folder);
-        for problem in std::mem::take(&mut read.problems) {
+    fn say_problems(&self, folder: &Folder) {
+        for problem in folder.take_problems() {
             self.say(problem);
-        }
-        match read.failure.take() {
-            Some(failure) => Err(failure),
-            None => Ok(read),
         }
     }
 }

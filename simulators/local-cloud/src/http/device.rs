@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Call, Reply, Text, blob, empty, reply, set};
+use crate::backend::CommandError;
 use crate::clock;
 use crate::dps::{tracking_id, valid_api_version};
 use crate::event::{Event, Telemetry};
@@ -80,13 +81,34 @@ pub(super) async fn answer(shared: &Arc<Shared>, mut call: Call) -> Reply {
     }
 }
 
+/// What the hub cannot do for its tier or quota.
+fn command(error: &CommandError) -> Problem {
+    let code =
+        if *error == CommandError::QuotaExceeded { "IotHubQuotaExceeded" } else { "OperationNotInTier" };
+    problem(StatusCode::FORBIDDEN, code, error.to_string())
+}
+
+/// Errors that the service tells as a number in an object in a string.
+const NUMBERED: [(&str, u32); 2] = [("IotHubQuotaExceeded", 403_002), ("OperationNotInTier", 403_010)];
+
 fn refuse(shared: &Shared, id: &str, (status, code, message): Problem) -> Reply {
     shared.refused(Endpoint::HubHttps, id, format!("{code}: {message}"));
     let tracking = tracking_id();
-    let body = json!({
-        "Message": format!("ErrorCode:{code};{message}"),
-        "ExceptionMessage": format!("Tracking ID:{tracking}-TimeStamp:{}", clock::now()),
-    });
+    let body = match NUMBERED.iter().find(|(name, _)| *name == code) {
+        Some((_, number)) => {
+            let error = json!({
+                "errorCode": number,
+                "trackingId": tracking,
+                "message": message,
+                "timestampUtc": clock::now(),
+            });
+            json!({ "Message": error.to_string(), "ExceptionMessage": "" })
+        }
+        None => json!({
+            "Message": format!("ErrorCode:{code};{message}"),
+            "ExceptionMessage": format!("Tracking ID:{tracking}-TimeStamp:{}", clock::now()),
+        }),
+    };
     let mut reply = reply(shared, status, &body);
     set(&mut reply, HeaderName::from_static("iothub-errorcode"), code);
     reply
@@ -112,6 +134,9 @@ async fn handle(shared: &Arc<Shared>, call: &mut Call, id: &str, rest: &[String]
         ),
     })?;
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    if matches!(rest.as_slice(), ["messages", "devicebound", ..]) {
+        shared.needs_cloud_to_device().map_err(|e| command(&e))?;
+    }
     match rest.as_slice() {
         ["messages", "events"] => telemetry(shared, call, id).await,
         ["messages", "devicebound"] => fetch(shared, id),
@@ -163,10 +188,7 @@ async fn telemetry(shared: &Shared, call: &mut Call, id: &str) -> Result<Reply, 
             let message = "A message is larger than 256 KB.";
             return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge", message));
         }
-        if !shared.quota.take(shared.config.tier, size) {
-            let message = "The day's quota of messages is used up.";
-            return Err(problem(StatusCode::FORBIDDEN, "IotHubQuotaExceeded", message));
-        }
+        shared.count_message(size).map_err(|e| command(&e))?;
     }
     for (properties, body) in messages {
         let telemetry = Telemetry { device: id.to_owned(), properties, body, qos: 1 };

@@ -85,6 +85,9 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: TlsStream<tokio::net::Tc
         if service::is_for(request.method(), request.uri().path()) {
             return Ok(service::respond(shared, request).await);
         }
+        if shared.faults.is_silent() && request.uri().path() != "/health" {
+            return std::future::pending().await;
+        }
         let (reply, session) = answer(shared, &caller, request).await;
         if session.is_some() {
             *upgraded.lock().unwrap_or_else(PoisonError::into_inner) = session;

@@ -304,6 +304,11 @@ impl Session {
                 self.telemetry(properties, &publish)?;
                 None
             }
+            Request::TwinGet { .. } | Request::TwinPatch { .. } | Request::MethodAnswer { .. }
+                if !self.shared.config.tier.has_cloud_to_device() =>
+            {
+                return Err(violation("403010 the basic tier has no twins and no methods"));
+            }
             Request::TwinGet { rid } => Some(self.twin_get(rid)),
             Request::TwinPatch { rid } => Some(self.twin_patch(rid, &publish.payload)),
             Request::MethodAnswer { status, rid } => {
@@ -326,9 +331,7 @@ impl Session {
             return Err(violation("message larger than 256 KB"));
         }
         let size = publish.payload.len() + properties.billed_size();
-        if !self.shared.quota.take(self.shared.config.tier, size) {
-            return Err(violation("403002 the day's quota of messages is used up"));
-        }
+        self.shared.count_message(size).map_err(|e| violation(format!("403002 {e}")))?;
         if publish.retain {
             properties.push("mqtt-retain", Some("true".to_owned()));
         }

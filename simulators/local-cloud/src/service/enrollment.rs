@@ -42,7 +42,12 @@ impl List {
     }
 
     fn find(self, call: &Call<'_>, id: &str) -> Option<Enrollment> {
-        self.all(call).into_iter().find(|e| e.id.eq_ignore_ascii_case(id))
+        let found = match self {
+            Self::Individual => call.shared.enrollments.individual(id),
+            Self::Groups => call.shared.enrollments.group(id),
+        };
+        // What cannot be read now is not found, as in a query.
+        found.ok().flatten()
     }
 
     fn get(self, call: &Call<'_>, id: &str) -> Result<Enrollment, Problem> {

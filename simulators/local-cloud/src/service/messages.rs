@@ -17,6 +17,7 @@ use crate::properties::Properties;
 
 /// Throws away what waits for a device.
 pub(super) fn purge(call: &Call<'_>, id: &str) -> Answer {
+    call.shared.needs_cloud_to_device().map_err(|e| Problem::command(id, &e))?;
     let purged = call.shared.with_device(id, |device| {
         let waiting = device.c2d.len();
         device.c2d.clear();

@@ -70,6 +70,8 @@ impl Problem {
             CommandError::QueueFull => {
                 Self::registry(403, "DeviceMaximumQueueDepthExceeded", error.to_string())
             }
+            CommandError::NotInTier => device(403_010),
+            CommandError::QuotaExceeded => device(403_002),
             CommandError::TooLarge => Self::registry(413, "MessageTooLarge", error.to_string()),
             CommandError::Refused(why) => Self::argument(*why),
         }

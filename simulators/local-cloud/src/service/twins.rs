@@ -16,6 +16,7 @@ use crate::shared::Shared;
 
 /// `GET`, `PUT` (replace) or `PATCH` (merge) of a twin.
 pub(super) fn one(call: &Call<'_>, id: &str) -> Answer {
+    call.shared.needs_cloud_to_device().map_err(|e| Problem::command(id, &e))?;
     if call.method == Method::GET {
         let mut hub = call.shared.hub();
         let device = hub.device(id).ok_or_else(|| Problem::not_found(id))?;
@@ -37,6 +38,7 @@ pub(super) fn change(
     replace: bool,
     (tags, desired): Parts,
 ) -> Result<Value, Problem> {
+    shared.needs_cloud_to_device().map_err(|e| Problem::command(id, &e))?;
     let mut hub = shared.hub();
     let device = hub.device(id).ok_or_else(|| Problem::not_found(id))?;
     if !identity::twin_matches(if_match, device) {

@@ -17,14 +17,19 @@ const SCOPE: &str = "0ne00000000";
 const VERSION: &str = "api-version=2021-06-01";
 const FAR: u64 = 4_000_000_000;
 
-struct Answer {
-    status: u16,
-    headers: HashMap<String, String>,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Value,
 }
 
 async fn raw(cloud: &Handle, identity: Option<&Identity>, request: &str) -> Answer {
     let host = "global.azure-devices-provisioning.net";
+    raw_at(cloud, host, identity, request).await
+}
+
+/// One request as it stands, to the service of this name.
+pub(crate) async fn raw_at(cloud: &Handle, host: &str, identity: Option<&Identity>, request: &str) -> Answer {
     let mut tls = connect_tls(cloud.https_address(), host, cloud.root_der(), identity, rustls::ALL_VERSIONS)
         .await
         .unwrap();
@@ -52,11 +57,12 @@ async fn raw(cloud: &Handle, identity: Option<&Identity>, request: &str) -> Answ
                 break;
             }
         }
-    } else {
+    } else if !rest.is_empty() {
         assert_eq!(headers["content-length"], rest.len().to_string());
         body.push_str(rest);
     }
-    Answer { status, headers, body: serde_json::from_str(&body).unwrap() }
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_str(&body).unwrap() };
+    Answer { status, headers, body }
 }
 
 async fn ask(

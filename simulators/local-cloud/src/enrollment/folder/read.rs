@@ -1,23 +1,8 @@
-//! Enrolments as files, in the forms that people's tools write.
-//!
-//! ```text
-//! DIR/<any name>.pem        individual enrolment; its first certificate is the device's leaf,
-//!                           the CN its registration id (or .cer, .crt, .der; PEM, DER or bare
-//!                           base64, with or without a byte order mark, UTF-16 as well)
-//! DIR/<registration id>.disabled   (or DIR/<any name>.disabled)  switches that enrolment off
-//! DIR/groups/<group>.pem    group enrolment below this authority (possession of its key counts as proven)
-//! DIR/groups/<group>.disabled
-//! DIR/keys.json             symmetric keys and TPMs:
-//!   {"individual": [{"registrationId": "..", "primaryKey": "<base64>", "secondaryKey": "..", "deviceId": "..", "disabled": true},
-//!                   {"registrationId": "..", "endorsementKey": "<base64>"}],
-//!    "groups": [{"enrollmentGroupId": "..", "primaryKey": "<base64>", "secondaryKey": "..", "disabled": true}]}
-//!   an entry may also have: "hubs", "allocation" (hashed, static, custom), "reprovision" (migrate, reset, never),
-//!   "initialTwin" ({"tags": {..}, "desired": {..}}) and "payload" (returned to the device)
-//! ```
+//! One file of the enrolment folder, in the forms that people's tools write.
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -26,9 +11,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AllocationPolicy, Attestation, Enrollment, InitialTwin, ReprovisionPolicy};
 use crate::cert::ClientCertificate;
+use crate::enrollment::{AllocationPolicy, Attestation, Enrollment, InitialTwin, ReprovisionPolicy};
 
+/// The file with keys.
+pub(super) const KEYS: &str = "keys.json";
 /// The largest file taken.
 const MAX_FILE: u64 = 1 << 20;
 /// Standard alphabet; people's tools leave out the padding.
@@ -37,15 +24,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What a folder has.
-#[derive(Default)]
+/// What a file has.
+#[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) individual: Vec<Enrollment>,
     pub(super) groups: Vec<Enrollment>,
     /// What was not taken, naming file and reason.
     pub(super) problems: Vec<String>,
-    /// The folder or a file could not be read for want of something that is this machine's affair.
-    pub(super) failure: Option<io::Error>,
 }
 
 /// Why a file or an entry is not taken.
@@ -68,49 +53,62 @@ impl From<io::Error> for Trouble {
 }
 
 impl Read {
-    fn trouble(&mut self, path: &Path, trouble: Trouble) {
-        match trouble {
-            Trouble::Content(what) => self.problems.push(format!("{} is not taken: {what}", path.display())),
-            Trouble::Machine(e) => self.failure = Some(e),
+    fn problem(&mut self, path: &Path, what: &str) {
+        self.problems.push(format!("{} is not taken: {what}", path.display()));
+    }
+}
+
+impl Trouble {
+    /// As a problem of this file.
+    ///
+    /// # Errors
+    /// It is this machine's affair.
+    pub(super) fn of(self, path: &Path) -> io::Result<String> {
+        match self {
+            Self::Content(what) => Ok(format!("{} is not taken: {what}", path.display())),
+            Self::Machine(e) => Err(e),
         }
     }
 }
 
-/// Reads the whole folder.
-pub(super) fn read(folder: &Path) -> Read {
+/// Which of the folders a file is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The folder itself.
+    Top,
+    /// `groups`.
+    Groups,
+}
+
+/// Reads one file. Whether its enrolment is switched off is not looked up; see [`is_enabled`].
+///
+/// # Errors
+/// It cannot be read now, for want of something that is this machine's affair.
+pub(super) fn read(path: &Path, place: Place) -> io::Result<Read> {
     let mut read = Read::default();
-    for path in files(folder, &mut read) {
-        match kind(&path) {
-            Kind::Certificate => match certificate(&path) {
-                Ok(Some(enrollment)) => read.individual.push(enrollment),
-                Ok(None) => {}
-                Err(trouble) => read.trouble(&path, trouble),
-            },
-            Kind::Keys => {
-                if let Err(trouble) = keys(&path, &mut read) {
-                    read.trouble(&path, trouble);
-                }
-            }
-            Kind::Other(what) => read.trouble(&path, Trouble::Content(what.to_owned())),
-            Kind::Passed => {}
+    let taken = match (kind(path), place) {
+        (Kind::Passed, _) => Ok(()),
+        (Kind::Certificate, Place::Top) => certificate(path).map(|found| read.individual.extend(found)),
+        (Kind::Certificate, Place::Groups) => group(path).map(|group| read.groups.push(group)),
+        (Kind::Keys, Place::Top) => keys(path, &mut read),
+        (Kind::Other(what), Place::Top) => Err(Trouble::Content(what.to_owned())),
+        (Kind::Keys | Kind::Other(_), Place::Groups) => {
+            Err(Trouble::Content("groups are certificates, .pem, .cer, .crt or .der".to_owned()))
         }
+    };
+    if let Err(trouble) = taken {
+        read.problems.push(trouble.of(path)?);
     }
-    for path in files(&folder.join("groups"), &mut read) {
-        match kind(&path) {
-            Kind::Certificate => match group(&path) {
-                Ok(enrollment) => read.groups.push(enrollment),
-                Err(trouble) => read.trouble(&path, trouble),
-            },
-            Kind::Keys | Kind::Other(_) => {
-                read.trouble(
-                    &path,
-                    Trouble::Content("groups are certificates, .pem, .cer, .crt or .der".to_owned()),
-                );
-            }
-            Kind::Passed => {}
-        }
+    Ok(read)
+}
+
+/// Whether the enrolment of this id, from this file, is not switched off by a file beside it.
+pub(super) fn is_enabled(path: &Path, place: Place, id: &str) -> bool {
+    if !matches!(kind(path), Kind::Certificate) {
+        return true;
     }
-    read
+    let by_id = path.with_file_name(format!("{}.disabled", id.replace(['/', '\\'], "_")));
+    !path.with_extension("disabled").exists() && (place == Place::Groups || !by_id.exists())
 }
 
 enum Kind {
@@ -125,7 +123,7 @@ fn kind(path: &Path) -> Kind {
     let extension = Path::new(&name).extension().and_then(OsStr::to_str).unwrap_or_default();
     match extension {
         _ if name.starts_with('.') || name.ends_with('~') || name.starts_with("readme") => Kind::Passed,
-        _ if name == "keys.json" => Kind::Keys,
+        _ if name == KEYS => Kind::Keys,
         "pem" | "cer" | "crt" | "der" => Kind::Certificate,
         "disabled" => Kind::Passed,
         "json" => Kind::Other("keys are read from keys.json only"),
@@ -135,23 +133,6 @@ fn kind(path: &Path) -> Kind {
         "csr" => Kind::Other("a certificate signing request is no certificate"),
         _ => Kind::Other("enrolments end in .pem, .cer, .crt or .der, or are keys.json"),
     }
-}
-
-/// The files of a folder, by name.
-fn files(folder: &Path, read: &mut Read) -> Vec<PathBuf> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        // There need be no such folder.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(e) => {
-            read.trouble(folder, e.into());
-            return Vec::new();
-        }
-    };
-    let mut files: Vec<_> =
-        entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| !p.is_dir()).collect();
-    files.sort();
-    files
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Trouble> {
@@ -222,9 +203,7 @@ pub(super) fn certificate(path: &Path) -> Result<Option<Enrollment>, Trouble> {
     let Some(id) = certificate.common_name().filter(|id| !id.is_empty()) else {
         return Err(Trouble::Content("its subject has no common name to be the registration id".to_owned()));
     };
-    let by_id = path.with_file_name(format!("{}.disabled", id.replace(['/', '\\'], "_")));
-    let enabled = !path.with_extension("disabled").exists() && !by_id.exists();
-    Ok(Some(Enrollment { enabled, ..Enrollment::new(id, Attestation::certificate(der)) }))
+    Ok(Some(Enrollment::new(id, Attestation::certificate(der))))
 }
 
 fn group(path: &Path) -> Result<Enrollment, Trouble> {
@@ -237,8 +216,7 @@ fn group(path: &Path) -> Result<Enrollment, Trouble> {
     let Some(stem) = path.file_stem().and_then(OsStr::to_str) else {
         return Err(Trouble::Content("its name is not UTF-8".to_owned()));
     };
-    let enabled = !path.with_extension("disabled").exists();
-    Ok(Enrollment { enabled, ..Enrollment::new(stem, Attestation::certificate(der)) })
+    Ok(Enrollment::new(stem, Attestation::certificate(der)))
 }
 
 /// An entry of `keys.json`.
@@ -277,12 +255,12 @@ fn keys(path: &Path, read: &mut Read) -> Result<(), Trouble> {
             "groups" => true,
             other => {
                 let what = format!("{other:?} in it is neither \"individual\" nor \"groups\"");
-                read.trouble(path, Trouble::Content(what));
+                read.problem(path, &what);
                 continue;
             }
         };
         let Value::Array(entries) = entries else {
-            read.trouble(path, Trouble::Content(format!("{name:?} in it is no list")));
+            read.problem(path, &format!("{name:?} in it is no list"));
             continue;
         };
         for (index, entry) in entries.into_iter().enumerate() {
@@ -338,6 +316,12 @@ fn key_entry(entry: Value) -> Result<Enrollment, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrollment::folder::{All, Folder};
+
+    fn all(path: &Path) -> (All, Vec<String>) {
+        let folder = Folder::new(path.to_owned());
+        (folder.all(), folder.take_problems())
+    }
 
     fn utf16(text: &str, mark: bool) -> Vec<u8> {
         let mark = if mark { "\u{feff}" } else { "" };
@@ -378,15 +362,15 @@ mod tests {
         put("README.md", b"passed over");
         std::fs::create_dir(folder.path().join("groups")).unwrap();
         put("groups/leaf.pem", make("leaf").pem().as_bytes());
-        let read = read(folder.path());
+        let (read, problems) = all(folder.path());
         ids.retain(|id| id != "leaf");
         assert_eq!(read.individual.iter().map(|e| e.id.clone()).collect::<Vec<_>>(), ids);
-        let problems = read.problems.join("\n");
+        assert_eq!(problems.len(), 8, "{problems:?}");
+        let problems = problems.join("\n");
         for name in ["j.pem", "k.der", "l.cer", "m.txt", "n.key", "o.pem", "p.pem", "leaf.pem"] {
             assert!(problems.contains(&format!("{name} is not taken: ")), "{name}: {problems}");
         }
-        assert_eq!(read.problems.len(), 8, "{problems}");
-        assert!(read.failure.is_none() && read.groups.is_empty());
+        assert!(read.groups.is_empty());
     }
 
     #[test]
@@ -403,16 +387,16 @@ mod tests {
         );
         for bytes in [file.clone().into_bytes(), utf16(file.trim_start_matches('\u{feff}'), true)] {
             std::fs::write(folder.path().join("keys.json"), bytes).unwrap();
-            let read = read(folder.path());
+            let (read, problems) = all(folder.path());
             let ids: Vec<_> = read.individual.iter().chain(&read.groups).map(|e| e.id.as_str()).collect();
             assert_eq!(ids, ["a", "e", "g"]);
-            assert_eq!(read.problems.len(), 5, "{:?}", read.problems);
+            assert_eq!(problems.len(), 5, "{problems:?}");
             assert!(
-                read.problems
+                problems
                     .iter()
                     .any(|p| p.contains("entry 3 of \"individual\" is not taken: primaryKey is not base64"))
             );
-            assert!(read.problems.iter().any(|p| p.contains("primaryKey has 3 bytes")));
+            assert!(problems.iter().any(|p| p.contains("primaryKey has 3 bytes")));
         }
     }
 }
