@@ -183,15 +183,15 @@ impl<'d> Network<'d> {
     /// # Errors
     /// [`Error::Lookup`], [`Error::NoTime`], [`Error::Time`], [`Error::Entropy`].
     pub async fn unix_time(&mut self) -> Result<u64, Error> {
-        if let Some((told, at)) = self.time
+        if let Some((now, at)) = self.time
             && at.elapsed() < TIME_IS_FRESH
         {
-            return Ok(told + at.elapsed().as_secs());
+            return Ok(now + at.elapsed().as_secs());
         }
-        let told = self.ask_time().await?;
-        self.time = Some((told, Instant::now()));
-        self.floor = told;
-        Ok(told)
+        let now = self.ask_time().await?;
+        self.time = Some((now, Instant::now()));
+        self.floor = now;
+        Ok(now)
     }
 
     /// Connects to a host and proves that it is that host. `identity` is shown if the host asks for a certificate.

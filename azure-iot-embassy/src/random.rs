@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_before_the_seed_and_everyone_is_told_why() {
+    fn no_numbers_come_before_the_seed_and_the_error_says_why() {
         let random = Random::new();
         let mut out = [7; 8];
         assert_eq!(random.fill(&mut out), Err(Error::NotSeeded));

@@ -1,14 +1,14 @@
-//! What a device without a clock keeps over a reset: the last time it was told, and a seed for the next run.
+//! What a device without a clock keeps over a reset: the last time that was known, and a seed for the next run.
 //!
 //! Plain SNTP can be forged, and the one thing that bounds a forgery is the time that is certainly over: no answer
 //! before it is believed. That is when the firmware was built, and on a board whose memory survives a reset the last
-//! time that was known. Put a [`Kept`] where start-up code does not write (`cortex-m-rt`: the section `.uninit`);
-//! after power-on it holds nonsense, which a mark and a checksum tell apart.
+//! time that was known. Put a [`RetainedTime`] where start-up code does not write (`cortex-m-rt`: the section
+//! `.uninit`); after power-on it holds nonsense, which a mark and a checksum detect.
 
 /// Memory for a time and a seed. Any bit pattern is a valid value of it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Kept {
+pub struct RetainedTime {
     mark: u32,
     check: u32,
     time: u64,
@@ -17,19 +17,19 @@ pub struct Kept {
 
 const MARK: u32 = 0x5449_4d45;
 
-impl core::fmt::Debug for Kept {
+impl core::fmt::Debug for RetainedTime {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Kept").field("time", &self.time()).finish_non_exhaustive()
+        f.debug_struct("RetainedTime").field("time", &self.time()).finish_non_exhaustive()
     }
 }
 
-impl Kept {
+impl RetainedTime {
     /// A time (seconds since 1970) and a seed for the next run.
     #[must_use]
     pub fn new(time: u64, seed: [u8; 32]) -> Self {
-        let mut kept = Self { mark: MARK, check: 0, time, seed };
-        kept.check = kept.checksum();
-        kept
+        let mut retained = Self { mark: MARK, check: 0, time, seed };
+        retained.check = retained.checksum();
+        retained
     }
 
     /// The time, if this is not what power-on leaves in memory.
@@ -71,15 +71,15 @@ mod tests {
 
     #[test]
     fn what_power_on_leaves_is_no_time() {
-        let kept = Kept::new(1_781_481_600, [7; 32]);
-        assert_eq!(kept.time(), Some(1_781_481_600));
+        let retained = RetainedTime::new(1_781_481_600, [7; 32]);
+        assert_eq!(retained.time(), Some(1_781_481_600));
         for damage in [
-            Kept { mark: kept.mark ^ 1, ..kept },
-            Kept { check: kept.check ^ 1, ..kept },
-            Kept { time: kept.time ^ 1, ..kept },
-            Kept { seed: [8; 32], ..kept },
-            Kept { mark: MARK, check: u32::MAX, time: u64::MAX, seed: [0xff; 32] },
-            Kept { mark: 0, check: 0, time: 0, seed: [0; 32] },
+            RetainedTime { mark: retained.mark ^ 1, ..retained },
+            RetainedTime { check: retained.check ^ 1, ..retained },
+            RetainedTime { time: retained.time ^ 1, ..retained },
+            RetainedTime { seed: [8; 32], ..retained },
+            RetainedTime { mark: MARK, check: u32::MAX, time: u64::MAX, seed: [0xff; 32] },
+            RetainedTime { mark: 0, check: 0, time: 0, seed: [0; 32] },
         ] {
             assert_eq!(damage.time(), None, "{damage:?}");
         }

@@ -73,7 +73,7 @@ mod tests {
     use alloc::string::String;
 
     #[test]
-    fn ids_are_judged_by_length_and_character() {
+    fn ids_are_checked_by_length_and_character() {
         let long = String::from("a").repeat(129);
         assert!(RegistrationId::new(&long[..128]).is_ok());
         assert_eq!(RegistrationId::new(&long), Err(Error::RegistrationIdLength { found: 129, limit: 128 }));

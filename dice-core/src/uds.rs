@@ -143,7 +143,7 @@ mod tests {
     use alloc::string::String;
 
     #[test]
-    fn every_character_is_judged_as_char_to_digit_does() {
+    fn every_character_is_read_as_char_to_digit_does() {
         for code in 0..=0x2ff_u32 {
             let character = char::from_u32(code).expect("below the surrogates");
             let expected = character.to_digit(16).map(|digit| u8::try_from(digit).expect("below 16"));

@@ -125,7 +125,7 @@ proptest! {
 }
 
 #[test]
-fn failures_are_told_apart() {
+fn each_failure_has_its_own_error() {
     let mut buffer = [0; 16];
     let stream = |data, fails_after| Stream { data, piece: 8, fails_after, given: 0 };
     let measurement = Measurement::<Sha256>::with_hash;

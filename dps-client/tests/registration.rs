@@ -110,11 +110,11 @@ fn answers_to_other_requests_are_dropped() {
     }
     for odd in [format!("0{rid}"), format!("{rid} "), format!("+{rid}"), format!("%3{rid}"), "x".to_owned()] {
         let answer = Answer { status: 200, rid: Some(&odd), retry_after_s: None, body: ASSIGNED.as_bytes() };
-        assert_eq!(device.tell(RegistrationEvent::Answer(answer)), Meant::Ignored, "{odd}");
+        assert_eq!(device.handle(RegistrationEvent::Answer(answer)), Meant::Ignored, "{odd}");
     }
     // Over MQTT an answer without an id belongs to nothing.
     let answer = Answer { status: 200, rid: None, retry_after_s: None, body: ASSIGNED.as_bytes() };
-    assert_eq!(device.tell(RegistrationEvent::Answer(answer)), Meant::Ignored);
+    assert_eq!(device.handle(RegistrationEvent::Answer(answer)), Meant::Ignored);
     assert_eq!(device.answer(rid, 202, None, ASSIGNING), Meant::Assigning);
     // The same answer twice: the second comes when nothing is asked.
     assert_eq!(device.answer(rid, 200, None, ASSIGNED), Meant::Ignored);
@@ -139,7 +139,7 @@ fn final_statuses_without_a_hub() {
         assert_eq!(error, Error::NotAssigned { status, code: Some(400_208) });
         assert_eq!(error.is_retriable(), retriable);
         assert!(error.to_string().contains(word) && error.to_string().contains("400208"), "{error}");
-        assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Ignored);
+        assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Ignored);
         assert_eq!(device.act(), Did::Failed(error));
     }
     let (mut device, rid) = Device::polling(config());
@@ -194,7 +194,7 @@ fn retry_after_of_a_refusal_is_a_floor_above_the_maximum() {
     let before = device.now;
     device.answer(rid, 429, Some(600), &error_body(429_001));
     // The connection may break meanwhile; the floor stays.
-    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
+    assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
     assert!(matches!(device.act(), Did::Connect(0)));
     assert!((600_000..=605_000).contains(&(device.now - before)), "{}", device.now - before);
 }
@@ -399,7 +399,7 @@ fn refused_connections() {
     for code in [1, 2, 4, 5, 6, 255] {
         let mut device = device();
         device.act();
-        assert_eq!(device.tell(RegistrationEvent::ConnectionRefused { code }), Meant::Accepted);
+        assert_eq!(device.handle(RegistrationEvent::ConnectionRefused { code }), Meant::Accepted);
         let Did::Failed(error) = device.act() else { panic!() };
         assert_eq!(error, Error::ConnectionRefused { code });
         assert!(!error.is_retriable());
@@ -407,7 +407,7 @@ fn refused_connections() {
     let mut device = device();
     device.act();
     assert_eq!(
-        device.tell(RegistrationEvent::ConnectionRefused { code: mqtt::CONNACK_UNAVAILABLE }),
+        device.handle(RegistrationEvent::ConnectionRefused { code: mqtt::CONNACK_UNAVAILABLE }),
         Meant::Fault(Fault::ConnectionRefused(3))
     );
     let before = device.now;
@@ -420,19 +420,19 @@ fn the_other_credential_is_tried() {
     let mut device = Device::new(config().with_credentials(3));
     assert_eq!(device.act(), Did::Connect(0));
     assert_eq!(
-        device.tell(RegistrationEvent::ConnectionRefused { code: 5 }),
+        device.handle(RegistrationEvent::ConnectionRefused { code: 5 }),
         Meant::Fault(Fault::ConnectionRefused(5))
     );
     assert_eq!(device.act(), Did::Connect(1));
-    device.tell(RegistrationEvent::Connected);
+    device.handle(RegistrationEvent::Connected);
     device.act();
-    device.tell(RegistrationEvent::Subscribed);
+    device.handle(RegistrationEvent::Subscribed);
     let rid = device.register();
     assert_eq!(device.answer(rid, 401, None, &error_body(401_002)), Meant::Refused(401));
     assert_eq!(device.act(), Did::Disconnect(Fault::Service(401)));
-    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Ignored);
+    assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Ignored);
     assert_eq!(device.act(), Did::Connect(2));
-    assert_eq!(device.tell(RegistrationEvent::ConnectionRefused { code: 4 }), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::ConnectionRefused { code: 4 }), Meant::Accepted);
     assert_eq!(device.act(), Did::Failed(Error::ConnectionRefused { code: 4 }));
 }
 
@@ -440,12 +440,12 @@ fn the_other_credential_is_tried() {
 fn a_refused_subscription_starts_over() {
     let mut device = device();
     device.act();
-    device.tell(RegistrationEvent::Connected);
+    device.handle(RegistrationEvent::Connected);
     assert_eq!(device.act(), Did::Subscribe);
-    assert_eq!(device.tell(RegistrationEvent::SubscribeRefused), Meant::Fault(Fault::SubscribeRefused));
+    assert_eq!(device.handle(RegistrationEvent::SubscribeRefused), Meant::Fault(Fault::SubscribeRefused));
     assert_eq!(device.registration.attempts(), 1);
     // The service closes by itself; that is not a second fault.
-    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Accepted);
     assert_eq!(device.registration.attempts(), 1);
     assert_eq!(device.act(), Did::Connect(0));
 }
@@ -459,12 +459,12 @@ fn everything_has_a_time_limit() {
     assert_eq!(device.now - start, 60_000);
     assert_eq!(device.act(), Did::Connect(0));
     // The connection that came too late is not there any more.
-    device.tell(RegistrationEvent::Connected);
+    device.handle(RegistrationEvent::Connected);
     assert_eq!(device.act(), Did::Subscribe);
     let start = device.now;
     assert_eq!(device.act(), Did::Disconnect(Fault::RequestTimeout));
     assert_eq!(device.now - start, 30_000);
-    assert_eq!(device.tell(RegistrationEvent::Subscribed), Meant::Ignored);
+    assert_eq!(device.handle(RegistrationEvent::Subscribed), Meant::Ignored);
     device.connect();
     let rid = device.register();
     let start = device.now;
@@ -497,11 +497,15 @@ fn a_broken_connection_goes_on_where_it_was() {
             let (mut device, mut known) = (Device::new(config), false);
             for step in 0.. {
                 if step == at {
-                    device.tell(RegistrationEvent::Disconnected);
+                    device.handle(RegistrationEvent::Disconnected);
                 }
                 match device.act() {
-                    Did::Connect(_) => assert_eq!(device.tell(RegistrationEvent::Connected), Meant::Accepted),
-                    Did::Subscribe => assert_eq!(device.tell(RegistrationEvent::Subscribed), Meant::Accepted),
+                    Did::Connect(_) => {
+                        assert_eq!(device.handle(RegistrationEvent::Connected), Meant::Accepted)
+                    }
+                    Did::Subscribe => {
+                        assert_eq!(device.handle(RegistrationEvent::Subscribed), Meant::Accepted)
+                    }
                     Did::Register { rid, .. } => {
                         assert!(!known, "an operation that is known is not begun again");
                         known = true;
@@ -522,18 +526,18 @@ fn a_broken_connection_goes_on_where_it_was() {
         for step in 0..=stop {
             match device.act() {
                 _ if step == stop => {}
-                Did::Connect(_) => drop(device.tell(RegistrationEvent::Connected)),
-                Did::Subscribe => drop(device.tell(RegistrationEvent::Subscribed)),
+                Did::Connect(_) => drop(device.handle(RegistrationEvent::Connected)),
+                Did::Subscribe => drop(device.handle(RegistrationEvent::Subscribed)),
                 Did::Register { rid, .. } => drop(device.answer(rid, 202, None, ASSIGNING)),
                 other => panic!("{other:?}"),
             }
         }
         assert_eq!(
-            device.tell(RegistrationEvent::Disconnected),
+            device.handle(RegistrationEvent::Disconnected),
             Meant::Fault(Fault::ConnectionLost),
             "{stop}"
         );
-        assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Ignored);
+        assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Ignored);
         let before = device.now;
         device.connect();
         assert!(device.now - before >= 1000, "never at once");
@@ -575,12 +579,12 @@ fn a_clock_that_leaps_ends_waits_but_not_the_registration() {
 }
 
 #[test]
-fn it_gives_up_when_told_to() {
+fn it_gives_up_when_asked_to() {
     let timing = Timing { max_attempts: 3, ..timing() };
     let mut device = Device::new(config().with_timing(timing));
     for attempt in 1..=3 {
         assert_eq!(device.act(), Did::Connect(0));
-        assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
+        assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
         assert_eq!(device.registration.attempts(), attempt);
     }
     let Did::Failed(error) = device.act() else { panic!() };
@@ -606,7 +610,7 @@ fn a_fleet_is_spread() {
         .map(|seed| {
             let mut device = Device { registration: Registration::new(config(), seed), now: 0 };
             device.act();
-            device.tell(RegistrationEvent::Disconnected);
+            device.handle(RegistrationEvent::Disconnected);
             device.act();
             device.now
         })
@@ -637,14 +641,14 @@ fn https_needs_no_subscription_and_may_be_closed_between_requests() {
     device.connect();
     let rid = device.register();
     device.answer(rid, 202, Some(3), ASSIGNING);
-    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Accepted);
     assert_eq!(device.registration.attempts(), 0);
     let before = device.now;
     device.connect();
     assert_eq!(device.now - before, 3000, "not before the request is due");
     device.poll();
     // In the middle of a request it is a fault.
-    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
+    assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Fault(Fault::ConnectionLost));
 }
 
 #[test]
@@ -658,9 +662,9 @@ fn a_tpm_is_challenged_first() {
     assert!(matches!(device.act(), Did::Register { authorized: false, .. }));
     assert_eq!(device.answer(0, 401, None, challenge), Meant::Challenge("AAEC/w==".to_owned()));
     assert_eq!(device.next(), Did::Wait(u64::MAX));
-    assert_eq!(device.tell(RegistrationEvent::Activated), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::Activated), Meant::Accepted);
     assert!(matches!(device.act(), Did::Register { authorized: true, .. }));
-    assert_eq!(device.tell(RegistrationEvent::Activated), Meant::Ignored);
+    assert_eq!(device.handle(RegistrationEvent::Activated), Meant::Ignored);
     device.answer(0, 202, None, ASSIGNING);
     device.poll();
     device.answer(0, 200, None, ASSIGNED);
@@ -671,7 +675,7 @@ fn a_tpm_is_challenged_first() {
     device.connect();
     device.act();
     device.answer(0, 401, None, challenge);
-    device.tell(RegistrationEvent::Activated);
+    device.handle(RegistrationEvent::Activated);
     device.act();
     assert_eq!(device.answer(0, 401, None, challenge), Meant::Refused(401));
     assert_eq!(device.act(), Did::Failed(Error::Service { status: 401, code: None }));
@@ -686,16 +690,16 @@ fn a_tpm_is_challenged_first() {
     device.connect();
     device.act();
     device.answer(0, 401, None, challenge);
-    assert_eq!(device.tell(RegistrationEvent::Disconnected), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::Disconnected), Meant::Accepted);
     assert_eq!(device.next(), Did::Wait(u64::MAX));
-    assert_eq!(device.tell(RegistrationEvent::Activated), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::Activated), Meant::Accepted);
     device.connect();
     assert!(matches!(device.act(), Did::Register { authorized: true, .. }));
     let mut device = Device::new(config);
     device.connect();
     device.act();
     device.answer(0, 401, None, challenge);
-    assert_eq!(device.tell(RegistrationEvent::ActivationFailed), Meant::Accepted);
+    assert_eq!(device.handle(RegistrationEvent::ActivationFailed), Meant::Accepted);
     assert_eq!(device.act(), Did::Failed(Error::ActivationFailed));
 }
 

@@ -151,7 +151,7 @@ fn a_bus_error_at_any_step_never_repeats_a_command() {
 }
 
 #[test]
-fn after_an_unknown_outcome_the_counter_tells() {
+fn after_an_unknown_outcome_the_counter_decides() {
     let call: Call = |chip| chip.update(2, 0, &[1; 16]);
     // Transfers: query, answer twice, update, answer twice.
     assert_eq!(undisturbed(call), (6, 2));

@@ -568,7 +568,7 @@ fn every_fault_can_be_written() {
 }
 
 #[test]
-fn queries_tell_what_was_made() {
+fn queries_show_what_was_made() {
     let chip = full_chip();
     assert_eq!(run(&chip, &Command::Query(Query::LifeCycle)), (Status::Ok, vec![3]));
     assert_eq!(run(&chip, &Command::Query(Query::I2cParameters)), (Status::Ok, vec![0x40, 0]));

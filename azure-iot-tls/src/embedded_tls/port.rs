@@ -78,8 +78,8 @@ impl<const RX: usize, const TX: usize> Records<RX, TX> {
         self.record.get_mut(self.have..end).ok_or(Error::TooLong)
     }
 
-    /// Judges a record that is whole; false if it is to be passed over.
-    fn judge(&mut self) -> Result<bool, Error> {
+    /// Checks a record that is whole; false if it is to be passed over.
+    fn check(&mut self) -> Result<bool, Error> {
         let Some((&[kind, ..], content)) = self.record.split_first_chunk::<HEADER>() else {
             return Err(Error::BadRecord);
         };
@@ -264,7 +264,7 @@ impl<S: Read + Write, const RX: usize, const TX: usize> Link<'_, S, RX, TX> {
     pub(super) async fn fill(&mut self) -> Result<(), Error> {
         loop {
             if self.records.borrow().is_whole() {
-                if self.records.borrow_mut().judge()? {
+                if self.records.borrow_mut().check()? {
                     return Ok(());
                 }
                 self.records.borrow_mut().have = 0;

@@ -1,4 +1,4 @@
-//! What `embedded-tls` asks for in a handshake: random numbers, a judge of the server, and the device's certificate
+//! What `embedded-tls` asks for in a handshake: random numbers, a verifier of the server, and the device's certificate
 //! and signature.
 
 use super::suite::Suite;
@@ -27,7 +27,7 @@ impl Notes {
 }
 
 pub(super) struct Provider<'p> {
-    judge: Judge<'p>,
+    verifier: ServerVerifier<'p>,
     random: Random<'p>,
     identity: Option<&'p dyn Identity>,
 }
@@ -39,8 +39,8 @@ impl<'p> Provider<'p> {
         random: &'p mut dyn rand_core::CryptoRng,
         notes: &'p Notes,
     ) -> Self {
-        let judge = Judge { trust, notes, key: None, transcript: [0; 32] };
-        Self { judge, random: Random(random), identity }
+        let verifier = ServerVerifier { trust, notes, key: None, transcript: [0; 32] };
+        Self { verifier, random: Random(random), identity }
     }
 }
 
@@ -53,12 +53,12 @@ impl CryptoProvider for Provider<'_> {
     }
 
     fn verifier(&mut self) -> Result<&mut impl TlsVerifier<Suite>, TlsError> {
-        Ok(&mut self.judge)
+        Ok(&mut self.verifier)
     }
 
     fn signer(&mut self) -> Result<(impl signature_2::SignerMut<DerSignature>, SignatureScheme), TlsError> {
         let identity = self.identity.ok_or(TlsError::InvalidPrivateKey)?;
-        Ok((Signer { identity, notes: self.judge.notes }, SignatureScheme::EcdsaSecp256r1Sha256))
+        Ok((Signer { identity, notes: self.verifier.notes }, SignatureScheme::EcdsaSecp256r1Sha256))
     }
 
     fn client_cert(&mut self) -> Option<Certificate<impl AsRef<[u8]>>> {
@@ -66,8 +66,8 @@ impl CryptoProvider for Provider<'_> {
     }
 }
 
-/// Judges the server's certificates and its signature.
-struct Judge<'p> {
+/// Verifies the server's certificates and its signature.
+struct ServerVerifier<'p> {
     trust: &'p Trust<'p>,
     notes: &'p Notes,
     key: Option<VerifyingKey>,
@@ -75,7 +75,7 @@ struct Judge<'p> {
     transcript: [u8; 32],
 }
 
-impl TlsVerifier<Suite> for Judge<'_> {
+impl TlsVerifier<Suite> for ServerVerifier<'_> {
     fn set_hostname_verification(&mut self, _: &str) -> Result<(), TlsError> {
         Ok(()) // it is in `trust`
     }

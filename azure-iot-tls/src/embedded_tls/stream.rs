@@ -49,7 +49,7 @@ pub struct Stream<'a, S, const RX: usize, const TX: usize> {
     /// The error that ended the connection, or that the server closed it.
     ended: Option<Result<(), Error>>,
     /// Whether anything was read.
-    heard: bool,
+    received: bool,
     _proof: Authenticated,
 }
 
@@ -119,7 +119,7 @@ impl<'a, S: Read + Write, const RX: usize, const TX: usize> Stream<'a, S, RX, TX
         let proof = checked(&notes)?;
         link.send().await?;
         records.borrow_mut().handshake_is_over();
-        Ok(Self { tls, link, ended: None, heard: false, _proof: proof })
+        Ok(Self { tls, link, ended: None, received: false, _proof: proof })
     }
 
     /// Sends what was written and the close notice, and gives back the stream below.
@@ -163,7 +163,7 @@ impl<'a, S: Read + Write, const RX: usize, const TX: usize> Stream<'a, S, RX, TX
     fn explain(&self, cause: TlsError) -> Error {
         match cause {
             // An alert. If it is the first word of a server, it is about the device's certificate.
-            TlsError::InternalError if !self.heard => Error::ClientRefused { alert: Alert::UNKNOWN },
+            TlsError::InternalError if !self.received => Error::ClientRefused { alert: Alert::UNKNOWN },
             TlsError::InternalError => Error::Alert { alert: Alert::UNKNOWN },
             TlsError::Unimplemented => Error::UnexpectedMessage,
             TlsError::CryptoError | TlsError::InvalidRecord => Error::BadRecord,
@@ -208,7 +208,7 @@ impl<S: Read + Write, const RX: usize, const TX: usize> Read for Stream<'_, S, R
             let outcome = { once(pin!(self.tls.read(buf))).await };
             match outcome {
                 Some(Ok(count)) => {
-                    self.heard = true;
+                    self.received = true;
                     return Ok(count);
                 }
                 Some(Err(TlsError::ConnectionClosed)) => {

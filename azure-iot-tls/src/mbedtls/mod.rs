@@ -59,8 +59,8 @@ extern crate alloc;
 
 mod credentials;
 mod error;
-mod judge;
 mod stream;
+mod verifier;
 mod watch;
 mod wire;
 

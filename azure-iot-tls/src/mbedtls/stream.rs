@@ -3,7 +3,7 @@
 use super::Stack;
 use super::credentials::Credentials;
 use super::error::{self, Context};
-use super::judge::Verdict;
+use super::verifier::Verdict;
 use super::wire::Wire;
 use crate::{Authenticated, Error, Identity, Progress, Trust, Versions, x509};
 use azure_iot_tls_mbedtls::{Code, Config, Session, Version};

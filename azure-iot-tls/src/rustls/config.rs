@@ -118,7 +118,7 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn judge(
+    fn check_chain(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -151,7 +151,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, ::rustls::Error> {
         let now = self.time.map_or(now, |time| UnixTime::since_unix_epoch(Duration::from_secs(time)));
-        self.judge(end_entity, intermediates, now).map_err(|error| {
+        self.check_chain(end_entity, intermediates, now).map_err(|error| {
             self.notes.refusal.get_or_init(|| error);
             alert_for(error)
         })?;

@@ -1,4 +1,4 @@
-//! The adapters behind one face: connect, say something, hear the answer.
+//! The adapters behind one face: connect, send a request, read the answer.
 
 use azure_iot_tls::{Alert, Error, Identity, IdentityError, Trust, Versions};
 use embedded_io_adapters::tokio_1::FromTokio;
@@ -42,14 +42,14 @@ pub(crate) trait Adapter {
         Error::from_alert(alert)
     }
 
-    /// Connects, sends `say` and reads until the server has said as many bytes as `hear`, or has closed.
+    /// Connects, sends `request` and reads until the server has sent as many bytes as `answer_len`, or has closed.
     async fn talk(
         &self,
         pipe: Pipe,
         trust: &Trust<'_>,
         device: Device,
-        say: &[u8],
-        hear: usize,
+        request: &[u8],
+        answer_len: usize,
     ) -> Result<Vec<u8>, Error>;
 }
 
@@ -77,25 +77,25 @@ macro_rules! impatient {
 /// answer at once, which must do no harm.
 pub(crate) async fn exchange(
     stream: &mut (impl Read<Error = Error> + Write<Error = Error>),
-    mut say: &[u8],
-    hear: usize,
+    mut request: &[u8],
+    answer_len: usize,
 ) -> Result<Vec<u8>, Error> {
     let mut patience = 10_000;
-    while !say.is_empty() {
-        let count = impatient!(patience, stream.write(say))?;
-        say = &say[count..];
+    while !request.is_empty() {
+        let count = impatient!(patience, stream.write(request))?;
+        request = &request[count..];
     }
     impatient!(patience, stream.flush())?;
-    let mut heard = vec![0; hear];
+    let mut answer = vec![0; answer_len];
     let mut len = 0;
-    while len < hear {
-        match impatient!(patience, stream.read(&mut heard[len..]))? {
+    while len < answer_len {
+        match impatient!(patience, stream.read(&mut answer[len..]))? {
             0 => break,
             count => len += count,
         }
     }
-    heard.truncate(len);
-    Ok(heard)
+    answer.truncate(len);
+    Ok(answer)
 }
 
 #[cfg(feature = "rustls")]
@@ -111,13 +111,13 @@ impl Adapter for Rustls {
         pipe: Pipe,
         trust: &Trust<'_>,
         device: Device,
-        say: &[u8],
-        hear: usize,
+        request: &[u8],
+        answer_len: usize,
     ) -> Result<Vec<u8>, Error> {
         let mut stream = azure_iot_tls::rustls::connect(pipe, trust, device).await?;
-        let heard = exchange(&mut stream, say, hear).await?;
+        let answer = exchange(&mut stream, request, answer_len).await?;
         stream.close().await?;
-        Ok(heard)
+        Ok(answer)
     }
 }
 
@@ -155,8 +155,8 @@ impl Adapter for Mbedtls {
         pipe: Pipe,
         trust: &Trust<'_>,
         device: Device,
-        say: &[u8],
-        hear: usize,
+        request: &[u8],
+        answer_len: usize,
     ) -> Result<Vec<u8>, Error> {
         use azure_iot_tls::mbedtls::Stack;
 
@@ -164,9 +164,9 @@ impl Adapter for Mbedtls {
         let stack = Stack::new(random)?;
         let mut stream =
             stack.connect(pipe, trust, device.as_deref().map(|device| device as &dyn Identity)).await?;
-        let heard = exchange(&mut stream, say, hear).await?;
+        let answer = exchange(&mut stream, request, answer_len).await?;
         stream.close().await?;
-        Ok(heard)
+        Ok(answer)
     }
 }
 
@@ -195,8 +195,8 @@ impl Adapter for EmbeddedTls {
         pipe: Pipe,
         trust: &Trust<'_>,
         device: Device,
-        say: &[u8],
-        hear: usize,
+        request: &[u8],
+        answer_len: usize,
     ) -> Result<Vec<u8>, Error> {
         use azure_iot_tls::embedded_tls::{Buffers, FULL_RX, USUAL_TX, connect};
 
@@ -204,9 +204,9 @@ impl Adapter for EmbeddedTls {
         let mut random: rand::rngs::StdRng = rand::make_rng();
         let device = device.as_deref().map(|device| device as &dyn Identity);
         let mut stream = connect(pipe, &mut buffers, trust, device, &mut random).await?;
-        let heard = exchange(&mut stream, say, hear).await?;
+        let answer = exchange(&mut stream, request, answer_len).await?;
         stream.close().await?;
-        Ok(heard)
+        Ok(answer)
     }
 }
 

@@ -26,7 +26,7 @@ each_adapter!(
 );
 
 /// What the adapter says to this server, in each of its versions.
-async fn judge<A: Adapter>(
+async fn verdicts<A: Adapter>(
     adapter: &A,
     server: &Server,
     trust: &Trust<'_>,
@@ -36,8 +36,8 @@ async fn judge<A: Adapter>(
         let (ours, theirs) = tokio::io::duplex(20_000);
         let trust = trust.versions(version);
         let client = adapter.talk(FromTokio::new(ours), &trust, None, b"hello", 5);
-        let (heard, ()) = tokio::join!(client, serve(theirs, server, version, Fault::Nothing));
-        verdicts.push((version, heard.err()));
+        let (answer, ()) = tokio::join!(client, serve(theirs, server, version, Fault::Nothing));
+        verdicts.push((version, answer.err()));
     }
     verdicts
 }
@@ -45,7 +45,7 @@ async fn judge<A: Adapter>(
 async fn expect<A: Adapter>(adapter: &A, server: &Server, what: &str, expected: Option<Error>) {
     let roots = [server.root.as_slice()];
     let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
-    for (version, verdict) in judge(adapter, server, &trust).await {
+    for (version, verdict) in verdicts(adapter, server, &trust).await {
         assert_eq!(verdict, expected.map(|error| A::reports(version, error)), "{what} {version:?}");
     }
 }
@@ -139,7 +139,7 @@ async fn names_of_other_kinds<A: Adapter>(adapter: &A) {
             params.subject_alt_names.clear();
             params.custom_extensions = vec![alternative(tag, name)];
         });
-        for (version, verdict) in judge_at_now(adapter, &server).await {
+        for (version, verdict) in verdicts_at_now(adapter, &server).await {
             // Mbed TLS cannot read some of them at all.
             let allowed = [Error::WrongHost, Error::BadCertificate].map(Some);
             assert!(allowed.contains(&verdict), "{tag:#x} {version:?} {verdict:?}");
@@ -147,9 +147,9 @@ async fn names_of_other_kinds<A: Adapter>(adapter: &A) {
     }
 }
 
-async fn judge_at_now<A: Adapter>(adapter: &A, server: &Server) -> Vec<(Versions, Option<Error>)> {
+async fn verdicts_at_now<A: Adapter>(adapter: &A, server: &Server) -> Vec<(Versions, Option<Error>)> {
     let roots = [server.root.as_slice()];
-    judge(adapter, server, &Trust::new(HOST, &roots).unwrap().at(NOW)).await
+    verdicts(adapter, server, &Trust::new(HOST, &roots).unwrap().at(NOW)).await
 }
 
 /// Name constraints of the root and of the issuing CA, critical or not, by any kind of name that the leaf has.
@@ -271,7 +271,7 @@ async fn dates<A: Adapter>(adapter: &A) {
         (1_798_761_600 + 1, Some(Error::Expired)),
     ] {
         let trust = Trust::new(HOST, &roots).unwrap().at(time);
-        for (version, verdict) in judge(adapter, &server, &trust).await {
+        for (version, verdict) in verdicts(adapter, &server, &trust).await {
             assert_eq!(verdict, expected, "{time} {version:?}");
         }
     }
@@ -288,17 +288,17 @@ async fn no_time<A: Adapter>(adapter: &A) {
     let expired = leaf(|params| params.not_after = date_time_ymd(2026, 2, 1));
     let roots = [expired.root.as_slice()];
     let trust = Trust::new(HOST, &roots).unwrap();
-    for (version, verdict) in judge(adapter, &expired, &trust).await {
+    for (version, verdict) in verdicts(adapter, &expired, &trust).await {
         assert_eq!(verdict, None, "{version:?}");
     }
     let other = Trust::new("other.example", &roots).unwrap();
-    for (version, verdict) in judge(adapter, &expired, &other).await {
+    for (version, verdict) in verdicts(adapter, &expired, &other).await {
         assert_eq!(verdict, Some(Error::WrongHost), "{version:?}");
     }
     let stranger = pki::device();
     let roots = [stranger.root.as_slice()];
     let trust = Trust::new(HOST, &roots).unwrap();
-    for (version, verdict) in judge(adapter, &expired, &trust).await {
+    for (version, verdict) in verdicts(adapter, &expired, &trust).await {
         let allowed = [Error::UnknownCa, A::reports(version, Error::BadSignature(Signed::Certificate))];
         assert!(verdict.is_some_and(|error| allowed.contains(&error)), "{version:?} {verdict:?}");
     }
@@ -327,7 +327,7 @@ async fn unknown_ca<A: Adapter>(adapter: &A) {
     let stranger = pki::device().root;
     for roots in [[server.root.as_slice(), &stranger], [stranger.as_slice(), &server.root]] {
         let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
-        for (version, verdict) in judge(adapter, &server, &trust).await {
+        for (version, verdict) in verdicts(adapter, &server, &trust).await {
             assert_eq!(verdict, None, "{version:?}");
         }
     }
@@ -377,8 +377,8 @@ async fn usage<A: Adapter>(adapter: &A) {
         let sealed = leaf(|params| params.key_usages = vec![usage]);
         expect(adapter, &sealed, "a key that may not sign", Some(Error::WrongUsage)).await;
     }
-    let unsaid = leaf(|params| params.key_usages.clear());
-    expect(adapter, &unsaid, "no key usage", None).await;
+    let no_usages = leaf(|params| params.key_usages.clear());
+    expect(adapter, &no_usages, "no key usage", None).await;
     let ca = leaf(|params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages.clear();
@@ -435,7 +435,7 @@ async fn nonsense<A: Adapter>(adapter: &A) {
         server.chain[0] = torn;
         let roots = [server.root.as_slice()];
         let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
-        for (version, verdict) in judge(adapter, &server, &trust).await {
+        for (version, verdict) in verdicts(adapter, &server, &trust).await {
             assert_eq!(verdict, Some(Error::BadCertificate), "{version:?}");
         }
     }

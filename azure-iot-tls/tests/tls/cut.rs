@@ -25,8 +25,8 @@ enum Mischief {
 /// What went by.
 #[derive(Default)]
 struct Seen {
-    /// How much the server said.
-    said: usize,
+    /// How much the server sent.
+    sent: usize,
     /// Where in its record the changed byte was.
     changed: Option<usize>,
 }
@@ -45,7 +45,7 @@ async fn between(client: DuplexStream, server: DuplexStream, mischief: Mischief)
         let mut buf = [0; 4096];
         while let Ok(count @ 1..) = from_server.read(&mut buf).await {
             let bytes = &mut buf[..count];
-            let position = seen.said;
+            let position = seen.sent;
             for (at, byte) in (position..).zip(bytes.iter()) {
                 if let Mischief::Flip(flipped) = mischief
                     && flipped == at
@@ -70,7 +70,7 @@ async fn between(client: DuplexStream, server: DuplexStream, mischief: Mischief)
                     count
                 }
             };
-            seen.said += count;
+            seen.sent += count;
             if to_client.write_all(&bytes[..pass]).await.is_err() || pass < count {
                 break;
             }
@@ -81,7 +81,7 @@ async fn between(client: DuplexStream, server: DuplexStream, mischief: Mischief)
     tokio::join!(up, down).1
 }
 
-/// What the client heard, and what went by; `None` if the client waited for more.
+/// What the client received, and what went by; `None` if the client waited for more.
 async fn attempt<A: Adapter>(
     adapter: &A,
     version: Versions,
@@ -98,15 +98,15 @@ async fn attempt<A: Adapter>(
         tokio::join!(talk, serve(rogue, server, version, Fault::Nothing), between(near, far, mischief))
     };
     // Time stands still as long as anybody has something to do, so that this limit costs no time.
-    let (heard, (), seen) = tokio::time::timeout(Duration::from_secs(20), all).await.ok()?;
-    Some((heard, seen))
+    let (answer, (), seen) = tokio::time::timeout(Duration::from_secs(20), all).await.ok()?;
+    Some((answer, seen))
 }
 
-/// How much the server says in a good handshake, in bytes.
+/// How much the server sends in a good handshake, in bytes.
 async fn length<A: Adapter>(adapter: &A, version: Versions) -> usize {
-    let (heard, seen) = attempt(adapter, version, Mischief::Cut(usize::MAX)).await.unwrap();
-    assert_eq!(heard.as_deref(), Ok(&b"hello"[..]));
-    seen.said - ANSWER
+    let (answer, seen) = attempt(adapter, version, Mischief::Cut(usize::MAX)).await.unwrap();
+    assert_eq!(answer.as_deref(), Ok(&b"hello"[..]));
+    seen.sent - ANSWER
 }
 
 /// A record of 5 bytes in its shortest form; it is not of the handshake.
@@ -116,8 +116,8 @@ async fn cut_at_every_byte<A: Adapter>(adapter: &A) {
     tokio::time::pause();
     for version in A::VERSIONS.iter().copied() {
         for at in 0..length(adapter, version).await {
-            let (heard, _) = attempt(adapter, version, Mischief::Cut(at)).await.expect("an answer");
-            assert_eq!(heard, Err(Error::Truncated), "{version:?} {at}");
+            let (answer, _) = attempt(adapter, version, Mischief::Cut(at)).await.expect("an answer");
+            assert_eq!(answer, Err(Error::Truncated), "{version:?} {at}");
         }
     }
 }

@@ -43,23 +43,23 @@ fn acceptor(server: &Server, version: Versions, clients: &[u8]) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Echoes until the client closes; gives what was heard and the length of the client's chain.
+/// Echoes until the client closes; gives what was received and the length of the client's chain.
 async fn echo(acceptor: TlsAcceptor, pipe: DuplexStream) -> std::io::Result<(Vec<u8>, usize)> {
     let mut stream = acceptor.accept(pipe).await?;
     let chain = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut buf = [0; 1000];
     loop {
         match stream.read(&mut buf).await? {
             0 => break,
             count => {
-                heard.extend_from_slice(&buf[..count]);
+                received.extend_from_slice(&buf[..count]);
                 stream.write_all(&buf[..count]).await?;
                 stream.flush().await?;
             }
         }
     }
-    Ok((heard, chain))
+    Ok((received, chain))
 }
 
 async fn run(
@@ -68,13 +68,13 @@ async fn run(
     version: Versions,
     clients: &[u8],
     device: Device,
-    say: &[u8],
+    request: &[u8],
 ) -> (Result<Vec<u8>, Error>, std::io::Result<(Vec<u8>, usize)>) {
     let (ours, theirs) = tokio::io::duplex(700);
     let acceptor = acceptor(server, version, clients);
     let roots = [server.root.as_slice()];
     let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
-    let client = async { adapter.talk(FromTokio::new(ours), &trust, device, say, say.len()).await };
+    let client = async { adapter.talk(FromTokio::new(ours), &trust, device, request, request.len()).await };
     tokio::join!(client, echo(acceptor, theirs))
 }
 
@@ -84,13 +84,13 @@ async fn mutual<A: Adapter>(adapter: &A) {
             let device = pki::device();
             // Where only the leaf comes, the server has to know what signed it.
             let clients = if A::CLIENT_CHAIN { device.root.clone() } else { device.chain[1].clone() };
-            let (heard, echoed) =
+            let (answer, echoed) =
                 run(adapter, &pki::server(family), version, &clients, Some(Arc::new(device)), b"hello").await;
             if family == Family::Rsa && !A::RSA {
-                assert!(matches!(heard, Err(Error::Alert { .. })), "{version:?} {heard:?}");
+                assert!(matches!(answer, Err(Error::Alert { .. })), "{version:?} {answer:?}");
                 continue;
             }
-            assert_eq!(heard.as_deref(), Ok(&b"hello"[..]), "{family:?} {version:?}");
+            assert_eq!(answer.as_deref(), Ok(&b"hello"[..]), "{family:?} {version:?}");
             let (echoed, chain) = echoed.unwrap();
             assert_eq!((echoed.as_slice(), chain), (&b"hello"[..], 1 + usize::from(A::CLIENT_CHAIN)));
         }
@@ -109,10 +109,10 @@ async fn client_refused<A: Adapter>(adapter: &A) {
         });
         for (clients, alert) in [(other_name.root, 48), (pki::device().root, 51)] {
             let device = Some(Arc::new(pki::device()) as _);
-            let (heard, echoed) =
+            let (answer, echoed) =
                 run(adapter, &pki::server(Family::P256), version, &clients, device, b"hello").await;
             let expected = A::reports(version, Error::ClientRefused { alert: Alert(alert) });
-            assert_eq!(heard, Err(expected), "{version:?}");
+            assert_eq!(answer, Err(expected), "{version:?}");
             assert!(echoed.is_err());
         }
     }
@@ -120,10 +120,10 @@ async fn client_refused<A: Adapter>(adapter: &A) {
 
 async fn no_client_certificate<A: Adapter>(adapter: &A) {
     for version in adapter_versions(adapter) {
-        let (heard, _) =
+        let (answer, _) =
             run(adapter, &pki::server(Family::P256), version, &pki::device().root, None, b"hello").await;
         let expected = A::reports(version, Error::ClientRefused { alert: Alert(116) });
-        assert_eq!(heard, Err(expected), "{version:?}");
+        assert_eq!(answer, Err(expected), "{version:?}");
     }
 }
 
@@ -132,10 +132,10 @@ async fn signer_fails<A: Adapter>(adapter: &A) {
         let mut device = pki::device();
         device.broken = Some(IdentityError::Signer);
         let clients = device.root.clone();
-        let (heard, echoed) =
+        let (answer, echoed) =
             run(adapter, &pki::server(Family::P256), version, &clients, Some(Arc::new(device)), b"hello")
                 .await;
-        assert_eq!(heard, Err(Error::Identity(A::NO_SIGNER)), "{version:?}");
+        assert_eq!(answer, Err(Error::Identity(A::NO_SIGNER)), "{version:?}");
         assert!(echoed.is_err());
     }
 }
@@ -144,10 +144,10 @@ async fn empty_chain(adapter: &impl Adapter) {
     let mut device = pki::device();
     device.chain.clear();
     let clients = device.root.clone();
-    let (heard, _) =
+    let (answer, _) =
         run(adapter, &pki::server(Family::P256), Versions::Tls13, &clients, Some(Arc::new(device)), b"")
             .await;
-    assert_eq!(heard, Err(Error::Identity(IdentityError::NoCertificate)));
+    assert_eq!(answer, Err(Error::Identity(IdentityError::NoCertificate)));
 }
 
 /// More than any buffer holds, both ways at once over a narrow pipe.
@@ -161,8 +161,8 @@ async fn much_data<A: Adapter>(adapter: &A) {
         let roots = [server.root.as_slice()];
         let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
         let client = adapter.talk(FromTokio::new(ours), &trust, Some(Arc::new(device)), &data, data.len());
-        let (heard, echoed) = tokio::join!(client, echo(acceptor(&server, version, &clients), theirs));
-        assert!(heard.unwrap() == data, "{version:?}");
+        let (answer, echoed) = tokio::join!(client, echo(acceptor(&server, version, &clients), theirs));
+        assert!(answer.unwrap() == data, "{version:?}");
         assert!(echoed.unwrap().0 == data);
     }
 }
@@ -183,8 +183,8 @@ async fn cut_off<A: Adapter>(adapter: &A) {
             stream.flush().await.unwrap();
         };
         let client = adapter.talk(FromTokio::new(ours), &trust, Some(Arc::new(device)), b"", 100);
-        let (heard, ()) = tokio::join!(client, cut);
-        assert_eq!(heard, Err(Error::Truncated), "{version:?}");
+        let (answer, ()) = tokio::join!(client, cut);
+        assert_eq!(answer, Err(Error::Truncated), "{version:?}");
     }
 }
 
@@ -208,7 +208,7 @@ async fn azure_roots<A: Adapter>(adapter: &A) {
         let trust = Trust::new(HOST, roots).unwrap().at(NOW);
         let acceptor = acceptor(&server, Versions::Tls13, &pki::device().root);
         let client = adapter.talk(FromTokio::new(ours), &trust, None, b"", 0);
-        let (heard, _) = tokio::join!(client, echo(acceptor, theirs));
-        assert_eq!(heard, Err(Error::UnknownCa));
+        let (answer, _) = tokio::join!(client, echo(acceptor, theirs));
+        assert_eq!(answer, Err(Error::UnknownCa));
     }
 }

@@ -44,8 +44,8 @@ async fn refuse<A: Adapter>(adapter: &A, faults: &[(Fault, Error)]) {
 async fn obedient<A: Adapter>(adapter: &A) {
     for version in A::VERSIONS.iter().copied() {
         for offered in [Versions::Both, version] {
-            let heard = meet(adapter, offered, version, Fault::Nothing).await;
-            assert_eq!(heard.as_deref(), Ok(&b"hello"[..]), "{version:?}");
+            let answer = meet(adapter, offered, version, Fault::Nothing).await;
+            assert_eq!(answer.as_deref(), Ok(&b"hello"[..]), "{version:?}");
         }
     }
 }

@@ -166,7 +166,7 @@ fn handovers_of_the_reference_are_reproduced() {
 }
 
 #[test]
-fn bad_handovers_are_refused_and_told_why() {
+fn bad_handovers_are_refused_with_the_reason() {
     let vectors = vectors("dice/android_dice.json");
     let cases = list(&vectors["bad_handovers"]);
     let problem = |name: &str| match name {

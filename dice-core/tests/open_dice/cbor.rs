@@ -240,18 +240,18 @@ fn positions_in_nested_data_count_from_the_outside() {
 }
 
 #[test]
-fn problems_are_told_in_words() {
-    let told = |problem| Error::Cbor { offset: 7, problem }.to_string();
-    assert_eq!(told(CborProblem::Truncated), "CBOR at byte 7: the data ends here within an item");
+fn problems_are_described() {
+    let display = |problem| Error::Cbor { offset: 7, problem }.to_string();
+    assert_eq!(display(CborProblem::Truncated), "CBOR at byte 7: the data ends here within an item");
     assert_eq!(
-        told(CborProblem::Kind { expected: Kind::Map, found: Kind::Bytes }),
+        display(CborProblem::Kind { expected: Kind::Map, found: Kind::Bytes }),
         "CBOR at byte 7: map wanted, byte string found"
     );
     assert_eq!(
-        told(CborProblem::Label { expected: 1, found: -2 }),
+        display(CborProblem::Label { expected: 1, found: -2 }),
         "CBOR at byte 7: map label 1 wanted, -2 found"
     );
-    assert_eq!(told(CborProblem::TooDeep), "CBOR at byte 7: items are nested more than 16 deep");
+    assert_eq!(display(CborProblem::TooDeep), "CBOR at byte 7: items are nested more than 16 deep");
 }
 
 /// Any data item, nested a little.

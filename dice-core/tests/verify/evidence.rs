@@ -154,7 +154,7 @@ fn layers_count_on_without_a_gap() {
 }
 
 #[test]
-fn integrity_registers_are_judged() {
+fn integrity_registers_are_compared() {
     let fwids = [sha256(GOOD)];
     let (good, evil) = ([sha256(GOOD)], [sha256(EVIL)]);
     let register = |number, digests| IntegrityRegister { name: None, number: Some(number), digests };
@@ -180,7 +180,7 @@ fn integrity_registers_are_judged() {
 }
 
 #[test]
-fn flags_and_their_mask_are_judged() {
+fn flags_and_their_mask_are_compared() {
     let fwids = [sha256(GOOD)];
     let (debug, recovery) = (OperationalFlags::DEBUG, OperationalFlags::RECOVERY);
     let verdict = |reference: Reference<'_>, flags, flags_mask| {

@@ -145,7 +145,7 @@ fn names_have_to_be_there() {
 }
 
 #[test]
-fn extensions_are_judged() {
+fn extensions_are_checked() {
     let unknown = ObjectIdentifier::new_unwrap("1.2.3.4");
     let null = |writer: &mut DerWriter<'_>| writer.tlv(Tag::Null, &[]);
     assert_eq!(with_extension(extension(unknown, false, null)), Ok(()));

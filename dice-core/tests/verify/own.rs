@@ -256,7 +256,7 @@ fn another_device_is_not_trusted() {
 }
 
 #[test]
-fn reasons_are_told_in_words() {
+fn reasons_are_described() {
     let (device_id, alias) = chain(&identity());
     let error =
         verify_chain(TrustAnchor::Certificate(&device_id), [&alias[1..]], Policy::default()).unwrap_err();

@@ -93,7 +93,7 @@ impl<'a> Device<'a> {
         }
     }
 
-    pub fn tell(&mut self, event: RegistrationEvent<'_>) -> Meant {
+    pub fn handle(&mut self, event: RegistrationEvent<'_>) -> Meant {
         match self.registration.handle(event, self.now) {
             Progress::Ignored => Meant::Ignored,
             Progress::Accepted => Meant::Accepted,
@@ -113,18 +113,18 @@ impl<'a> Device<'a> {
         let topic = format!("$dps/registrations/res/{status}/?$rid={rid}{retry}");
         if self.registration.config().transport() == Transport::Https {
             let answer = Answer { status, rid: None, retry_after_s: retry_after, body: body.as_bytes() };
-            return self.tell(RegistrationEvent::Answer(answer));
+            return self.handle(RegistrationEvent::Answer(answer));
         }
-        self.tell(RegistrationEvent::Answer(mqtt::parse_answer(&topic, body.as_bytes()).unwrap()))
+        self.handle(RegistrationEvent::Answer(mqtt::parse_answer(&topic, body.as_bytes()).unwrap()))
     }
 
     /// Goes up to the point where requests are sent.
     pub fn connect(&mut self) {
         assert!(matches!(self.act(), Did::Connect(_)));
-        assert_eq!(self.tell(RegistrationEvent::Connected), Meant::Accepted);
+        assert_eq!(self.handle(RegistrationEvent::Connected), Meant::Accepted);
         if self.registration.config().transport() == Transport::Mqtt {
             assert_eq!(self.act(), Did::Subscribe);
-            assert_eq!(self.tell(RegistrationEvent::Subscribed), Meant::Accepted);
+            assert_eq!(self.handle(RegistrationEvent::Subscribed), Meant::Accepted);
         }
     }
 

@@ -167,7 +167,7 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
         .map_err(|error| anyhow!("--at is not a time a certificate can name: {error}"))?;
 
     let policy = Policy { time: Some(time), purpose: args.purpose.oid(), ..Policy::default() };
-    let verdict = judge(anchor, &chain, alternatives.as_deref(), policy);
+    let verdict = evaluate(anchor, &chain, alternatives.as_deref(), policy);
     if args.json {
         writeln!(stdout, "{}", shown::json(&verdict)?)?;
     } else {
@@ -195,7 +195,7 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     }
 }
 
-fn judge(
+fn evaluate(
     anchor: &[u8],
     chain: &[Vec<u8>],
     references: Option<&[Alternative]>,

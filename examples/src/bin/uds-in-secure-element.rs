@@ -11,12 +11,12 @@ use stsafe_a100::vault::{Entry, Place, Setting};
 
 /// What this device keeps in the chip: each with a number, a length, and two places that share no zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
+enum DeviceSetting {
     Uds,
     Name,
 }
 
-impl Setting for Kept {
+impl Setting for DeviceSetting {
     const TABLE: &'static [Entry<Self>] = &[
         Entry::new(Self::Uds, 1, "device secret", 32, [Place::new(0, 0), Place::new(7, 0)]).secret(),
         Entry::new(Self::Name, 2, "name", 20, [Place::new(0, 64), Place::new(7, 64)]),
@@ -28,13 +28,13 @@ fn main() -> anyhow::Result<()> {
     let chip = VirtualChip::open(file.as_ref(), Profile::az3166(), VirtualChip::random_seed()?)?;
     let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay()))?;
 
-    if !vault.contains(Kept::Uds)? {
+    if !vault.contains(DeviceSetting::Uds)? {
         println!("first start: the chip makes a secret");
-        vault.generate(Kept::Uds, false)?;
-        vault.set(Kept::Name, b"pump 7")?;
+        vault.generate(DeviceSetting::Uds, false)?;
+        vault.set(DeviceSetting::Name, b"pump 7")?;
     }
     let mut secret = [0; 32];
-    vault.get(Kept::Uds, &mut secret)?;
+    vault.get(DeviceSetting::Uds, &mut secret)?;
     let uds = Uds::from_bytes(secret)?;
 
     let info = standard::FirmwareInfo::new("ACME", "Widget", "1.2.3", 4);

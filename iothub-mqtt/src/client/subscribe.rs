@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_hub_refuses_the_rest_is_granted_and_each_is_told_once() {
+    fn whatever_the_hub_refuses_the_rest_is_granted_and_each_is_reported_once() {
         let filters =
             ["devices/d/messages/devicebound/#", method::FILTER, twin::ANSWER_FILTER, twin::DESIRED_FILTER];
         for wanted in 0..8u32 {

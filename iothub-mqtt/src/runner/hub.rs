@@ -104,7 +104,7 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
         };
         let options = ClientOptions { seed: (self.random)(), ..self.settings.client };
         let renew_at = sas.renew_ms().map(|ms| now_ms().saturating_add(ms.max(MIN_RENEW_MS).into()));
-        pin!(work::<_, _, _, TOPIC>(application, link, endpoint, options, ladder, renew_at)).await
+        pin!(serve::<_, _, _, TOPIC>(application, link, endpoint, options, ladder, renew_at)).await
     }
 
     /// Client id and user name, written to `out`.
@@ -123,7 +123,7 @@ fn broken<E>(error: Error) -> Result<Ended<E>, Failure<E>> {
 }
 
 /// Events to the application, its commands to the hub.
-async fn work<A, L, E, const TOPIC: usize>(
+async fn serve<A, L, E, const TOPIC: usize>(
     application: &mut A,
     link: L,
     endpoint: Endpoint<'_>,

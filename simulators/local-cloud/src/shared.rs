@@ -79,9 +79,9 @@ impl Shared {
             authority
         };
         let mut hub = Registry::new(config.hub_names());
-        for (key, kept) in contents.take(Table::Devices, complain) {
-            if !hub.restore(&key, kept) {
-                complain(format!("{key} is kept, but there is no such hub now"));
+        for (key, stored) in contents.take(Table::Devices, complain) {
+            if !hub.restore(&key, stored) {
+                complain(format!("{key} is stored, but there is no such hub any more"));
             }
         }
         let values =

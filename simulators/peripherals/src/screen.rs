@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_character_is_told_from_every_other() {
+    fn every_character_looks_different() {
         let mut glyphs: Vec<_> = GLYPHS.iter().map(|(_, glyph)| *glyph).collect();
         glyphs.sort_unstable();
         glyphs.dedup();

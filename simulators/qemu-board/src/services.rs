@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_told_to_clients_only() {
+    fn the_time_is_given_to_clients_only() {
         let mut request = [0; 48];
         request[0] = 0x23;
         request[40..].copy_from_slice(b"nonce 01");

@@ -182,7 +182,7 @@ async fn a_board_that_floods_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_not_there_or_is_none_is_told() {
+async fn a_missing_or_wrong_port_is_reported() {
     for port in ["/nowhere/ttyUSB0", "/dev/null"] {
         let output = Command::new(env!("CARGO_BIN_EXE_serial-net")).arg(port).output();
         let output = timeout(PATIENCE, output).await.unwrap().unwrap();

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_told_and_unknown_names_denied() {
+    fn addresses_are_answered_and_unknown_names_denied() {
         let asked = query(TYPE::A);
         assert_eq!(name(&asked).as_deref(), Some("a.example"));
         let reply = answer(&asked, Some(Ipv4Addr::new(198, 18, 0, 1))).unwrap();

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_time_and_repeats_the_request_s() {
+    fn answers_with_the_time_and_the_request_s_timestamp() {
         let mut request = [0; MESSAGE];
         request[0] = 0b00_100_011;
         request[40..].copy_from_slice(b"a nonce!");

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_and_long_instructions_are_told_apart() {
+    fn short_and_long_instructions_are_distinguished() {
         // nop; b.n; bl (32 bit); ldr.w (32 bit); bx lr
         let code = [0, 0xBF, 0xFE, 0xE7, 0, 0xF0, 0, 0xF8, 0xD0, 0xF8, 0, 0, 0x70, 0x47];
         assert_eq!(count(&code), 5);

@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_simulated_is_told() {
+    fn what_is_not_simulated_is_reported() {
         let mut system = System::default();
         for offset in [0xED94, 0xE000, 0x2000, 0xF000] {
             assert_eq!((system.read(offset, 0), system.write(offset, 1, 0)), (None, false), "{offset:#x}");

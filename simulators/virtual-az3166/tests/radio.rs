@@ -77,7 +77,7 @@ fn the_image_that_is_flashed_starts_the_radio() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn what_is_wrong_is_reported() {
     for (len, fault, said) in [
         (0, None, "radio: there is no firmware for the radio"),
         (62_000, None, "radio: the radio's firmware needs 248000 bytes, there are 245720"),

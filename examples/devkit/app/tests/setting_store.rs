@@ -274,7 +274,7 @@ fn an_interrupted_pairing_can_be_repeated_until_the_flash_is_full_and_longer() {
 }
 
 #[test]
-fn failures_are_told_in_words() {
+fn failures_are_described() {
     let device = Device::new();
     device.session(&format!("set_dps_uds {UDS}\r"));
     let mut store = block_on(SettingStore::open(device.driver(), &mut device.keys())).unwrap();
@@ -311,7 +311,7 @@ fn a_device_with_keys_does_not_take_an_unpaired_chip() {
 }
 
 #[test]
-fn the_counter_is_remembered_and_a_chip_that_tells_a_lower_one_is_refused() {
+fn the_counter_is_remembered_and_a_chip_with_a_lower_one_is_refused() {
     let device = Device::new();
     device.session(&format!("set_dps_uds {UDS}\renable_secure 3\r"));
     let start = || -> Result<(), OpenError<_>> {
@@ -337,7 +337,7 @@ fn the_counter_is_remembered_and_a_chip_that_tells_a_lower_one_is_refused() {
 }
 
 #[test]
-fn a_start_spends_few_of_the_channels_commands_and_show_tells_how_many_are_left() {
+fn a_start_spends_few_of_the_channels_commands_and_show_says_how_many_are_left() {
     let device = Device::new();
     device.session(&format!("{SETUP}set_dps_uds {UDS}\renable_secure 3\r"));
     let before = device.chip.host_counter().unwrap();

@@ -102,7 +102,7 @@ fn with(fault: SdioFault) -> Outcome {
 }
 
 #[test]
-fn each_failure_is_told_from_the_others() {
+fn each_failure_has_its_own_error() {
     let timeout = |step| Error::Timeout { step };
     for (fault, error) in [
         (SdioFault::NeverPowersUp, timeout(Step::Identification)),

@@ -101,7 +101,7 @@ fn each_kind_of_network_is_joined_and_each_failure_has_its_name() {
 }
 
 #[test]
-fn a_scan_tells_what_there_is() {
+fn a_scan_lists_the_networks_in_reach() {
     let mut station = Station::new(card());
     let outcome = station.run(async |control, _, air| {
         let named = |name: &str, last, security| {

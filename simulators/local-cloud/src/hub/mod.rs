@@ -74,10 +74,10 @@ pub(super) enum ToSession {
     Close(String),
 }
 
-/// What is kept of an identity, over restarts too.
+/// What is stored of an identity, and survives a restart.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Kept {
+pub(super) struct StoredDevice {
     pub(super) record: Record,
     pub(super) credential: Credential,
     pub(super) enabled: bool,
@@ -89,11 +89,11 @@ pub(super) struct Kept {
     pub(super) twin: Twin,
 }
 
-/// One identity at a hub: `deviceId` or `deviceId/moduleId`. It derefs to what is kept of it; whoever takes that to
+/// One identity at a hub: `deviceId` or `deviceId/moduleId`. It derefs to what is stored of it; whoever takes that to
 /// change it has the identity written.
 pub(super) struct Device {
-    kept: Kept,
-    /// What is kept may differ from what was written.
+    stored: StoredDevice,
+    /// The stored part may differ from what was written.
     changed: bool,
     pub(super) session: Option<Line>,
     pub(super) methods: HashMap<String, PendingMethod>,
@@ -102,17 +102,17 @@ pub(super) struct Device {
 }
 
 impl Deref for Device {
-    type Target = Kept;
+    type Target = StoredDevice;
 
-    fn deref(&self) -> &Kept {
-        &self.kept
+    fn deref(&self) -> &StoredDevice {
+        &self.stored
     }
 }
 
 impl DerefMut for Device {
-    fn deref_mut(&mut self) -> &mut Kept {
+    fn deref_mut(&mut self) -> &mut StoredDevice {
         self.changed = true;
-        &mut self.kept
+        &mut self.stored
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) struct PendingMethod {
 
 impl Device {
     fn new(credential: Credential) -> Self {
-        let kept = Kept {
+        let stored = StoredDevice {
             record: Record::default(),
             credential,
             enabled: true,
@@ -138,12 +138,12 @@ impl Device {
             c2d: Queue::default(),
             twin: Twin::default(),
         };
-        Self { changed: true, ..Self::restored(kept) }
+        Self { changed: true, ..Self::restored(stored) }
     }
 
     /// As it was written.
-    fn restored(kept: Kept) -> Self {
-        Self { kept, changed: false, session: None, methods: HashMap::new(), uploads: HashMap::new() }
+    fn restored(stored: StoredDevice) -> Self {
+        Self { stored, changed: false, session: None, methods: HashMap::new(), uploads: HashMap::new() }
     }
 
     /// Lets it in again, or shuts it out and ends its session.
@@ -161,7 +161,7 @@ impl Device {
     /// Merges a patch into the desired properties, tells the device if it listens, and returns the new version.
     pub(super) fn patch_desired(&mut self, patch: &Map<String, Value>) -> Result<u64, &'static str> {
         let version = self.twin.patch_desired(patch)?;
-        self.tell_desired(patch, version);
+        self.send_desired(patch, version);
         Ok(version)
     }
 
@@ -169,11 +169,11 @@ impl Device {
     /// new version.
     pub(super) fn replace_desired(&mut self, properties: &Map<String, Value>) -> Result<u64, &'static str> {
         let version = self.twin.replace_desired(properties)?;
-        self.tell_desired(properties, version);
+        self.send_desired(properties, version);
         Ok(version)
     }
 
-    fn tell_desired(&self, properties: &Map<String, Value>, version: u64) {
+    fn send_desired(&self, properties: &Map<String, Value>, version: u64) {
         if self.listens(Subscription::DesiredProperties) {
             self.send_to_session(ToSession::Publish {
                 topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),

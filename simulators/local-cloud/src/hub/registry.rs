@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::MutexGuard;
 
-use super::{Credential, Device, Kept, ToSession};
+use super::{Credential, Device, StoredDevice, ToSession};
 use crate::enrollment::{InitialTwin, ReprovisionPolicy};
 use crate::store::{Change, Store, Table};
 
@@ -25,13 +25,13 @@ impl Registry {
     }
 
     /// Puts a stored identity back; `false` if its hub is not there any more.
-    pub(crate) fn restore(&mut self, key: &str, kept: Kept) -> bool {
+    pub(crate) fn restore(&mut self, key: &str, stored: StoredDevice) -> bool {
         let Some((hub, id)) = key.split_once('/') else {
             return false;
         };
         match self.hubs.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(hub)) {
             Some((_, devices)) => {
-                devices.insert(id.to_owned(), Device::restored(kept));
+                devices.insert(id.to_owned(), Device::restored(stored));
                 true
             }
             None => false,
@@ -118,7 +118,7 @@ impl Registry {
             // The data moves, the connection and its subscriptions do not.
             device.subscriptions.clear();
             device.stored_session = false;
-            devices.insert(id.to_owned(), Device { changed: true, ..Device::restored(device.kept) });
+            devices.insert(id.to_owned(), Device { changed: true, ..Device::restored(device.stored) });
         }
     }
 
@@ -173,7 +173,7 @@ impl Registry {
             match devices.get_mut(&id) {
                 Some(device) => {
                     if std::mem::take(&mut device.changed) && keep {
-                        changes.push(Change::put(Table::Devices, key, &device.kept));
+                        changes.push(Change::put(Table::Devices, key, &device.stored));
                     }
                 }
                 None => changes.push(Change::remove(Table::Devices, key)),

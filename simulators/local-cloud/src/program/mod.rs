@@ -47,7 +47,7 @@ pub async fn main() -> Result<()> {
     let mut input = console()?;
     let mut input_open = true;
     let mut look = tokio::time::interval(LOOK);
-    let mut ending = std::pin::pin!(told_to_end());
+    let mut ending = std::pin::pin!(shutdown_requested());
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -104,7 +104,7 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Ends when the user or the system wants the program to.
-async fn told_to_end() {
+async fn shutdown_requested() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

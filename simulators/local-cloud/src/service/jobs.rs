@@ -53,11 +53,13 @@ pub(super) fn one(call: &Call<'_>, id: &str) -> Answer {
     }
     let body = call.json()?;
     let kind = text(&body, "type").or_else(|| text(&body, "jobType")).unwrap_or_default();
-    let work = match kind.as_str() {
+    let action = match kind.as_str() {
         "scheduleUpdateTwin" => {
-            Work::Twin(identity::twin_parts(body.get("updateTwin").unwrap_or(&Value::Null))?)
+            Action::Twin(identity::twin_parts(body.get("updateTwin").unwrap_or(&Value::Null))?)
         }
-        "scheduleDeviceMethod" => Work::Method(body.get("cloudToDeviceMethod").cloned().unwrap_or_default()),
+        "scheduleDeviceMethod" => {
+            Action::Method(body.get("cloudToDeviceMethod").cloned().unwrap_or_default())
+        }
         other => return Err(Problem::argument(format!("There is no job of type {other:?}."))),
     };
     let condition = text(&body, "queryCondition").filter(|text| !text.is_empty() && text != "*");
@@ -97,16 +99,16 @@ pub(super) fn one(call: &Call<'_>, id: &str) -> Answer {
             jobs.remove(&oldest);
         }
     }
-    tokio::spawn(run(call.shared.clone(), id.to_owned(), select, work, delay));
+    tokio::spawn(run(call.shared.clone(), id.to_owned(), select, action, delay));
     ok(&document)
 }
 
-enum Work {
+enum Action {
     Twin(twins::Parts),
     Method(Value),
 }
 
-async fn run(shared: Arc<Shared>, id: String, select: Select, work: Work, delay: Duration) {
+async fn run(shared: Arc<Shared>, id: String, select: Select, action: Action, delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
@@ -121,11 +123,11 @@ async fn run(shared: Arc<Shared>, id: String, select: Select, work: Work, delay:
     let found = select.run(rows).unwrap_or_default();
     let (mut succeeded, mut failed) = (0_u32, 0_u32);
     for (device, _) in found {
-        let outcome = match &work {
-            Work::Twin(parts) => {
+        let outcome = match &action {
+            Action::Twin(parts) => {
                 twins::change(&shared, &device, None, false, parts.clone()).map(|_| Value::Null)
             }
-            Work::Method(body) => twins::method(&shared, &device, body).await,
+            Action::Method(body) => twins::method(&shared, &device, body).await,
         };
         let mut row = Map::new();
         let mut set = |name: &str, value: Value| row.insert(name.to_owned(), value);

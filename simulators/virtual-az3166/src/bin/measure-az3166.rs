@@ -37,7 +37,7 @@ async fn main() -> Result<()> {
     // A reset begins a new count.
     board.parts().panel.press(|buttons| buttons.a = false);
     board.press_reset()?;
-    work(&mut board, &cloud).await?;
+    go_online(&mut board, &cloud).await?;
     let online = peaks(&footprint, &board).await?;
     print!(
         "{}",
@@ -77,7 +77,7 @@ fn configure(board: &mut VirtualBoard) -> Result<String> {
 }
 
 /// The device goes online, sends telemetry, and answers a method call.
-async fn work(board: &mut VirtualBoard, cloud: &Handle) -> Result<()> {
+async fn go_online(board: &mut VirtualBoard, cloud: &Handle) -> Result<()> {
     let mut events = cloud.events();
     let (air, hosts) = (equip_radio(board)?, Hosts::new(cloud::hosts(cloud)));
     let network = tokio::spawn(async move { AccessPoint::new(air, hosts).run().await });

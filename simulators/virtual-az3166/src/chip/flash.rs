@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_and_changes_nothing() {
+    fn what_is_wrong_is_reported_and_changes_nothing() {
         let (mut flash, _) = unlocked();
         assert!(!flash.program(0, 4, 0, 0));
         assert_eq!(flash.read(SR), PGSERR, "without PG");

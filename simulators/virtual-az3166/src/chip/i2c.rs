@@ -45,7 +45,7 @@ pub(crate) struct I2c {
     waiting: Option<u8>,
     data: u8,
     /// The bus knows the time up to here.
-    told: Cycles,
+    bus_time: Cycles,
 }
 
 impl I2c {
@@ -63,14 +63,14 @@ impl I2c {
             done_at: None,
             waiting: None,
             data: 0,
-            told: 0,
+            bus_time: 0,
         }
     }
 
     /// After a reset of the chip: the wires are let go. The slaves see neither STOP nor reset.
     pub(crate) fn reset(&mut self) {
         let bus = std::mem::take(&mut self.bus);
-        *self = Self { told: self.told, ..Self::new(bus) };
+        *self = Self { bus_time: self.bus_time, ..Self::new(bus) };
     }
 
     pub(crate) fn read(&mut self, offset: u32, now: Cycles) -> u32 {
@@ -212,22 +212,22 @@ impl I2c {
     /// Lets time pass.
     pub(crate) fn advance(&mut self, now: Cycles) {
         while let Some(at) = self.done_at.filter(|at| *at <= now) {
-            self.tell_time(at);
+            self.advance_bus(at);
             self.done_at = None;
             let was = std::mem::replace(&mut self.wire, Wire::Quiet);
             self.finish(was, at);
         }
-        self.tell_time(now);
+        self.advance_bus(now);
     }
 
-    fn tell_time(&mut self, now: Cycles) {
+    fn advance_bus(&mut self, now: Cycles) {
         // Whole microseconds, so that nothing is lost by rounding.
         let whole = now / (CORE_HZ / 1_000_000);
-        let told = self.told / (CORE_HZ / 1_000_000);
-        if whole > told {
-            self.bus.elapse((whole - told) * 1000);
+        let before = self.bus_time / (CORE_HZ / 1_000_000);
+        if whole > before {
+            self.bus.elapse((whole - before) * 1000);
         }
-        self.told = self.told.max(now);
+        self.bus_time = self.bus_time.max(now);
     }
 
     fn finish(&mut self, was: Wire, now: Cycles) {

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_simulated_is_told() {
+    fn what_is_not_simulated_is_reported() {
         let (mut chip, _) = chip();
         assert!(chip.write(0x4000_7000, 7, 0) && chip.read(0x4000_7000, 0) == Some(7));
         // A serial peripheral interface, and a DMA controller.

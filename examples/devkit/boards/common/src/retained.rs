@@ -4,16 +4,16 @@
 use core::mem::MaybeUninit;
 
 use azure_iot_embassy::random::RANDOM;
-use azure_iot_embassy::time::Kept;
+use azure_iot_embassy::time::RetainedTime;
 
 #[unsafe(link_section = ".uninit.RETAINED")]
-static mut RETAINED: MaybeUninit<Kept> = MaybeUninit::uninit();
+static mut RETAINED: MaybeUninit<RetainedTime> = MaybeUninit::uninit();
 
-fn retained() -> *mut Kept {
+fn retained() -> *mut RetainedTime {
     (&raw mut RETAINED).cast()
 }
 
-fn load() -> Kept {
+fn load() -> RetainedTime {
     // SAFETY: inside a critical section nothing else uses it. Any bits are a valid value, and the volatile read keeps
     // the compiler from knowing that they were never written in this run.
     critical_section::with(|_| unsafe { retained().read_volatile() })
@@ -37,5 +37,5 @@ pub fn store(time: u64) {
     // Without random numbers there is nothing to keep of them.
     let _ = RANDOM.fill(&mut seed);
     // SAFETY: as in `load`.
-    critical_section::with(|_| unsafe { retained().write_volatile(Kept::new(time, seed)) });
+    critical_section::with(|_| unsafe { retained().write_volatile(RetainedTime::new(time, seed)) });
 }

@@ -257,7 +257,7 @@ async fn the_device_comes_back_after_every_loss() {
 }
 
 #[tokio::test]
-async fn nothing_secret_is_told() {
+async fn nothing_secret_is_shown() {
     let bench = Bench::configured();
     bench.store(devkit_settings::Setting::WifiPassword, b"correct-horse-9");
     let cloud = cloud_for(&bench).await;

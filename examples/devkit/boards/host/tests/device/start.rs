@@ -48,7 +48,7 @@ async fn without_its_secure_element_a_device_stops() {
 }
 
 #[tokio::test]
-async fn button_b_is_told_that_there_is_no_access_point() {
+async fn button_b_shows_that_there_is_no_access_point() {
     let bench = Bench::configured();
     let cloud = cloud_for(&bench).await;
     let (mut board, mut user) = bench.online(&cloud);

@@ -5,7 +5,7 @@ use crate::x509::{self, BAD_SIGNATURE, Link, SignatureVerifier};
 use crate::{Error, Trust};
 use azure_iot_tls_mbedtls::{Found, Judge};
 
-/// Judges the path that Mbed TLS has found, and keeps what came of it.
+/// Checks the path that Mbed TLS has found, and keeps what came of it.
 pub(super) struct Verdict<'t> {
     pub(super) trust: &'t Trust<'t>,
     /// `None` before there was a certificate.
@@ -14,13 +14,13 @@ pub(super) struct Verdict<'t> {
 
 impl Judge for Verdict<'_> {
     fn judge(&mut self, found: &Found<'_>) -> u32 {
-        let outcome = judge(self.trust, found);
+        let outcome = check(self.trust, found);
         self.outcome = Some(outcome);
         outcome.map_or_else(alert_for, |()| 0)
     }
 }
 
-fn judge(trust: &Trust<'_>, found: &Found<'_>) -> Result<(), Error> {
+fn check(trust: &Trust<'_>, found: &Found<'_>) -> Result<(), Error> {
     if found.flags() & flag::NOT_TRUSTED != 0 {
         // There is no path, and Mbed TLS does not say why. If it is not for one of the rules, a signature is wrong.
         let mut presented = found.presented();
