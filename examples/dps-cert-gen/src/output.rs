@@ -16,14 +16,8 @@ pub fn write_new(path: &Path, text: &str, force: bool) -> Result<()> {
         _ => Path::new("."),
     };
     let context = || format!("cannot write {}", path.display());
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // A certificate is public; the default of a temporary file would keep it from the browser's user.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o644));
-    }
-    let mut file = builder.tempfile_in(folder).with_context(context)?;
+    let mut file =
+        readable_by_all(&mut tempfile::Builder::new()).tempfile_in(folder).with_context(context)?;
     file.write_all(text.as_bytes()).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
     let persisted = if force { file.persist(path) } else { file.persist_noclobber(path) };
@@ -35,6 +29,21 @@ pub fn write_new(path: &Path, text: &str, force: bool) -> Result<()> {
         }
         Err(error) => Err(error.error).with_context(context),
     }
+}
+
+/// A certificate is public; the default of a temporary file would keep it from the browser's user.
+#[cfg(unix)]
+fn readable_by_all<'b, 'p, 's>(
+    builder: &'b mut tempfile::Builder<'p, 's>,
+) -> &'b mut tempfile::Builder<'p, 's> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+/// Files have no mode there.
+#[cfg(not(unix))]
+fn readable_by_all<T>(builder: T) -> T {
+    builder
 }
 
 #[cfg(test)]
