@@ -305,6 +305,34 @@ fn every_bit_of_a_certificate_counts() {
     }
 }
 
+/// Whatever byte is another one: what is taken for a certificate, signatures aside, rustls-webpki can read, too. It once
+/// was not so: a name was taken without a look at its tag, and primitive values for constructed ones.
+#[test]
+fn what_is_read_is_a_certificate() {
+    struct Good;
+    impl SignatureVerifier for Good {
+        fn verify(&mut self, _: &Link<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+    let [root, issuer, leaf] = chain(&[]);
+    let roots = [root.as_slice()];
+    let trust = Trust::new(HOST, &roots).unwrap().at(NOW);
+    let mut read = 0;
+    for at in 0..leaf.len() {
+        for bit in 0..8 {
+            let mut leaf = leaf.clone();
+            leaf[at] ^= 1 << bit;
+            if x509::verify(&trust, &leaf, &[issuer.as_slice()].into_iter(), &mut Good).is_ok() {
+                read += 1;
+                let der = CertificateDer::from(leaf.as_slice());
+                assert!(webpki::EndEntityCert::try_from(&der).is_ok(), "{at} {bit}");
+            }
+        }
+    }
+    assert!(read > 1_000, "the signature and the key alone have as many bits: {read}");
+}
+
 /// A CA with more constraints than are compared, and a leaf with more names.
 #[test]
 fn constraints_are_bounded() {

@@ -65,22 +65,22 @@ impl<'a> Certificate<'a> {
 
         let mut tbs = inside(AnyRef::from_der(signed)?, Tag::Sequence)?;
         // Version 3 or nothing: older ones have no extensions, so they cannot name a host or be a CA.
-        if optional(&mut tbs, 0)?.is_none_or(|version| version.value() != [2, 1, 2]) {
+        if optional(&mut tbs, 0, true)?.is_none_or(|version| version.value() != [2, 1, 2]) {
             return Err(malformed());
         }
         check_serial(tbs.decode()?)?;
         if tbs.tlv_bytes()? != algorithm {
             return Err(malformed());
         }
-        let issuer = tbs.tlv_bytes()?;
+        let issuer = name(&mut tbs)?;
         let mut validity = inside(tbs.decode()?, Tag::Sequence)?;
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
         end(&validity)?;
-        let subject = tbs.tlv_bytes()?;
+        let subject = name(&mut tbs)?;
         let key = PublicKey::read(inside(tbs.decode()?, Tag::Sequence)?)?;
-        optional(&mut tbs, 1)?; // unique identifiers
-        optional(&mut tbs, 2)?;
-        let extensions = optional(&mut tbs, 3)?;
+        optional(&mut tbs, 1, false)?; // unique identifiers
+        optional(&mut tbs, 2, false)?;
+        let extensions = optional(&mut tbs, 3, true)?;
         end(&tbs)?;
 
         let mut certificate = Self {
@@ -221,18 +221,28 @@ fn identifier<'a>(reader: &mut SliceReader<'a>) -> Result<&'a [u8], der::Error> 
     if value.tag() == Tag::ObjectIdentifier { Ok(value.value()) } else { Err(malformed()) }
 }
 
-/// A value with this context-specific tag, if it is the next.
+/// A value with this context-specific tag, of values or of bytes, if it is the next.
 pub(super) fn optional<'a>(
     reader: &mut SliceReader<'a>,
     number: u32,
+    constructed: bool,
 ) -> Result<Option<AnyRef<'a>>, der::Error> {
     if reader.is_finished() {
         return Ok(None);
     }
     match Tag::peek(reader)? {
-        Tag::ContextSpecific { number: TagNumber(found), .. } if found == number => reader.decode().map(Some),
+        Tag::ContextSpecific { number: TagNumber(found), constructed: form }
+            if (found, form) == (number, constructed) =>
+        {
+            reader.decode().map(Some)
+        }
         _ => Ok(None),
     }
+}
+
+/// A `Name`, with its header. Names are compared, not read.
+fn name<'a>(reader: &mut SliceReader<'a>) -> Result<&'a [u8], der::Error> {
+    if Tag::peek(reader)? == Tag::Sequence { reader.tlv_bytes() } else { Err(malformed()) }
 }
 
 /// A serial number is a positive integer of at most 20 bytes; zero is let pass.

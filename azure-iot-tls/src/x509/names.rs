@@ -27,7 +27,12 @@ fn general_names(names: &[u8]) -> impl Iterator<Item = Result<(u32, &[u8]), der:
 
 fn general_name(name: AnyRef<'_>) -> Result<(u32, &[u8]), der::Error> {
     match name.tag() {
-        Tag::ContextSpecific { number: TagNumber(number), .. } => Ok((number, name.value())),
+        // otherName, x400Address, directoryName and ediPartyName consist of values, the others of bytes.
+        Tag::ContextSpecific { number: TagNumber(number @ 0..=8), constructed }
+            if constructed == matches!(number, 0 | 3 | 4 | 5) =>
+        {
+            Ok((number, name.value()))
+        }
         _ => Err(malformed()),
     }
 }
@@ -69,8 +74,8 @@ pub(super) struct Constraints<'a> {
 
 impl<'a> Constraints<'a> {
     pub(super) fn read(mut constraints: SliceReader<'a>) -> Result<Self, der::Error> {
-        let permitted = optional(&mut constraints, 0)?.map_or(&[][..], |trees| trees.value());
-        let excluded = optional(&mut constraints, 1)?.map_or(&[][..], |trees| trees.value());
+        let permitted = optional(&mut constraints, 0, true)?.map_or(&[][..], |trees| trees.value());
+        let excluded = optional(&mut constraints, 1, true)?.map_or(&[][..], |trees| trees.value());
         end(&constraints)?;
         if permitted.is_empty() && excluded.is_empty() {
             return Err(malformed());
