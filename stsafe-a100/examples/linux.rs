@@ -22,8 +22,8 @@ mod linux {
     use i2cdev::core::I2CDevice;
     use i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
     use stsafe_a100::blocking::Stsafe;
-    use stsafe_a100::config::{Config, DEFAULT_ADDRESS};
-    use stsafe_a100::types::ZoneKind;
+    use stsafe_a100::config::{Config, DEFAULT_ADDRESS, Rule};
+    use stsafe_a100::types::{Code, ZoneKind};
 
     /// One chip on a Linux adapter. `linux-embedded-hal` does not serve here: many adapters report a missing
     /// acknowledge as EREMOTEIO, which it takes for an error of another kind, and this chip does not acknowledge while
@@ -86,11 +86,18 @@ mod linux {
         let device = LinuxI2CDevice::new(path, config.address.into())?;
         let mut chip = Stsafe::with_config(Chip(device), Sleep, config);
 
-        let product = chip.identify()?;
+        let found = chip.detect()?;
+        let product = found.product;
         println!("{:?}, mask {:02x?}, serial {:02x?}", product.family(), product.mask_id, product.serial);
         println!("user memory {:?} bytes, I/O buffer {:?} bytes", product.nvm, product.io_buffer);
-        println!("life cycle {:?}", chip.life_cycle()?);
-        println!("host keys {:?}", chip.host_key_slot()?);
+        println!("life cycle {:?}", found.life_cycle);
+        println!("host keys {:?}, pairing {:?}", found.host_keys, found.pairing());
+        for code in Code::ALL {
+            let rule = chip.config().rules.of(code);
+            if rule != Rule::free(code) {
+                println!("{code:?}: access {:?}, {:?}", rule.access, rule.encryption);
+            }
+        }
         for slot in chip.envelope_keys()?.slots() {
             println!("envelope key {}: {:?}", slot.slot, slot.key);
         }

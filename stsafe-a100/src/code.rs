@@ -1,6 +1,6 @@
 //! The command codes.
 
-/// The command codes of the A100.
+/// The command codes of the A100; the A110 has them too, but for the signature sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
@@ -69,7 +69,7 @@ impl Code {
         Self::VerifyPassword,
     ];
 
-    /// The code of a header's low five bits, if the A100 has it.
+    /// The code of a header's low five bits, if it is one of these.
     #[must_use]
     pub fn from_bits(bits: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.bits() == bits & 0x1F)
@@ -79,23 +79,5 @@ impl Code {
     #[must_use]
     pub const fn bits(self) -> u8 {
         self as u8
-    }
-
-    /// Whether the command's data field is encrypted, which the A100 fixes.
-    #[must_use]
-    pub const fn encrypts_command(self) -> bool {
-        matches!(self, Self::WrapLocalEnvelope)
-    }
-
-    /// Whether the response's data field is encrypted, which the A100 fixes.
-    #[must_use]
-    pub const fn encrypts_response(self) -> bool {
-        matches!(self, Self::UnwrapLocalEnvelope | Self::EstablishKey)
-    }
-
-    /// Whether the command needs a host session.
-    #[must_use]
-    pub const fn needs_host(self) -> bool {
-        self.encrypts_command() || self.encrypts_response()
     }
 }

@@ -28,10 +28,12 @@ mod curve;
 pub mod error;
 mod fmt;
 mod frame;
+mod identity;
 mod interop;
 mod irreversible;
 mod mac;
 mod response;
+mod rules;
 mod secret;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -59,13 +61,14 @@ pub mod types {
         LowPower, MAX_WRAP, PASSWORD_LEN, WakeUp,
     };
     pub use crate::curve::{Curve, MAX_DER_SIGNATURE, MAX_FIELD, MAX_SEC1, PublicKey, Signature};
+    pub use crate::identity::{Identity, Pairing};
     pub use crate::response::{
-        EnvelopeKeyTable, EnvelopeSlot, Family, HostKeySlot, PasswordVerdict, PrivateKeySlot,
-        PrivateKeyTable, ProductData,
+        Authorisation, AuthorisationTable, EnvelopeKeyTable, EnvelopeSlot, Family, HostKeySlot,
+        PasswordVerdict, PrivateKeySlot, PrivateKeyTable, ProductData,
     };
     pub use crate::zone::{
-        Access, AccessCondition, MAX_ATOMIC, MAX_READ, MAX_UPDATE, MAX_UPDATE_MACED, Partition, Zone,
-        ZoneKind, ZoneOptions,
+        Access, AccessCondition, MAX_ATOMIC, MAX_READ, MAX_READ_ENCRYPTED, MAX_UPDATE, MAX_UPDATE_ENCRYPTED,
+        MAX_UPDATE_MACED, Partition, Zone, ZoneKind, ZoneOptions,
     };
 }
 

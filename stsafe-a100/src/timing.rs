@@ -52,6 +52,17 @@ impl Timing {
         .with(Code::EstablishKey, 170)
         .with(Code::VerifyPassword, 15);
 
+    /// The times of ST's middleware for the A110; where it waits for nothing, a millisecond.
+    pub const A110: Self = Self::A100
+        .with(Code::Echo, 1)
+        .with(Code::Read, 1)
+        .with(Code::Update, 15)
+        .with(Code::WrapLocalEnvelope, 125)
+        .with(Code::UnwrapLocalEnvelope, 150)
+        .with(Code::GenerateKey, 160)
+        .with(Code::Query, 1)
+        .with(Code::EstablishKey, 260);
+
     /// No waiting before the first attempt: for a simulated chip, or one that shall be polled at once.
     pub const POLL_AT_ONCE: Self = Self::all(LIMIT_MS, 0);
 

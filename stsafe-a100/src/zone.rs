@@ -10,6 +10,10 @@ pub const MAX_READ: usize = 497;
 pub const MAX_UPDATE: usize = 497;
 /// Most bytes one update with a C-MAC writes: four less.
 pub const MAX_UPDATE_MACED: usize = MAX_UPDATE - 4;
+/// Most bytes one read returns where the chip's rules encrypt the answer: whole blocks, one byte of padding.
+pub const MAX_READ_ENCRYPTED: usize = 495;
+/// Most bytes one update writes where the chip's rules encrypt it.
+pub const MAX_UPDATE_ENCRYPTED: usize = 491;
 /// Most bytes one atomic update writes: the chip's atomicity buffer.
 pub const MAX_ATOMIC: usize = 64;
 

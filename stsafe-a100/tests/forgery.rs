@@ -1,4 +1,5 @@
-//! A million random answers: no panic, and inside a host session none is taken for genuine.
+//! A million random answers: no panic, and inside a host session none is taken for genuine, by the rules of an A100 as
+//! by those of an A110 that encrypts everything.
 
 mod common;
 
@@ -6,12 +7,12 @@ use common::bus::NoDelay;
 use common::fake::{Fake, keys, seal};
 use embedded_hal::i2c::ErrorKind;
 use proptest::prelude::*;
-use stsafe_a100::config::{Config, Timing};
+use stsafe_a100::config::{CommandAccess, Config, Encryption, Rules, Timing};
 use stsafe_a100::session::{Channel, Host, HostOptions, SoftCrypto};
-use stsafe_a100::types::{Curve, Partition, PublicKey};
+use stsafe_a100::types::{Curve, Family, Partition, PublicKey};
 use stsafe_a100::wire::{
-    self, Command, CommandFrame, Counter, CrcMode, EnvelopeKeyTable, HostKeySlot, MAX_COMMAND, MAX_RESPONSE,
-    PasswordVerdict, PrivateKeyTable, ProductData, ResponseFrame, Writer,
+    self, AuthorisationTable, Code, Command, CommandFrame, Counter, CrcMode, EnvelopeKeyTable, HostKeySlot,
+    MAX_COMMAND, MAX_RESPONSE, PasswordVerdict, PrivateKeyTable, ProductData, ResponseFrame, Writer,
 };
 use stsafe_a100::{Error, blocking};
 
@@ -70,11 +71,21 @@ impl Random {
 
 type Chip<S> = blocking::Stsafe<Fake, NoDelay, S>;
 
-fn config() -> Config {
+fn config(rules: Rules) -> Config {
     let mut config = Config::default();
     config.timing = Timing::POLL_AT_ONCE;
     config.rereads = 0;
+    config.rules = rules;
     config
+}
+
+/// An A100's rules, and an A110's whose table encrypts all there is.
+fn families() -> [Rules; 2] {
+    let both = Encryption { command: true, response: true };
+    [
+        Rules::A100,
+        Code::ALL.into_iter().fold(Rules::A110, |rules, code| rules.with(code, CommandAccess::Host, both)),
+    ]
 }
 
 /// Calls whose answers have all the shapes there are.
@@ -87,6 +98,7 @@ fn call<S: Channel>(chip: &mut Chip<S>, which: usize) -> Result<(), Error<ErrorK
         4 => chip.partition().map(|table| assert!(table.zones().count() < 256)),
         5 => chip.envelope_keys().map(|table| assert!(table.slots().count() < 256)),
         6 => chip.private_keys().map(|table| assert!(table.slots().count() < 256)),
+        7 if chip.config().rules.family() == Family::A110 => chip.command_authorisation().map(drop),
         7 => chip.public_key_slot().map(drop),
         8 => chip.read(2, 0, &mut [0; 64]),
         9 => chip.read_counter_zone(5, 0, &mut [0; 8]).map(drop),
@@ -116,7 +128,8 @@ const CALLS: usize = COMMON + 3;
 fn session(fake: Fake) -> Chip<Host> {
     let counter = Counter::new(fake.counter);
     let options = HostOptions { counter, ..HostOptions::default() };
-    blocking::Stsafe::with_config(fake, NoDelay::default(), config()).host_session_with(
+    let config = config(fake.rules);
+    blocking::Stsafe::with_config(fake, NoDelay::default(), config).host_session_with(
         keys(),
         SoftCrypto,
         options,
@@ -124,10 +137,10 @@ fn session(fake: Fake) -> Chip<Host> {
 }
 
 /// The genuine answer to each call at the session's first counter.
-fn genuine() -> Vec<Vec<u8>> {
+fn genuine(rules: Rules) -> Vec<Vec<u8>> {
     (0..CALLS)
         .map(|which| {
-            let mut chip = session(Fake::new());
+            let mut chip = session(Fake { rules, ..Fake::new() });
             hosted(&mut chip, which).unwrap();
             chip.release().0.answers.remove(0)
         })
@@ -136,14 +149,17 @@ fn genuine() -> Vec<Vec<u8>> {
 
 #[test]
 fn a_million_forged_answers() {
-    let genuine = genuine();
+    let families = families();
+    let genuine = families.map(genuine);
     let mut random = Random(0x5354_5341_4645);
     let mut fake = Fake::new();
     let mut frame = Vec::new();
     let mut refused_by_mac = 0;
     for i in 0..1_000_000 {
         let which = i % CALLS;
-        random.frame(&genuine[which], &mut frame);
+        let family = i / CALLS % 2;
+        random.frame(&genuine[family][which], &mut frame);
+        fake.rules = families[family];
         fake.counter = 0xFE;
         fake.answer_with = Some(std::mem::take(&mut frame));
         let mut chip = session(fake);
@@ -158,7 +174,7 @@ fn a_million_forged_answers() {
 
 #[test]
 fn random_answers_without_a_session_do_no_harm() {
-    let genuine = genuine();
+    let genuine = genuine(Rules::A100);
     let mut random = Random(0x4131_3030);
     let mut fake = Fake::new();
     let mut frame = Vec::new();
@@ -171,7 +187,7 @@ fn random_answers_without_a_session_do_no_harm() {
             seal(&mut frame);
         }
         fake.answer_with = Some(std::mem::take(&mut frame));
-        let mut chip = blocking::Stsafe::with_config(fake, NoDelay::default(), config());
+        let mut chip = blocking::Stsafe::with_config(fake, NoDelay::default(), config(Rules::A100));
         let _ = call(&mut chip, which);
         fake = chip.release().0;
         frame = fake.answer_with.take().unwrap();
@@ -218,6 +234,9 @@ proptest! {
     fn any_bytes_as_a_response(bytes in proptest::collection::vec(prop_oneof![0u8..4, any::<u8>()], 0..80)) {
         if let Ok(table) = Partition::parse(&bytes) {
             prop_assert_eq!(table.zones().count(), usize::from(bytes[0]));
+        }
+        if let Ok(table) = AuthorisationTable::parse(&bytes) {
+            prop_assert_eq!(table.entries().count(), usize::from(bytes[1]));
         }
         if let Ok(table) = EnvelopeKeyTable::parse(&bytes) {
             prop_assert_eq!(table.slots().count(), usize::from(bytes[0]));

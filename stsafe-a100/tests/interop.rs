@@ -3,16 +3,16 @@
 mod common;
 
 use common::bus::{NoDelay, block_on};
-use common::fake::{Fake, Fault, Slow, signing_key};
+use common::fake::{Fake, Fault, Slow, keys, signing_key};
 use embedded_hal::i2c::ErrorKind;
 use p256::ecdsa::signature::hazmat::{AsyncPrehashSigner, PrehashSigner};
 use p256::ecdsa::signature::{AsyncSigner, Signer, Verifier};
 use p256::ecdsa::{DerSignature, Signature, VerifyingKey};
 use proptest::prelude::*;
 use rand_core::{TryCryptoRng, TryRng};
-use stsafe_a100::config::{Config, Timing};
+use stsafe_a100::config::{CommandAccess, Config, Encryption, Rules, Timing};
 use stsafe_a100::error::InputError;
-use stsafe_a100::types::MAX_DER_SIGNATURE;
+use stsafe_a100::types::{Code, MAX_DER_SIGNATURE};
 use stsafe_a100::{Error, asynch, blocking};
 
 fn config() -> Config {
@@ -33,6 +33,17 @@ fn certificate_verify(key: &impl Signer<Signature>, transcript: &[u8]) -> DerSig
 #[test]
 fn a_slot_key_signs_for_tls() {
     let mut chip = chip();
+    let der = certificate_verify(&chip.slot_key(0), b"transcript");
+    VerifyingKey::from(&signing_key()).verify(b"transcript", &der).unwrap();
+
+    // On an A110 whose table wants it, in a host session and encrypted both ways.
+    let both = Encryption { command: true, response: true };
+    let rules = Rules::A110.with(Code::GenerateSignature, CommandAccess::Host, both);
+    let mut config = config();
+    config.rules = rules;
+    let mut chip = blocking::Stsafe::with_config(Fake { rules, ..Fake::new() }, NoDelay::default(), config);
+    assert!(Signer::<Signature>::try_sign(&chip.slot_key(0), b"transcript").is_err());
+    let mut chip = chip.host_session(keys());
     let der = certificate_verify(&chip.slot_key(0), b"transcript");
     VerifyingKey::from(&signing_key()).verify(b"transcript", &der).unwrap();
 }

@@ -1,16 +1,18 @@
-//! The virtual chip against the recorded answers: every transcript of an A100, transaction by transaction.
+//! The virtual chip against the recorded answers: every transcript, of both families, transaction by transaction.
 
 mod common;
 
-use common::{hex, list, number, vectors};
+use common::{array, hex, list, number, vectors};
 use embedded_hal::i2c::I2c as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha384};
+use stsafe_a100::config::Rules;
 use stsafe_a100::error::Status;
+use stsafe_a100::session::SoftCrypto;
 use stsafe_a100::sim::{Fault, Profile, VirtualChip};
 use stsafe_a100::wire::{
-    Code, Command, CommandFrame, Crc, CrcMode, Curve, Header, Point, Reader, Writer, parse_point,
-    parse_signature,
+    AuthorisationTable, Code, Command, CommandFrame, Counter, Crc, CrcMode, Curve, Direction, Header,
+    HostKeys, Point, Reader, Writer, decrypt, parse_point, parse_signature,
 };
 
 const ADDRESS: u8 = 0x20;
@@ -79,6 +81,8 @@ struct Replay {
     profile: Profile,
     chip: VirtualChip,
     envelope_keys: Vec<Vec<u8>>,
+    keys: HostKeys,
+    rules: Rules,
     crc: CrcMode,
     session: Session,
     public_keys: [Option<OwnedKey>; 2],
@@ -92,7 +96,22 @@ impl Replay {
         let empty = vec![];
         let envelope_keys = file["envelope_keys"].as_array().unwrap_or(&empty);
         let profile: Profile = serde_json::from_value(file["setup"].clone()).unwrap();
+        let mut table = vec![0, u8::try_from(profile.command_authorization.len()).unwrap()];
+        table.extend(
+            profile.command_authorization.iter().flat_map(|line| [line.code, line.ac, line.host_enc]),
+        );
+        let a110 = file["setup"]["model"] == "A110";
+        let key = |name: &str| match file["setup"][name].as_str() {
+            None | Some("") => [0; 16],
+            Some(_) => array(&file["setup"][name]),
+        };
         Self {
+            keys: HostKeys::new(key("host_mac_key_to_provision"), key("host_cipher_key_to_provision")),
+            rules: if a110 {
+                Rules::from_table(&AuthorisationTable::parse(&table).unwrap())
+            } else {
+                Rules::A100
+            },
             crc: if profile.crc { CrcMode::On } else { CrcMode::Off },
             chip: VirtualChip::new(profile.clone(), [1; 32]),
             profile,
@@ -224,6 +243,7 @@ impl Replay {
         let frame = CommandFrame::parse(write, self.crc).unwrap();
         let [header, r_mac] = [answer[0], answer[0] & 0x40];
         let data = answer[3..answer.len() - self.crc.len() - if r_mac == 0 { 0 } else { 4 }].to_vec();
+        let encryption = self.rules.of(code).encryption;
         let signed_body = [frame.data, frame.mac.as_ref().map_or(&[][..], |mac| mac.as_bytes())].concat();
         if code == Code::StartSession {
             self.session.transcript = Some(vec![]);
@@ -239,8 +259,10 @@ impl Replay {
                     Some((curve, point.x.to_vec(), point.y.to_vec()));
             }
             Code::GenerateSignature => {
-                let digest = Reader::new(&frame.data[1..]).lv2().unwrap().to_vec();
-                assert!(self.verifies(usize::from(frame.data[0]), &digest, &data), "{name}");
+                let command = self.open(Direction::Command, encryption.command, frame.data);
+                let digest = Reader::new(&command[1..]).lv2().unwrap().to_vec();
+                let signature = self.open(Direction::Response, encryption.response, &data);
+                assert!(self.verifies(usize::from(command[0]), &digest, &signature), "{name}");
             }
             Code::GetSignature => {
                 let transcript = self.session.transcript.take().unwrap();
@@ -253,6 +275,17 @@ impl Replay {
             _ => {}
         }
         self.session.item(0x02, header, &data);
+    }
+
+    /// The plaintext of a data field of the command just executed.
+    fn open(&self, direction: Direction, encrypted: bool, data: &[u8]) -> Vec<u8> {
+        let mut plain = data.to_vec();
+        if encrypted {
+            let n = Counter::new(self.chip.host_counter().unwrap() - 1).unwrap();
+            let len = decrypt(&mut SoftCrypto, &self.keys, n, direction, &mut plain).unwrap();
+            plain.truncate(len);
+        }
+        plain
     }
 
     /// Asks another chip of the same make.
@@ -289,6 +322,12 @@ fn replay(file: &str) -> (usize, usize) {
     if file.get("setup").is_none() {
         file["setup"] = vectors("stselib_a100.json")["setup"].clone();
     }
+    if file["setup"]["model"] == "A110" && file["setup"]["command_authorization"].is_null() {
+        // Of this chip the table is recorded only in what it answered.
+        let lines = hex(&file["cases"][0]["outputs"]["records"]);
+        let line = |line: &[u8]| json!({ "code": line[0], "ac": line[1], "host_enc": line[2] });
+        file["setup"]["command_authorization"] = lines.chunks(3).map(line).collect();
+    }
     let mut replay = Replay::new(&file);
     for case in list(&file["cases"]) {
         replay.run(case);
@@ -313,6 +352,16 @@ fn stselib_default_build_is_refused() {
 #[test]
 fn middleware() {
     assert_eq!(replay("middleware_v335_a100.json"), (110, 12));
+}
+
+#[test]
+fn stselib_a110() {
+    assert_eq!(replay("stselib_a110.json"), (11, 3));
+}
+
+#[test]
+fn middleware_a110() {
+    assert_eq!(replay("middleware_v335_a110.json"), (9, 3));
 }
 
 #[test]

@@ -17,10 +17,12 @@ const HUB: [&str; 4] = [
 ];
 const PNP: &str = include_str!("../../../iothub-mqtt/tests/vectors/hub_pnp.json");
 
-const STSAFE: [&str; 3] = [
+const STSAFE: [&str; 5] = [
     include_str!("../../../stsafe-a100/tests/vectors/stselib_a100.json"),
     include_str!("../../../stsafe-a100/tests/vectors/middleware_v335_a100.json"),
     include_str!("../../../stsafe-a100/tests/vectors/libstsafe_az3166.json"),
+    include_str!("../../../stsafe-a100/tests/vectors/stselib_a110.json"),
+    include_str!("../../../stsafe-a100/tests/vectors/middleware_v335_a110.json"),
 ];
 
 /// The member of the input of every case that has it as text.

@@ -9,7 +9,7 @@ use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use peripherals::{DevKit, bridge};
 use stsafe_a100::Error;
 use stsafe_a100::blocking::{Stsafe, Vault};
-use stsafe_a100::config::{Config, CrcMode, Timing};
+use stsafe_a100::config::{Config, CrcMode, Rules, Timing};
 use stsafe_a100::session::{Channel, Counter, HostKeys, HostOptions, SoftCrypto};
 use stsafe_a100::sim::{Profile, VirtualChip};
 use stsafe_a100::types::{Curve, PublicKey};
@@ -52,7 +52,7 @@ fn frame<'a>(bytes: &mut Bytes<'a>) -> &'a [u8] {
 }
 
 fn call<S: Channel>(chip: &mut Stsafe<Answers<'_>, NoDelay, S>, which: u8) -> Result<(), Error<Infallible>> {
-    match which % 15 {
+    match which % 16 {
         0 => chip.echo(&[0xA5; 20]),
         1 => chip.random(&mut [0; 32]),
         2 => chip.product_data().map(drop),
@@ -67,6 +67,7 @@ fn call<S: Channel>(chip: &mut Stsafe<Answers<'_>, NoDelay, S>, which: u8) -> Re
         11 => chip.read_der(0, &mut [0; 700]).map(drop),
         12 => chip.life_cycle().map(drop),
         13 => chip.i2c_parameters().map(drop),
+        14 => chip.detect().map(drop),
         _ => chip.host_key_slot().map(drop),
     }
 }
@@ -79,13 +80,19 @@ pub(crate) fn driver(input: &[u8]) {
     while !bytes.is_empty() {
         let which = bytes.byte();
         let answer = frame(&mut bytes);
+        // An A100, or an A110 as far as one answer makes it one.
+        config.rules = if which & 0x80 == 0 { Rules::A100 } else { Rules::A110 };
         let mut plain = Stsafe::with_config(Answers(answer), NoDelay, config);
         let _ = call(&mut plain, which);
+        if let Ok(table) = plain.command_authorisation() {
+            let rules = Rules::from_table(&table);
+            plain.config_mut().rules = rules;
+        }
 
         let keys = HostKeys::new([0x5E; 16], [0xED; 16]);
         let options = HostOptions { counter: Counter::new(7), ..HostOptions::default() };
         let mut host = plain.host_session_with(keys, SoftCrypto, options);
-        let outcome = match which / 15 % 4 {
+        let outcome = match which / 16 % 4 {
             0 => host.wrap(0, &[1; 24], &mut [0; 32]).map(drop),
             1 => host.unwrap(0, &[1; 32], &mut [0; 24]).map(drop),
             2 => {
@@ -100,7 +107,12 @@ pub(crate) fn driver(input: &[u8]) {
 
 /// Any frames to the virtual chip: each is answered in form, or not at all.
 pub(crate) fn chip(input: &[u8]) {
-    let chip = VirtualChip::new(Profile::az3166(), [7; 32]);
+    for profile in [Profile::az3166(), Profile::a110()] {
+        answer(&VirtualChip::new(profile, [7; 32]), input);
+    }
+}
+
+fn answer(chip: &VirtualChip, input: &[u8]) {
     let mut bus = chip.bus();
     let mut bytes = Bytes(input);
     while !bytes.is_empty() {

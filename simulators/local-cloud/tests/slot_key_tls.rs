@@ -14,6 +14,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use stsafe_a100::Irreversible;
 use stsafe_a100::blocking::Stsafe;
+use stsafe_a100::session::{HostKeys, MaybeHost};
 use stsafe_a100::sim::{Profile, VirtualBus, VirtualChip, VirtualDelay};
 use stsafe_a100::types::{Curve, KeyMode, MAX_SEC1, PublicKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -22,9 +23,9 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 const HOST: &str = "hub.example";
 
-/// A key slot with the certificate for it.
+/// A key slot with the certificate for it, used in a host session if there is one.
 struct ChipIdentity {
-    chip: Mutex<Stsafe<VirtualBus, VirtualDelay>>,
+    chip: Mutex<Stsafe<VirtualBus, VirtualDelay, MaybeHost>>,
     slot: u8,
     certificate: Vec<u8>,
 }
@@ -113,8 +114,15 @@ async fn exchange(
 
 #[tokio::test]
 async fn the_chip_proves_the_device_and_no_other_key_does() {
+    each_family_proves_the_device(Profile::az3166(), None).await;
+    // The A110's table wants signatures in a host session.
+    let keys = HostKeys::new([0x11; 16], [0x22; 16]);
+    each_family_proves_the_device(Profile::a110(), Some(keys)).await;
+}
+
+async fn each_family_proves_the_device(profile: Profile, keys: Option<HostKeys>) {
     let clients = authority("devices");
-    let chip = VirtualChip::new(Profile::az3166(), [9; 32]);
+    let chip = VirtualChip::new(profile, [9; 32]);
     let mut driver = Stsafe::new(chip.bus(), chip.delay());
     let mut make = |slot| {
         let token = Irreversible::i_know_this_cannot_be_undone();
@@ -122,11 +130,16 @@ async fn the_chip_proves_the_device_and_no_other_key_does() {
     };
     let key = make(0);
     make(1);
+    if let Some(keys) = &keys {
+        driver.put_host_keys(keys, Irreversible::i_know_this_cannot_be_undone()).unwrap();
+    }
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "device-1");
     let certificate = params.signed_by(&spki(&key), &clients).unwrap().der().to_vec();
     let identity = |slot| {
-        let chip = Mutex::new(Stsafe::new(chip.bus(), chip.delay()));
+        let mut driver = Stsafe::new(chip.bus(), chip.delay());
+        driver.detect().unwrap();
+        let chip = Mutex::new(driver.host_session_if(keys.clone(), None));
         Arc::new(ChipIdentity { chip, slot, certificate: certificate.clone() })
     };
 
@@ -140,8 +153,9 @@ async fn the_chip_proves_the_device_and_no_other_key_does() {
     }
 
     // A chip that is gone is told from a server that refuses.
+    let identity = identity(0);
     chip.power_off();
-    let (answer, server) = exchange(identity(0), &clients, Versions::Both).await;
+    let (answer, server) = exchange(identity, &clients, Versions::Both).await;
     assert_eq!(answer, Err(Error::Identity(IdentityError::Signer)));
     assert!(server.is_err());
 }

@@ -46,6 +46,16 @@ fn session() -> String {
 }
 
 #[test]
+fn both_families() {
+    // The query for the A110's command authorisation table.
+    let (_, said) = talk(&["--family", "a110"], "W 14249a90\nR 19\n");
+    assert_eq!(said, "A\nD 00001000040e03020f0301160302180301048e\n");
+    let (_, said) = talk(&["--family", "a100"], "W 14249a90\nR 5\n");
+    assert_eq!(said, "A\nD 020002d36a\n");
+    assert_eq!(talk(&["--family", "a120"], ""), (false, String::new()));
+}
+
+#[test]
 fn faults_and_bad_options() {
     let (_, said) = talk(&["--fault", "nack-writes:1"], &session());
     assert!(said.starts_with("N\nN\nA\nD "));

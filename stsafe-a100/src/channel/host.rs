@@ -1,4 +1,5 @@
-//! The host session: C-MAC on every command in scope, R-MAC on its response, encryption where the A100 fixes it.
+//! The host session: C-MAC on every command in scope, R-MAC on its response, encryption where the chip's rules
+//! demand it.
 
 use super::{Channel, Fault, HostChannel, Protection, open_plain, sealed};
 use crate::code::Code;
@@ -7,6 +8,7 @@ use crate::error::{CryptoError, InputError, ProtocolError};
 use crate::frame::{CrcMode, Header, Mac, ResponseFrame, seal_command};
 use crate::mac::{Counter, Direction, HostKeys, ResponseMac, c_mac, decrypt, encrypt};
 use crate::response::HostKeySlot;
+use crate::rules::Rule;
 use crate::zone::MAX_UPDATE_MACED;
 
 /// Which commands carry MACs.
@@ -16,12 +18,12 @@ pub enum Scope {
     /// Every command.
     #[default]
     All,
-    /// All but Read and Query: what changes something, what is encrypted, random numbers. For data that carry their own
-    /// proof, such as a vault's envelopes; it spends far fewer values of the counter. What Read and Query answer is not
-    /// authenticated then.
+    /// All but Read and Query (unless the chip demands it of them, too): what changes something, what is encrypted,
+    /// random numbers. For data that carry their own proof, such as a vault's envelopes; it spends far fewer values of
+    /// the counter. What Read and Query answer is not authenticated then.
     Changes,
-    /// Only those the chip refuses without: wrap, unwrap, establish key. Zones travel unprotected, as the original
-    /// AZ3166 firmware does it.
+    /// Only those the chip refuses without: wrap, unwrap, establish key, on an A110 what its table says. Zones travel
+    /// unprotected, as the original AZ3166 firmware does it.
     Encrypted,
 }
 
@@ -115,12 +117,13 @@ impl<C: HostCrypto> Host<C> {
         }
     }
 
-    fn covers(&self, code: Code) -> bool {
-        match self.scope {
-            Scope::All => true,
-            Scope::Changes => !matches!(code, Code::Read | Code::Query),
-            Scope::Encrypted => code.needs_host(),
-        }
+    fn covers(&self, rule: Rule) -> bool {
+        rule.needs_host()
+            || match self.scope {
+                Scope::All => true,
+                Scope::Changes => !matches!(rule.code, Code::Read | Code::Query),
+                Scope::Encrypted => false,
+            }
     }
 
     fn accept(&mut self, slot: HostKeySlot) -> Result<Counter, CryptoError> {
@@ -158,8 +161,8 @@ impl<C: HostCrypto> Channel for Host<C> {
 
     const MAX_UPDATE: usize = MAX_UPDATE_MACED;
 
-    fn wants_counter(&self, code: Code) -> bool {
-        self.covers(code) && (self.policy == CounterPolicy::ReadEach || !matches!(self.sync, Sync::Known(_)))
+    fn wants_counter(&self, rule: Rule) -> bool {
+        self.covers(rule) && (self.policy == CounterPolicy::ReadEach || !matches!(self.sync, Sync::Known(_)))
     }
 
     fn set_counter(&mut self, slot: HostKeySlot) -> Result<(), CryptoError> {
@@ -168,21 +171,21 @@ impl<C: HostCrypto> Channel for Host<C> {
 
     fn seal(
         &mut self,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         len: usize,
         crc: CrcMode,
     ) -> Result<(usize, Self::Pending), Fault> {
-        if !self.covers(code) {
-            return Ok((seal_command(frame, Header::plain(code.bits()), len, None, crc)?, None));
+        if !self.covers(rule) {
+            return Ok((seal_command(frame, Header::plain(rule.code.bits()), len, None, crc)?, None));
         }
         let Sync::Known(Some(n)) = self.sync else {
             return Err(CryptoError::CounterExhausted.into());
         };
-        let header = Header::host(code.bits(), self.r_mac);
+        let header = Header::host(rule.code.bits(), self.r_mac);
         let too_long = InputError::TooLong { max: 0 };
         let room = frame.get_mut(1..).ok_or(too_long)?;
-        let len = if code.encrypts_command() {
+        let len = if rule.encryption.command {
             encrypt(&mut self.crypto, &self.keys, n, Direction::Command, room, len)?
         } else {
             len
@@ -208,7 +211,7 @@ impl<C: HostCrypto> Channel for Host<C> {
     fn open(
         &mut self,
         pending: Self::Pending,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         crc: CrcMode,
     ) -> Result<usize, Fault> {
@@ -235,7 +238,7 @@ impl<C: HostCrypto> Channel for Host<C> {
         if !status.is_ok() {
             return Err(Fault::Device(status));
         }
-        if !code.encrypts_response() {
+        if !rule.encryption.response {
             return Ok(len);
         }
         let data = frame.get_mut(3..3 + len).ok_or(CryptoError::Padding)?;

@@ -2,12 +2,12 @@
 
 use super::host::HostPending;
 use super::{Channel, Fault, Host, Plain, Protection, Scope, sealed};
-use crate::code::Code;
 use crate::crypto::{HostCrypto, SoftCrypto};
 use crate::error::CryptoError;
 use crate::frame::CrcMode;
 use crate::mac::Counter;
 use crate::response::HostKeySlot;
+use crate::rules::Rule;
 use crate::zone::MAX_UPDATE_MACED;
 
 /// A host session, or none yet. Its keys are wiped when it ends.
@@ -25,8 +25,8 @@ impl<C: HostCrypto> Channel for MaybeHost<C> {
 
     const MAX_UPDATE: usize = MAX_UPDATE_MACED;
 
-    fn wants_counter(&self, code: Code) -> bool {
-        self.0.as_ref().is_some_and(|host| host.wants_counter(code))
+    fn wants_counter(&self, rule: Rule) -> bool {
+        self.0.as_ref().is_some_and(|host| host.wants_counter(rule))
     }
 
     fn set_counter(&mut self, slot: HostKeySlot) -> Result<(), CryptoError> {
@@ -35,14 +35,14 @@ impl<C: HostCrypto> Channel for MaybeHost<C> {
 
     fn seal(
         &mut self,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         len: usize,
         crc: CrcMode,
     ) -> Result<(usize, Self::Pending), Fault> {
         match &mut self.0 {
-            Some(host) => host.seal(code, frame, len, crc),
-            None => Plain.seal(code, frame, len, crc).map(|(len, ())| (len, None)),
+            Some(host) => host.seal(rule, frame, len, crc),
+            None => Plain.seal(rule, frame, len, crc).map(|(len, ())| (len, None)),
         }
     }
 
@@ -59,13 +59,13 @@ impl<C: HostCrypto> Channel for MaybeHost<C> {
     fn open(
         &mut self,
         pending: Self::Pending,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         crc: CrcMode,
     ) -> Result<usize, Fault> {
         match &mut self.0 {
-            Some(host) => host.open(pending, code, frame, crc),
-            None => Plain.open((), code, frame, crc),
+            Some(host) => host.open(pending, rule, frame, crc),
+            None => Plain.open((), rule, frame, crc),
         }
     }
 }

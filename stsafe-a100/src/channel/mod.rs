@@ -13,11 +13,11 @@ pub use maybe::MaybeHost;
 #[cfg(feature = "signature-session")]
 pub use signed::{SessionDigest, Signed};
 
-use crate::code::Code;
-use crate::error::{CryptoError, Error, InputError, ProtocolError};
+use crate::error::{CryptoError, Error, InputError, ProtocolError, Unsuitable};
 use crate::frame::{CrcMode, Header, ResponseFrame, seal_command};
 use crate::mac::Counter;
 use crate::response::HostKeySlot;
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// What a channel finds wrong.
@@ -31,6 +31,8 @@ pub enum Fault {
     Device(Status),
     /// Something that cannot be sent.
     Input(InputError),
+    /// Something that this chip does not do in this state of the driver.
+    Unsuitable(Unsuitable),
 }
 
 impl<E> From<Fault> for Error<E> {
@@ -40,6 +42,7 @@ impl<E> From<Fault> for Error<E> {
             Fault::Crypto(cause) => Self::Crypto(cause),
             Fault::Device(status) => Self::Device(status),
             Fault::Input(cause) => Self::Input(cause),
+            Fault::Unsuitable(cause) => Self::Unsuitable(cause),
         }
     }
 }
@@ -53,6 +56,12 @@ impl From<ProtocolError> for Fault {
 impl From<CryptoError> for Fault {
     fn from(cause: CryptoError) -> Self {
         Self::Crypto(cause)
+    }
+}
+
+impl From<Unsuitable> for Fault {
+    fn from(cause: Unsuitable) -> Self {
+        Self::Unsuitable(cause)
     }
 }
 
@@ -74,8 +83,8 @@ pub trait Channel: sealed::Sealed {
     /// Most data bytes one update can write through this channel.
     const MAX_UPDATE: usize;
 
-    /// Whether the C-MAC counter must be asked for before a command with this code.
-    fn wants_counter(&self, code: Code) -> bool;
+    /// Whether the C-MAC counter must be asked for before a command with this rule.
+    fn wants_counter(&self, rule: Rule) -> bool;
     /// Takes the chip's counter.
     ///
     /// # Errors
@@ -84,10 +93,11 @@ pub trait Channel: sealed::Sealed {
     /// Makes a frame around the `len` data bytes at `frame[1..]` and gives its length.
     ///
     /// # Errors
-    /// [`Fault::Input`] if the frame becomes too long, [`Fault::Crypto`] if there is no usable counter.
+    /// [`Fault::Input`] if the frame becomes too long, [`Fault::Crypto`] if there is no usable counter,
+    /// [`Fault::Unsuitable`] if the command needs a host session and there is none.
     fn seal(
         &mut self,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         len: usize,
         crc: CrcMode,
@@ -105,7 +115,7 @@ pub trait Channel: sealed::Sealed {
     fn open(
         &mut self,
         pending: Self::Pending,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         crc: CrcMode,
     ) -> Result<usize, Fault>;
@@ -149,7 +159,7 @@ impl Channel for Plain {
 
     const MAX_UPDATE: usize = crate::zone::MAX_UPDATE;
 
-    fn wants_counter(&self, _: Code) -> bool {
+    fn wants_counter(&self, _: Rule) -> bool {
         false
     }
 
@@ -157,8 +167,11 @@ impl Channel for Plain {
         Ok(())
     }
 
-    fn seal(&mut self, code: Code, frame: &mut [u8], len: usize, crc: CrcMode) -> Result<(usize, ()), Fault> {
-        Ok((seal_command(frame, Header::plain(code.bits()), len, None, crc)?, ()))
+    fn seal(&mut self, rule: Rule, frame: &mut [u8], len: usize, crc: CrcMode) -> Result<(usize, ()), Fault> {
+        if rule.needs_host() {
+            return Err(Unsuitable::NeedsHostSession(rule.code).into());
+        }
+        Ok((seal_command(frame, Header::plain(rule.code.bits()), len, None, crc)?, ()))
     }
 
     fn not_sent(&mut self, (): ()) {}
@@ -167,7 +180,7 @@ impl Channel for Plain {
 
     fn received(&mut self, _: u8, _: &[u8]) {}
 
-    fn open(&mut self, (): (), _: Code, frame: &mut [u8], crc: CrcMode) -> Result<usize, Fault> {
+    fn open(&mut self, (): (), _: Rule, frame: &mut [u8], crc: CrcMode) -> Result<usize, Fault> {
         open_plain(frame, crc)
     }
 }

@@ -13,6 +13,7 @@ use crate::curve::{Curve, MAX_FIELD};
 use crate::error::CryptoError;
 use crate::frame::CrcMode;
 use crate::response::HostKeySlot;
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// The hash of a finished signature session: what the chip signs.
@@ -163,8 +164,8 @@ impl<S: Channel> Channel for Signed<S> {
 
     const MAX_UPDATE: usize = S::MAX_UPDATE;
 
-    fn wants_counter(&self, code: Code) -> bool {
-        self.inner.wants_counter(code)
+    fn wants_counter(&self, rule: Rule) -> bool {
+        self.inner.wants_counter(rule)
     }
 
     fn set_counter(&mut self, slot: HostKeySlot) -> Result<(), CryptoError> {
@@ -173,12 +174,12 @@ impl<S: Channel> Channel for Signed<S> {
 
     fn seal(
         &mut self,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         len: usize,
         crc: CrcMode,
     ) -> Result<(usize, S::Pending), Fault> {
-        self.inner.seal(code, frame, len, crc)
+        self.inner.seal(rule, frame, len, crc)
     }
 
     fn not_sent(&mut self, pending: S::Pending) {
@@ -200,11 +201,11 @@ impl<S: Channel> Channel for Signed<S> {
     fn open(
         &mut self,
         pending: S::Pending,
-        code: Code,
+        rule: Rule,
         frame: &mut [u8],
         crc: CrcMode,
     ) -> Result<usize, Fault> {
-        self.inner.open(pending, code, frame, crc)
+        self.inner.open(pending, rule, frame, crc)
     }
 }
 

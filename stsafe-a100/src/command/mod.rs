@@ -13,6 +13,7 @@ use crate::codec::{Reader, Writer, len16};
 use crate::curve::{Curve, Point, Rs, check_digest};
 use crate::error::{InputError, ProtocolError};
 use crate::frame::MAX_DATA;
+use crate::response::Family;
 use crate::zone::{MAX_ATOMIC, ZoneOptions};
 
 /// Most bytes a local envelope can hold.
@@ -203,6 +204,21 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// The only family that has the command; `None` if all have it.
+    #[must_use]
+    pub const fn only_family(&self) -> Option<Family> {
+        match self {
+            Self::GenerateChallenge
+            | Self::VerifyEntitySignature(_)
+            | Self::StartSignatureSession { .. }
+            | Self::GetSignature { .. }
+            | Self::PutAttribute(Attribute::PublicKey { .. })
+            | Self::Query(Query::PublicKeySlot) => Some(Family::A100),
+            Self::Query(Query::CommandAuthorisation) => Some(Family::A110),
+            _ => None,
+        }
+    }
+
     /// Appends the data field.
     ///
     /// # Errors
@@ -299,7 +315,7 @@ impl<'a> Command<'a> {
     /// field, so that a virtual chip can give the status a chip would give.
     ///
     /// # Errors
-    /// [`ProtocolError::UnknownCommand`] for a code the A100 does not have; [`ProtocolError::DataLength`] or
+    /// [`ProtocolError::UnknownCommand`] for a code this driver does not have; [`ProtocolError::DataLength`] or
     /// [`ProtocolError::Value`] for a field of another shape.
     pub fn parse(code: u8, data: &'a [u8]) -> Result<Self, ProtocolError> {
         let code = Code::from_bits(code).ok_or(ProtocolError::UnknownCommand(code))?;

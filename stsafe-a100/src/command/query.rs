@@ -14,7 +14,7 @@ pub enum Query {
     LifeCycle = 0x08,
     /// 0x0A: the I2C parameters.
     I2cParameters = 0x0A,
-    /// 0x0B: the public key slot.
+    /// 0x0B: the public key slot (A100).
     PublicKeySlot = 0x0B,
     /// 0x11: mask id, serial number, sizes.
     ProductData = 0x11,
@@ -24,11 +24,13 @@ pub enum Query {
     PrivateKeyTable = 0x14,
     /// 0x17: whether host keys are present, and the C-MAC counter.
     HostKeySlot = 0x17,
+    /// 0x24: which commands want a host session or encryption (A110).
+    CommandAuthorisation = 0x24,
 }
 
 impl Query {
     /// Every query.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::EnvelopeKeyTable,
         Self::LifeCycle,
         Self::I2cParameters,
@@ -37,6 +39,7 @@ impl Query {
         Self::DataPartition,
         Self::PrivateKeyTable,
         Self::HostKeySlot,
+        Self::CommandAuthorisation,
     ];
 
     /// The tag on the wire.

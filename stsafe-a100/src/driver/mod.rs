@@ -3,6 +3,7 @@
 
 mod commands;
 mod counter;
+mod detect;
 mod host;
 mod keys;
 mod port;
@@ -14,6 +15,7 @@ mod slot_key;
 mod zones;
 
 pub use counter::CounterStore;
+pub(crate) use detect::ENVELOPE_SLOT;
 #[cfg(feature = "signature-session")]
 pub use signed::SessionSignature;
 #[cfg(feature = "ecdsa")]
@@ -28,6 +30,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::fmt::trace;
 use crate::response::HostKeySlot;
+use crate::rules::Rule;
 use port::Port;
 
 /// A chip on an I2C bus; `S` is the state of the connection: [`Plain`], a host session
@@ -46,7 +49,8 @@ impl<I2C, D, S> core::fmt::Debug for Stsafe<I2C, D, S> {
 }
 
 impl<I2C, D> Stsafe<I2C, D> {
-    /// A chip at its default address with checksums and the A100's wait table. Nothing is sent.
+    /// A chip at its default address with checksums, taken for an A100 until [`detect`](Stsafe::detect) knows better.
+    /// Nothing is sent.
     pub fn new(i2c: I2C, delay: D) -> Self {
         Self::with_config(i2c, delay, Config::default())
     }
@@ -93,15 +97,16 @@ impl<I2C, D, S> Stsafe<I2C, D, S> {
 impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
     /// One command and its response's data field, through the channel.
     async fn exchange(&mut self, command: Command<'_>) -> Result<&[u8], Error<I2C::Error>> {
-        let code = command.code();
-        if self.channel.wants_counter(code) {
+        let rule = self.port.config().rules.check(&command)?;
+        let code = rule.code;
+        if self.channel.wants_counter(rule) {
             let slot = self.read_counter().await?;
             self.channel.set_counter(slot)?;
         }
         let crc = self.port.config().crc;
         let frame = self.port.fresh();
         let len = emit(&command, frame)?;
-        let (len, pending) = self.channel.seal(code, frame, len, crc)?;
+        let (len, pending) = self.channel.seal(rule, frame, len, crc)?;
         match self.port.write(code, len).await {
             Ok(()) => {}
             Err(error @ Error::Timeout { .. }) => {
@@ -115,7 +120,7 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
         let (header, data) = self.port.response(total)?;
         trace!("{:?} answered: header {}, {} bytes", code, header, data.len());
         self.channel.received(header, data);
-        let len = self.channel.open(pending, code, self.port.frame_mut(total), crc)?;
+        let len = self.channel.open(pending, rule, self.port.frame_mut(total), crc)?;
         Ok(self.port.data(len))
     }
 
@@ -143,13 +148,14 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
         let crc = self.port.config().crc;
         let frame = self.port.fresh();
         let len = emit(&Command::Query(Query::HostKeySlot), frame)?;
-        let (len, ()) = Plain.seal(Code::Query, frame, len, crc)?;
+        let rule = Rule::free(Code::Query);
+        let (len, ()) = Plain.seal(rule, frame, len, crc)?;
         self.port.write(Code::Query, len).await?;
         self.channel.sent(self.port.frame(len - crc.len()));
         let total = self.port.read(Code::Query).await?;
         let (header, data) = self.port.response(total)?;
         self.channel.received(header, data);
-        let len = Plain.open((), Code::Query, self.port.frame_mut(total), crc)?;
+        let len = Plain.open((), rule, self.port.frame_mut(total), crc)?;
         Ok(HostKeySlot::parse(self.port.data(len))?)
     }
 }

@@ -4,22 +4,28 @@ use super::super::{DelayNs, I2c, front};
 use super::Stsafe;
 use super::commands::{copy, unexpected_length};
 use crate::channel::Channel;
+use crate::code::Code;
 use crate::codec::Reader;
 use crate::command::Command;
 use crate::error::{Error, InputError, ProtocolError};
 use crate::irreversible::Irreversible;
 use crate::response::parse_counter;
-use crate::zone::{Access, MAX_ATOMIC, MAX_READ, ZoneOptions, chunks, der_length};
+use crate::zone::{
+    Access, MAX_ATOMIC, MAX_READ, MAX_READ_ENCRYPTED, MAX_UPDATE_ENCRYPTED, ZoneOptions, chunks, der_length,
+};
 
 #[front]
 impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
-    /// Fills `out` from a data zone, up to [`MAX_READ`] bytes per exchange.
+    /// Fills `out` from a data zone, up to [`MAX_READ`] bytes per exchange ([`MAX_READ_ENCRYPTED`] where the chip's
+    /// rules encrypt them).
     ///
     /// # Errors
     /// [`InputError::ZoneRange`] if the range exceeds 16 bits; every [`Error`] of an exchange, `out` is then partly
     /// filled.
     pub async fn read(&mut self, zone: u8, offset: u16, out: &mut [u8]) -> Result<(), Error<I2C::Error>> {
-        for chunk in chunks(offset, out.len(), MAX_READ)? {
+        let encrypted = self.config().rules.of(Code::Read).encryption.response;
+        let step = if encrypted { MAX_READ_ENCRYPTED } else { MAX_READ };
+        for chunk in chunks(offset, out.len(), step)? {
             let out = out.get_mut(chunk.start..chunk.start + chunk.len).unwrap_or_default();
             self.read_once(ZoneOptions::NONE, zone, chunk.offset, out).await?;
         }
@@ -52,7 +58,8 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
         Ok(len)
     }
 
-    /// Writes to a data zone, in pieces of up to [`Channel::MAX_UPDATE`] bytes, each an exchange. Not atomic: a power
+    /// Writes to a data zone, in pieces of up to [`Channel::MAX_UPDATE`] bytes ([`MAX_UPDATE_ENCRYPTED`] where the
+    /// chip's rules encrypt them), each an exchange. Not atomic: a power
     /// cut leaves the zone with any part of the new bytes.
     ///
     /// # Errors
@@ -96,6 +103,8 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
         data: &[u8],
         step: usize,
     ) -> Result<(), Error<I2C::Error>> {
+        let encrypted = self.config().rules.of(Code::Update).encryption.command;
+        let step = if encrypted { step.min(MAX_UPDATE_ENCRYPTED) } else { step };
         for chunk in chunks(offset, data.len(), step)? {
             let data = data.get(chunk.start..chunk.start + chunk.len).unwrap_or_default();
             self.order(Command::Update { options, zone, offset: chunk.offset, data }).await?;

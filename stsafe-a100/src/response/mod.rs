@@ -1,8 +1,10 @@
 //! What the chip answers: data fields parsed by the host and emitted by a (virtual) chip.
 
+mod authorisation;
 mod product;
 mod slots;
 
+pub use authorisation::{Authorisation, AuthorisationTable};
 pub use product::{Family, ProductData};
 pub use slots::{EnvelopeKeyTable, EnvelopeSlot, HostKeySlot, PrivateKeySlot, PrivateKeyTable};
 

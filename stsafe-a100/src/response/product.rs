@@ -29,7 +29,7 @@ pub struct ProductData {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Family {
-    /// STSAFE-A100: what this driver is for.
+    /// STSAFE-A100.
     A100,
     /// STSAFE-A110.
     A110,
@@ -112,12 +112,19 @@ impl ProductData {
     /// The chip's family, by its mask identification.
     #[must_use]
     pub const fn family(&self) -> Family {
-        let [_, high, low] = self.mask_id;
+        Family::of_mask(self.mask_id)
+    }
+}
+
+impl Family {
+    /// The family of chips with this mask identification, of which the last two bytes tell it.
+    #[must_use]
+    pub const fn of_mask([_, high, low]: [u8; 3]) -> Self {
         match u16::from_be_bytes([high, low]) {
-            0x4000..=0x45FF => Family::A100,
-            0x4600..=0x5FFF => Family::A110,
-            0x6000.. => Family::A120,
-            _ => Family::Unknown,
+            0x4000..=0x45FF => Self::A100,
+            0x4600..=0x5FFF => Self::A110,
+            0x6000.. => Self::A120,
+            _ => Self::Unknown,
         }
     }
 }

@@ -20,7 +20,8 @@ use crate::curve::{Curve, Point, Rs};
 use crate::frame::MAX_DATA;
 use crate::mac::Counter;
 use crate::response::{
-    EnvelopeSlot, HostKeySlot, PasswordVerdict, PrivateKeySlot, ProductData, emit_point, emit_public_key_slot,
+    EnvelopeSlot, Family, HostKeySlot, PasswordVerdict, PrivateKeySlot, ProductData, emit_point,
+    emit_public_key_slot,
 };
 use crate::status::Status;
 use crate::zone::{Access, AccessCondition, MAX_ATOMIC, ZoneOptions};
@@ -29,6 +30,9 @@ use crate::zone::{Access, AccessCondition, MAX_ATOMIC, ZoneOptions};
 const UNLIMITED: u16 = 0xFFFF;
 /// Bytes of user memory an A100 tells of.
 const NVM_SIZE: u16 = 0x1800;
+/// What an A110 tells of itself more than an A100: tags 09 to 0D, three bytes each.
+const A110_VERSIONS: [u8; 25] =
+    [9, 3, 0, 0, 1, 10, 3, 0, 0, 2, 11, 3, 0, 0, 3, 12, 3, 0, 0, 4, 13, 3, 0x20, 1, 2];
 
 impl From<KeyError> for Status {
     fn from(error: KeyError) -> Self {
@@ -524,7 +528,10 @@ impl Model {
                     version: Some(1),
                     module_date: Some(0x172B),
                 };
-                field(|w| product.emit(w))
+                field(|w| {
+                    product.emit(w)?;
+                    if state.chip.family() == Family::A110 { w.bytes(&A110_VERSIONS) } else { Ok(()) }
+                })
             }
             Query::DataPartition => field(|w| {
                 w.u8(u8::try_from(state.chip.zones.len()).unwrap_or(u8::MAX))?;
@@ -539,6 +546,7 @@ impl Model {
                     PrivateKeySlot { slot, mode, curve }.emit(w)
                 })
             }),
+            Query::CommandAuthorisation => field(|w| state.chip.emit_table(w)),
             Query::HostKeySlot => {
                 let slot = state.host.as_ref().map_or(HostKeySlot::Empty, |host| HostKeySlot::Present {
                     counter: Counter::new(host.counter),

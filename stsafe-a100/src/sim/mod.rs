@@ -1,4 +1,5 @@
-//! A virtual STSAFE-A100: frame-exact, persistent, deterministic when asked, and as unreliable as a test wants it.
+//! A virtual STSAFE-A100 or A110: frame-exact, persistent, deterministic when asked, and as unreliable as a test wants
+//! it. The mask identification of its [`Profile`] says which family it plays.
 //!
 //! ```
 //! use embedded_hal::i2c::I2c;
@@ -23,6 +24,8 @@
 //! - Local envelopes are AES key wrap (RFC 3394). Entity signatures are over SHA-256 of the challenge.
 //! - Host keys and envelope keys are set once; private keys can be made anew. The brainpool curves are missing.
 //! - A plain zone update is written byte by byte; everything else changes memory as a whole.
+//! - An A110 refuses the A100's signature sessions as unsupported, its other commands as inconsistent data, and what
+//!   its table forbids as not authorised.
 //! - The I2C address is latched when the power comes.
 //! - An all-zero digest hangs the chip until it is reset, as it is told of the silicon.
 //!
@@ -45,7 +48,7 @@ use embedded_hal::i2c::{self, ErrorKind, NoAcknowledgeSource, Operation, SevenBi
 
 pub use bus::{BusError, Busy, Fault};
 pub use fuse::{Outage, Torn};
-pub use state::{Profile, ZoneProfile};
+pub use state::{CommandLine, Profile, ZoneProfile};
 
 use bus::Chip;
 use state::{Bytes, PASSWORD_TRIES, State};

@@ -10,7 +10,11 @@ use std::vec::Vec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::codec::Writer;
+use crate::error::InputError;
 use crate::frame::CrcMode;
+use crate::response::{AuthorisationTable, Family};
+use crate::rules::Rules;
 use crate::zone::{Access, AccessCondition, Zone, ZoneKind};
 
 /// Bytes, in the file as lower-case hex.
@@ -22,7 +26,7 @@ pub(super) struct Bytes(#[serde(with = "hex::serde")] pub(super) Vec<u8>);
 /// the `setup` objects of the transcript vectors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Mask identification; 00 40 00 is an A100.
+    /// Mask identification; 00 40 00 is an A100, 00 46 01 an A110.
     #[serde(with = "hex::serde")]
     pub mask_id: [u8; 3],
     /// Serial number.
@@ -34,6 +38,20 @@ pub struct Profile {
     pub i2c_address: u8,
     /// The zones.
     pub zones: Vec<ZoneProfile>,
+    /// The lines of an A110's command authorisation table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command_authorization: Vec<CommandLine>,
+}
+
+/// A line of the command authorisation table, as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// The command's code.
+    pub code: u8,
+    /// Who may give it, 0 to 5.
+    pub ac: u8,
+    /// What is encrypted: bit 1 the command, bit 0 the response.
+    pub host_enc: u8,
 }
 
 /// A zone and its content.
@@ -104,7 +122,45 @@ impl Profile {
             crc: true,
             i2c_address: 0x20,
             zones: zones.into_iter().map(|(index, size)| ZoneProfile::open(index, size)).collect(),
+            command_authorization: Vec::new(),
         }
+    }
+
+    /// An A110 with the zones of [`Self::az3166`], whose table wants signatures and key establishment in a host session
+    /// as it does wrap and unwrap, their data encrypted.
+    #[must_use]
+    pub fn a110() -> Self {
+        let line = |code, host_enc| CommandLine { code, ac: 3, host_enc };
+        Self {
+            mask_id: [0x00, 0x46, 0x01],
+            command_authorization: vec![line(0x0E, 2), line(0x0F, 1), line(0x16, 2), line(0x18, 1)],
+            ..Self::az3166()
+        }
+    }
+
+    /// The family that the chip plays: the A110 if its mask says so, else the A100, whatever else it says of itself.
+    pub(super) fn family(&self) -> Family {
+        match Family::of_mask(self.mask_id) {
+            Family::A110 => Family::A110,
+            _ => Family::A100,
+        }
+    }
+
+    /// Appends the command authorisation table.
+    pub(super) fn emit_table(&self, w: &mut Writer<'_>) -> Result<(), InputError> {
+        let lines = &self.command_authorization;
+        w.bytes(&[0, u8::try_from(lines.len()).map_err(|_| InputError::Value)?])?;
+        lines.iter().try_for_each(|line| w.bytes(&[line.code, line.ac, line.host_enc]))
+    }
+
+    /// The table as rules; `None` if it is none.
+    pub(super) fn rules(&self) -> Option<Rules> {
+        if self.family() == Family::A100 {
+            return Some(Rules::A100);
+        }
+        let mut table = vec![0; 2 + 3 * self.command_authorization.len()];
+        self.emit_table(&mut Writer::new(&mut table)).ok()?;
+        Some(Rules::from_table(&AuthorisationTable::parse(&table).ok()?))
     }
 }
 
@@ -214,7 +270,7 @@ impl State {
                 && zone.read_ac <= 7
                 && zone.update_ac <= 7
         });
-        hosts && envelopes && zones && self.format == FORMAT
+        hosts && envelopes && zones && self.chip.rules().is_some() && self.format == FORMAT
     }
 
     pub(super) fn load(path: &Path) -> io::Result<Self> {
@@ -222,7 +278,7 @@ impl State {
         if state.is_sound() {
             Ok(state)
         } else {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "not the state of a virtual STSAFE-A100"))
+            Err(io::Error::new(io::ErrorKind::InvalidData, "not the state of a virtual STSAFE"))
         }
     }
 

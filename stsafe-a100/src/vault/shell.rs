@@ -5,13 +5,13 @@ use core::marker::PhantomData;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::driver::Stsafe;
+use super::driver::{ENVELOPE_SLOT, Stsafe};
 use super::{DelayNs, I2c, front};
 use crate::channel::{Host, HostOptions, MaybeHost, Plain, Protection, Scope};
 use crate::codec::len16;
 use crate::command::{ENVELOPE_OVERHEAD, EnvelopeKeyKind};
 use crate::crypto::SoftCrypto;
-use crate::error::Error;
+use crate::error::{Error, Unsuitable};
 use crate::irreversible::Irreversible;
 use crate::mac::HostKeys;
 use crate::response::HostKeySlot;
@@ -22,9 +22,6 @@ use crate::vault::{Entry, Former, FormerValue, Place, Setting, Stored, VaultErro
 
 /// Where a whole copy of a value lies, and its header.
 type WholeCopy = (Place, Header);
-
-/// The slot of the local envelope key.
-const ENVELOPE_SLOT: u8 = 0;
 
 /// Where a value was found; the value itself is in the buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -382,6 +379,7 @@ impl<T: Setting, I2C: I2c, D: DelayNs, S: Protection> Vault<T, I2C, D, S> {
         let text = self.value.get_mut(start..start + len).unwrap_or_default();
         match self.chip.unwrap_envelope(ENVELOPE_SLOT, envelope, text).await {
             Ok(_) => Ok(true),
+            Err(Error::Device(Status::KeyNotFound)) => Err(Unsuitable::EnvelopeKeyMissing.into()),
             // The chip itself says no. Anything else may be an accident on the way.
             Err(Error::Device(status)) if !status.is_frame_refused() => Ok(false),
             Err(error) => Err(error),
@@ -584,7 +582,12 @@ impl<T: Setting, I2C: I2c, D: DelayNs, S: Protection> Vault<T, I2C, D, S> {
                 self.value.get_mut(PREFIX_LEN + len..text_len).unwrap_or_default().fill(0);
                 for (start, offset, len) in pieces(text_len) {
                     let text = self.value.get(start..start + len).unwrap_or_default();
-                    let len = self.chip.wrap_envelope(ENVELOPE_SLOT, text, &mut *self.piece).await?;
+                    let len = match self.chip.wrap_envelope(ENVELOPE_SLOT, text, &mut *self.piece).await {
+                        Err(Error::Device(Status::KeyNotFound)) => {
+                            return Err(Error::from(Unsuitable::EnvelopeKeyMissing).into());
+                        }
+                        other => other?,
+                    };
                     let envelope = self.piece.get(..len).unwrap_or_default();
                     self.chip.update(place.zone, body_offset(place, offset), envelope).await?;
                     crc.update(envelope);

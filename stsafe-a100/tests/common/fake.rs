@@ -3,12 +3,13 @@
 
 use embedded_hal::i2c::{ErrorKind, ErrorType, NoAcknowledgeSource, Operation};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
+use stsafe_a100::config::{Rule, Rules};
 use stsafe_a100::error::Status;
 use stsafe_a100::session::SoftCrypto;
 use stsafe_a100::wire::{
-    Command, CommandFrame, Counter, CrcMode, Curve, Direction, HostKeySlot, HostKeys, MAX_RESPONSE, Mac,
-    Point, ProductData, Query, ResponseFrame, ResponseMac, Writer, c_mac, decrypt, emit_point,
-    emit_public_key_slot, encrypt, response_header,
+    Authorisation, Code, Command, CommandFrame, Counter, CrcMode, Curve, Direction, Family, HostKeySlot,
+    HostKeys, MAX_RESPONSE, Mac, Point, ProductData, Query, ResponseFrame, ResponseMac, Writer, c_mac,
+    decrypt, emit_point, emit_public_key_slot, encrypt, response_header,
 };
 
 /// What goes wrong on the bus.
@@ -31,6 +32,8 @@ pub const NACK: ErrorKind = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Addres
 pub struct Fake {
     pub keys: HostKeys,
     pub counter: u32,
+    /// The family it plays, and what it demands.
+    pub rules: Rules,
     pub fault: Option<Fault>,
     /// Transfers so far.
     pub transfers: usize,
@@ -60,6 +63,7 @@ impl Fake {
         Self {
             keys: keys(),
             counter: 0x0000_00FE,
+            rules: Rules::A100,
             fault: None,
             transfers: 0,
             commands: 0,
@@ -92,14 +96,15 @@ impl Fake {
             let started = || ResponseMac::start(&mut SoftCrypto, &self.keys, n, frame.header, frame.data);
             r_mac = frame.header.r_mac.then(started);
         }
-        let code = stsafe_a100::wire::Code::from_bits(frame.header.code).unwrap();
-        if code.encrypts_command() {
+        let code = Code::from_bits(frame.header.code).unwrap();
+        let encryption = self.rules.of(code).encryption;
+        if encryption.command {
             let len = decrypt(&mut SoftCrypto, &self.keys, n, Direction::Command, &mut data).unwrap();
             data.truncate(len);
         }
         let command = Command::parse(frame.header.code, &data).unwrap();
-        let mut answer = respond(&command, self.counter);
-        if code.encrypts_response() {
+        let mut answer = respond(&command, self.counter, &self.rules);
+        if encryption.response {
             let len = answer.len();
             answer.resize(len + 16, 0);
             let len = encrypt(&mut SoftCrypto, &self.keys, n, Direction::Response, &mut answer, len).unwrap();
@@ -172,7 +177,7 @@ fn emit(frame: &ResponseFrame<'_>) -> Vec<u8> {
     out
 }
 
-fn respond(command: &Command<'_>, counter: u32) -> Vec<u8> {
+fn respond(command: &Command<'_>, counter: u32, rules: &Rules) -> Vec<u8> {
     let mut buf = [0; 512];
     let mut w = Writer::new(&mut buf);
     let point = Point { x: &[1; 32], y: &[2; 32] };
@@ -204,7 +209,7 @@ fn respond(command: &Command<'_>, counter: u32) -> Vec<u8> {
             Query::PublicKeySlot => emit_public_key_slot(Some((Curve::NistP256, point)), &mut w),
             Query::ProductData => {
                 let product = ProductData {
-                    mask_id: [0, 0x40, 0],
+                    mask_id: if rules.family() == Family::A110 { [0, 0x46, 1] } else { [0, 0x40, 0] },
                     serial: [1; 9],
                     io_buffer: Some(507),
                     atomicity_buffer: Some(64),
@@ -218,6 +223,14 @@ fn respond(command: &Command<'_>, counter: u32) -> Vec<u8> {
             Query::DataPartition => w.bytes(&[2, 0, 0, 0, 3, 0xE8, 5, 1, 0, 0, 64, 0, 0, 0, 42]),
             Query::PrivateKeyTable => w.bytes(&[2, 0, 0xFF, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0]),
             Query::HostKeySlot => HostKeySlot::Present { counter: Counter::new(counter) }.emit(&mut w),
+            Query::CommandAuthorisation => {
+                let count = u8::try_from(Code::ALL.len()).unwrap();
+                w.bytes(&[0, count]).unwrap();
+                Code::ALL.into_iter().try_for_each(|code| {
+                    let Rule { access, encryption, .. } = rules.of(code);
+                    Authorisation { code: code.bits(), access, encryption }.emit(&mut w)
+                })
+            }
         },
         _ => Ok(()),
     }

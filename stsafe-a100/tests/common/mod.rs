@@ -13,12 +13,13 @@ pub fn vectors(name: &str) -> Value {
 }
 
 /// The transcripts of a chip driven by ST's hosts.
-pub const TRANSCRIPTS: [&str; 5] = [
+pub const TRANSCRIPTS: [&str; 6] = [
     "stselib_a100.json",
     "middleware_v335_a100.json",
     "libstsafe_az3166.json",
     "stselib_a110.json",
     "middleware_v335_a110.json",
+    "stselib_a100_dynamic_init.json",
 ];
 
 /// A hex field.

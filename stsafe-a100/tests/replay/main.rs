@@ -23,8 +23,9 @@ replay! {
     stselib_a100: "stselib_a100.json", 83;
     middleware_a100: "middleware_v335_a100.json", 85;
     libstsafe: "libstsafe_az3166.json", 22;
-    stselib_a110: "stselib_a110.json", 6;
-    middleware_a110: "middleware_v335_a110.json", 3;
+    stselib_a110: "stselib_a110.json", 9;
+    middleware_a110: "middleware_v335_a110.json", 5;
+    a100_refuses_the_table: "stselib_a100_dynamic_init.json", 1;
 }
 
 #[test]

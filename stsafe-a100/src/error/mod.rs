@@ -1,9 +1,12 @@
 //! Everything that can go wrong, one enum for the crate with the cause inside.
 
+mod unsuitable;
+
 use core::fmt;
 
 use crate::code::Code;
 pub use crate::status::Status;
+pub use unsuitable::{ForeignSign, Unsuitable};
 
 /// Which half of an exchange was under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,8 @@ pub enum Error<E> {
     Crypto(CryptoError),
     /// The call was refused before anything was sent.
     Input(InputError),
+    /// The chip is absent, another one, half personalised, or does not do what was asked.
+    Unsuitable(Unsuitable),
 }
 
 impl<E> Error<E> {
@@ -54,6 +59,7 @@ impl<E> Error<E> {
         match self {
             Self::Timeout { phase, .. } => *phase == Phase::Write,
             Self::Device(status) => status.is_frame_refused(),
+            Self::Unsuitable(cause) => cause.is_retriable(),
             _ => false,
         }
     }
@@ -66,7 +72,7 @@ impl<E> Error<E> {
             Self::Bus { .. } | Self::Protocol(_) => true,
             Self::Timeout { phase, .. } => *phase == Phase::Read,
             Self::Crypto(cause) => matches!(cause, CryptoError::ResponseMac | CryptoError::Padding),
-            Self::Device(_) | Self::Input(_) => false,
+            Self::Device(_) | Self::Input(_) | Self::Unsuitable(_) => false,
         }
     }
 
@@ -98,6 +104,12 @@ impl<E> From<InputError> for Error<E> {
     }
 }
 
+impl<E> From<Unsuitable> for Error<E> {
+    fn from(cause: Unsuitable) -> Self {
+        Self::Unsuitable(cause)
+    }
+}
+
 impl<E: fmt::Debug> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,6 +127,7 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
             Self::Device(status) => write!(f, "refused by the chip: {status}"),
             Self::Crypto(cause) => write!(f, "host session: {cause}"),
             Self::Input(cause) => write!(f, "refused before sending: {cause}"),
+            Self::Unsuitable(cause) => cause.fmt(f),
         }
     }
 }
@@ -125,6 +138,7 @@ impl<E: fmt::Debug> core::error::Error for Error<E> {
             Self::Protocol(cause) => Some(cause),
             Self::Crypto(cause) => Some(cause),
             Self::Input(cause) => Some(cause),
+            Self::Unsuitable(cause) => Some(cause),
             Self::Bus { .. } | Self::Timeout { .. } | Self::Device(_) => None,
         }
     }
