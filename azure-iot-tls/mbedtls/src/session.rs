@@ -43,7 +43,7 @@ impl Code {
     /// More has to come from the server first: call again then.
     pub const WANT_READ: Self = Self(MBEDTLS_ERR_SSL_WANT_READ);
 
-    fn check(code: c_int) -> Result<usize, Self> {
+    pub(crate) fn check(code: c_int) -> Result<usize, Self> {
         usize::try_from(code).map_err(|_| Self(code))
     }
 }
@@ -127,6 +127,8 @@ impl<'a> Session<'a> {
         let own =
             client.map(|Client { chain, key }| Ok((certificates(chain)?, private_key(key)?))).transpose()?;
         let (config, ssl) = (Owned::<mbedtls_ssl_config>::new()?, Owned::<mbedtls_ssl_context>::new()?);
+        #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
+        crate::p256::install();
         // SAFETY: all of these structures were made here, and live as long as the session; the context goes first.
         unsafe {
             Code::check(psa_crypto_init())?;

@@ -2,12 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use mbedtls_rs::sys::{
-    mbedtls_pk_context, mbedtls_pk_free, mbedtls_pk_init, mbedtls_ssl_config, mbedtls_ssl_config_free,
-    mbedtls_ssl_config_init, mbedtls_ssl_context, mbedtls_ssl_free, mbedtls_ssl_init, mbedtls_x509_crt,
-    mbedtls_x509_crt_free, mbedtls_x509_crt_init,
+    mbedtls_mpi, mbedtls_mpi_free, mbedtls_mpi_init, mbedtls_pk_context, mbedtls_pk_free, mbedtls_pk_init,
+    mbedtls_ssl_config, mbedtls_ssl_config_free, mbedtls_ssl_config_init, mbedtls_ssl_context,
+    mbedtls_ssl_free, mbedtls_ssl_init, mbedtls_x509_crt, mbedtls_x509_crt_free, mbedtls_x509_crt_init,
 };
 
 use crate::Code;
@@ -45,7 +46,32 @@ structure!(
     mbedtls_ssl_config mbedtls_ssl_config_init mbedtls_ssl_config_free,
     mbedtls_x509_crt mbedtls_x509_crt_init mbedtls_x509_crt_free,
     mbedtls_pk_context mbedtls_pk_init mbedtls_pk_free,
+    mbedtls_mpi mbedtls_mpi_init mbedtls_mpi_free,
 );
+
+/// A small structure on the stack, to which nothing else of Mbed TLS points.
+pub(crate) struct InPlace<T: Structure>(UnsafeCell<T>);
+
+impl<T: Structure> InPlace<T> {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        let this = Self(UnsafeCell::new(T::default()));
+        // SAFETY: just made. It may be moved: what is in it points elsewhere only.
+        unsafe { T::init(this.0.get()) };
+        this
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.0.get()
+    }
+}
+
+impl<T: Structure> Drop for InPlace<T> {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`.
+        unsafe { T::free(self.0.get()) };
+    }
+}
 
 /// A structure on the heap. Others of Mbed TLS may point to it, so no reference to it is ever made.
 pub(crate) struct Owned<T: Structure>(NonNull<T>);

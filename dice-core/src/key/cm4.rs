@@ -10,8 +10,8 @@ use zeroize::Zeroize;
 /// The assembly of `p256-cm4` for cores with the DSP instructions: Cortex-M4, M7, M33 and the like.
 ///
 /// It multiplies the base point, and verifies, in a tenth of the instructions of [`Portable`](super::Portable). The
-/// sequence of instructions for a secret scalar does not depend on it, but the addresses of table look-ups do: on a core
-/// with a data cache that hostile code can observe, use [`Portable`](super::Portable). Copies of scalars, nonces
+/// sequence of instructions for a secret scalar does not depend on it, but the addresses of table look-ups do: on a
+/// core with a data cache that hostile code can observe, use [`Portable`](super::Portable). Copies of scalars, nonces
 /// included, that it leaves on the stack are not wiped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CortexM4;

@@ -1,0 +1,116 @@
+//! P-256 in Cortex-M4 assembly, from the crate `p256-cm4`: every multiplication of Mbed TLS's, by its own hook, and
+//! those of verification.
+//!
+//! The sequence of instructions does not depend on scalars. The addresses of table look-ups do, which takes the same
+//! time on cores without a data cache.
+
+use core::ffi::c_void;
+
+use mbedtls_rs::sys::hook::ecp::{
+    MbedtlsEcpMul, MbedtlsEcpRestartCtx, MbedtlsFRng, ecp_mul_soft, hook_ecp_mul,
+};
+use mbedtls_rs::sys::{
+    MBEDTLS_ERR_ECP_INVALID_KEY, MbedtlsError, mbedtls_ecp_group,
+    mbedtls_ecp_group_id_MBEDTLS_ECP_DP_SECP256R1 as SECP256R1, mbedtls_ecp_point, mbedtls_mpi,
+    mbedtls_mpi_lset, mbedtls_mpi_read_binary_le,
+};
+use zeroize::Zeroize;
+
+use crate::Code;
+use crate::arithmetic::curve::{Curve, Field, Number, Point};
+use crate::arithmetic::ecdsa::Signed;
+use crate::arithmetic::rsa::Unable;
+use crate::wrapped::number;
+
+/// Has Mbed TLS multiply points of P-256 by the assembly, from now on.
+pub(crate) fn install() {
+    // SAFETY: it lives for ever, and computes what Mbed TLS would.
+    unsafe { hook_ecp_mul(Some(&Assembly)) };
+}
+
+struct Assembly;
+
+impl MbedtlsEcpMul for Assembly {
+    unsafe fn mul(
+        &self,
+        group: &mut mbedtls_ecp_group,
+        result: &mut mbedtls_ecp_point,
+        scalar: &mbedtls_mpi,
+        point: &mbedtls_ecp_point,
+        random: MbedtlsFRng,
+        random_context: *mut c_void,
+        restart: *mut MbedtlsEcpRestartCtx,
+    ) -> Result<(), MbedtlsError> {
+        if group.id == SECP256R1
+            && let Some(of) = coordinates(point)
+            && let Some(mut words) = whole(scalar)
+        {
+            let base = coordinates(&group.G);
+            let product =
+                if base.as_ref() == Some(&of) { base_multiple(&words) } else { multiple(&of, &words) };
+            let in_range = p256_cm4::check_range_n(&words);
+            words.zeroize();
+            match product {
+                Some(mut product) => {
+                    let written = write(result, &product);
+                    product.iter_mut().for_each(Zeroize::zeroize);
+                    return written;
+                }
+                None if in_range => return Err(MbedtlsError::new(MBEDTLS_ERR_ECP_INVALID_KEY)),
+                None => {}
+            }
+        }
+        // Another curve; or a scalar out of range, for which Mbed TLS has its own errors.
+        // SAFETY: what Mbed TLS has given.
+        unsafe { ecp_mul_soft(group, result, scalar, point, random, random_context, restart) }
+    }
+}
+
+/// The coordinates of a point that is affine.
+fn coordinates(point: &mbedtls_ecp_point) -> Option<[Number<8>; 2]> {
+    let z = whole(&point.private_Z)?;
+    let affine = z.iter().zip(1..).all(|(word, place)| *word == u32::from(place == 1));
+    affine.then_some([whole(&point.private_X)?, whole(&point.private_Y)?])
+}
+
+fn whole(mpi: &mbedtls_mpi) -> Option<Number<8>> {
+    // SAFETY: Mbed TLS's numbers are initialised.
+    unsafe { number(mpi) }
+}
+
+fn write(point: &mut mbedtls_ecp_point, coordinates: &[Number<8>; 2]) -> Result<(), MbedtlsError> {
+    let check = |code| Code::check(code).map_err(|Code(code)| MbedtlsError::new(code));
+    let [x, y] = coordinates;
+    for (to, from) in [(&raw mut point.private_X, x), (&raw mut point.private_Y, y)] {
+        // SAFETY: the number is initialised, and the words are as many bytes, the lowest first.
+        check(unsafe { mbedtls_mpi_read_binary_le(to, from.as_ptr().cast(), size_of_val(from)) })?;
+    }
+    // SAFETY: as above.
+    check(unsafe { mbedtls_mpi_lset(&raw mut point.private_Z, 1) }).map(|_| ())
+}
+
+/// `scalar · G`; `None` if the scalar is out of range.
+fn base_multiple(scalar: &Number<8>) -> Option<[Number<8>; 2]> {
+    let [mut x, mut y] = [[0; 8]; 2];
+    p256_cm4::scalarmult_base(&mut x, &mut y, scalar).then_some([x, y])
+}
+
+/// `scalar · point`; `None` if the scalar is out of range or the point is not on the curve.
+fn multiple([point_x, point_y]: &[Number<8>; 2], scalar: &Number<8>) -> Option<[Number<8>; 2]> {
+    let [mut x, mut y] = [[0; 8]; 2];
+    p256_cm4::scalarmult_generic(&mut x, &mut y, scalar, point_x, point_y).then_some([x, y])
+}
+
+/// `scalars[0] · G + scalars[1] · key`, for verification: nothing here is secret.
+pub(crate) fn multiply_both(
+    curve: &Curve<8>,
+    field: &Field<'_, 8>,
+    signed: &Signed<'_, 8>,
+    [of_base, of_key]: &[Number<8>; 2],
+) -> Result<Point<8>, Unable> {
+    let point = |[x, y]: [Number<8>; 2]| curve.point(field, &x, &y);
+    let sum = multiple(&signed.key, of_key).and_then(point).ok_or(Unable::Input)?;
+    // A digest of zero has none.
+    let base = base_multiple(of_base).and_then(point);
+    Ok(base.map_or(sum, |base| field.sum(&sum, &base)))
+}
