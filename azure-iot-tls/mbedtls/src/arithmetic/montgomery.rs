@@ -120,7 +120,8 @@ impl<'m> Modulus<'m> {
     }
 }
 
-#[inline]
+#[expect(clippy::inline_always, reason = "a call would cost more than it")]
+#[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "what it is for")]
 pub(super) const fn low_word(number: u64) -> u32 {
     number as u32
