@@ -41,8 +41,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["endpoint", "devices", "break_it"])]
     pub stay: bool,
 
-    /// Instead of one device, switch on a fleet in one moment, and see how its registrations spread
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500),
+    /// Instead of one device, switch on a fleet of up to 10,000 in one moment, and see how its registrations spread
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000),
           conflicts_with_all = ["endpoint", "device", "break_it", "profile"])]
     pub devices: Option<u16>,
 
@@ -50,7 +50,15 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 5, requires = "devices")]
     pub spread: u64,
 
-    /// Give up when a step takes longer than this
+    /// Draw how a fleet's registrations spread (SVG)
+    #[arg(long, value_name = "FILE", requires = "devices")]
+    pub plot: Option<PathBuf>,
+
+    /// Be a part of a fleet, as the fleet's process says
+    #[arg(long, hide = true, exclusive = true)]
+    pub fleet_part: bool,
+
+    /// Give up when a step takes longer than this; for a fleet, longer by 50 ms for each device
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
 }

@@ -40,6 +40,9 @@ pub fn main() -> ExitCode {
 /// Names the step that failed, and why.
 pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if args.fleet_part {
+        return runtime.block_on(fleet::part::run());
+    }
     if let Some(devices) = args.devices {
         return runtime.block_on(fleet::run(args, devices));
     }

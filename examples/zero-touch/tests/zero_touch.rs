@@ -104,6 +104,21 @@ fn a_fleet_spreads_its_registrations() {
     assert!(printed.contains("attempts that were repeated: 0"), "{printed}");
 }
 
+/// Fewer file descriptors than devices: none of them is told an error that ends it, and all get in, each in its turn.
+#[cfg(unix)]
+#[test]
+fn a_fleet_with_fewer_descriptors_than_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("fleet.svg");
+    let fleet = format!("ulimit -n 64; exec \"$0\" --devices 60 --spread 1 --plot {}", plot.display());
+    let output = Command::new("sh").args(["-c", &fleet, env!("CARGO_BIN_EXE_zero-touch")]).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("a device that is done leaves"), "{printed}");
+    assert!(printed.contains("message delivered  |"), "{printed}");
+    assert!(std::fs::read_to_string(plot).unwrap().starts_with("<svg "));
+}
+
 /// As a user goes to a service out there: the first run shows what to enrol and fails, the next one succeeds.
 #[tokio::test]
 async fn a_provisioning_service_elsewhere() {
