@@ -1,7 +1,7 @@
 //! The device registries of all hubs, and the guard through which they are changed: what was changed is handed to the
 //! store when the guard is dropped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::MutexGuard;
 
@@ -12,7 +12,7 @@ use crate::store::{Change, Store, Table};
 /// All devices, by hub.
 pub(crate) struct Registry {
     /// The hubs' host names, and each one's devices.
-    hubs: Vec<(String, HashMap<String, Device>)>,
+    hubs: Vec<(String, BTreeMap<String, Device>)>,
     next_number: u64,
     /// What somebody had in hand since the guard was taken: hub and id.
     touched: HashSet<(usize, String)>,
@@ -20,7 +20,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(hubs: Vec<String>) -> Self {
-        let hubs = hubs.into_iter().map(|name| (name, HashMap::new())).collect();
+        let hubs = hubs.into_iter().map(|name| (name, BTreeMap::new())).collect();
         Self { hubs, next_number: 0, touched: HashSet::new() }
     }
 
@@ -131,8 +131,12 @@ impl Registry {
             return false;
         };
         let modules = format!("{id}/");
-        let gone: Vec<String> =
-            devices.keys().filter(|key| *key == id || key.starts_with(&modules)).cloned().collect();
+        let mut gone: Vec<String> = devices
+            .range(modules.clone()..)
+            .map(|(key, _)| key.clone())
+            .take_while(|key| key.starts_with(&modules))
+            .collect();
+        gone.push(id.to_owned());
         for key in gone {
             if let Some(device) = devices.remove(&key) {
                 device.send_to_session(ToSession::Close("device deleted".to_owned()));
@@ -209,5 +213,22 @@ impl Drop for Guard<'_> {
         if let Some(store) = self.store {
             store.write(changes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_goes_with_its_modules_and_no_other() {
+        let mut registry = Registry::new(vec!["hub".to_owned()]);
+        for id in ["d", "d/a", "d/b", "d-1", "d-1/a", "d0", "e"] {
+            registry.put(id, Credential::Keys(Vec::new()));
+        }
+        assert!(registry.remove("d") && !registry.remove("d"));
+        assert_eq!(registry.ids(), ["d-1", "d-1/a", "d0", "e"]);
+        assert!(registry.remove("d-1/a"));
+        assert_eq!(registry.ids(), ["d-1", "d0", "e"]);
     }
 }
