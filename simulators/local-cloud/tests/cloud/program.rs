@@ -29,7 +29,10 @@ async fn line_with(lines: &mut Output, text: &str) -> String {
 type Output = Lines<BufReader<ChildStdout>>;
 
 fn program(args: &[&str], paths: &[(&str, &Path)]) -> (Child, ChildStdin, Output) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_local-cloud"));
+    spawn(Command::new(env!("CARGO_BIN_EXE_local-cloud")), args, paths)
+}
+
+fn spawn(mut command: Command, args: &[&str], paths: &[(&str, &Path)]) -> (Child, ChildStdin, Output) {
     if let Some((_, root)) = paths.iter().find(|(option, _)| *option == "--out-ca") {
         command.arg("--state").arg(root.with_file_name("state"));
     }
@@ -276,6 +279,61 @@ async fn output_that_nobody_reads_and_a_console_that_stays_open() {
     assert!(program.wait().await.unwrap().success());
     assert!(!ready.exists());
     drop((console, lines));
+}
+
+/// Fewer file descriptors than devices: nobody is refused or told of trouble, and each one registers in its turn.
+#[cfg(unix)]
+#[tokio::test]
+async fn fewer_descriptors_than_devices() {
+    const DEVICES: usize = 120;
+    let folder = tempfile::tempdir().unwrap();
+    let (enrollments, root) = (folder.path().join("enrolments"), folder.path().join("root.pem"));
+    std::fs::create_dir(&enrollments).unwrap();
+    let key = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, [7; 32]);
+    let keys = format!(r#"{{"groups": [{{"enrollmentGroupId": "g", "primaryKey": "{key}"}}]}}"#);
+    std::fs::write(enrollments.join("keys.json"), keys).unwrap();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_local-cloud")]);
+    let (mut program, mut console, mut lines) = spawn(
+        limited,
+        &["--dps-port=0", "--hub-port=0", "--https-port=0", "--assigning-polls=0", "--json"],
+        &[("--enrollments", &enrollments), ("--out-ca", &root)],
+    );
+    let address: SocketAddr = event(&mut lines, "ready").await["dps"].as_str().unwrap().parse().unwrap();
+    let pem = std::fs::read(&root).unwrap();
+    let root =
+        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(&pem)
+            .unwrap();
+    let devices: Vec<_> = (0..DEVICES)
+        .map(|number| {
+            let root = root.clone();
+            tokio::spawn(async move {
+                let id = format!("d{number}");
+                let tls = connect_tls(address, "localhost", &root, None, rustls::ALL_VERSIONS).await.unwrap();
+                let mut client = Client::new(tls);
+                assert_eq!(client.connect(&crate::dps::with_group_key(&id, &[7; 32])).await, Some(0));
+                client.subscribe(ANSWERS, Qos::AtLeastOnce).await.unwrap();
+                let put = "$dps/registrations/PUT/iotdps-register/?$rid=1";
+                let (status, _, answer) = ask(&mut client, put, b"{}").await;
+                assert_eq!(status, 200, "{answer}");
+                // It takes its time to leave.
+                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+                client.disconnect().await;
+            })
+        })
+        .collect();
+    for device in devices {
+        device.await.unwrap();
+    }
+    console.write_all(b"quit\n").await.unwrap();
+    let mut registered = 0;
+    while let Some(line) = lines.next_line().await.unwrap() {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["event"], "registered", "{line}");
+        registered += 1;
+    }
+    assert_eq!(registered, DEVICES);
+    assert!(program.wait().await.unwrap().success());
 }
 
 /// What a device sends is shown on one line, whatever is in it; and what is not taken from the folder is said.
