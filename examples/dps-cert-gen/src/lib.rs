@@ -6,6 +6,7 @@
 pub mod args;
 pub mod ask;
 pub mod certificates;
+pub mod ear;
 pub mod files;
 pub mod image;
 pub mod input;
@@ -109,16 +110,16 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     drop(uds);
 
     let (text, mut report) = match made {
-        Output::ReferenceValues(json) => (json, None),
+        Output::ReferenceValues(values) => (values, None),
         Output::Made(profile, made, lines) => {
             let report = Report::new(profile, request.make, id.clone(), &made, lines)?;
-            (report.text.clone(), Some(report))
+            (report.text.clone().into_bytes(), Some(report))
         }
     };
     let path = args.out.clone().unwrap_or_else(|| file_name(request.make, id.as_deref(), report.as_ref()));
     if path == Path::new("-") {
         if !args.json || report.is_none() {
-            stdout.write_all(text.as_bytes())?;
+            stdout.write_all(&text)?;
         }
     } else {
         output::write_new(&path, &text, args.force)?;
@@ -166,7 +167,7 @@ fn file_name(make: Make, id: Option<&str>, report: Option<&Report>) -> PathBuf {
 
 /// What a run ends with.
 enum Output {
-    ReferenceValues(String),
+    ReferenceValues(Vec<u8>),
     Made(&'static str, Made, pem::Lines),
 }
 
@@ -192,9 +193,12 @@ fn derive(
         let version = args.firmware_version.as_deref().unwrap_or_default();
         let info = FirmwareInfo::new(&args.vendor, &args.model, version, args.svn);
         let firmware = FirmwareDigest::of(image()?).context("firmware image")?;
-        if request.make == Make::ReferenceValues {
-            let file = reference::of_firmware(&firmware, &info);
-            return Ok(Output::ReferenceValues(shown::json(&file)? + "\n"));
+        if !request.make.needs_uds() {
+            let json = shown::json(&reference::of_firmware(&firmware, &info))? + "\n";
+            return Ok(Output::ReferenceValues(match request.make {
+                Make::Corim => reference::corim::encode(&reference::parse(&json)?)?,
+                _ => json.into_bytes(),
+            }));
         }
         make::from_firmware(request.make, uds()?, &firmware, &info, id()?)?
     } else {

@@ -31,13 +31,15 @@ pub enum Make {
     DeviceIdRequest,
     /// Reference values of the image, for the command `verify`. Needs no secret
     ReferenceValues,
+    /// The same as a CoRIM in CBOR, for other verifiers, too
+    Corim,
 }
 
 impl Make {
     /// Whether the firmware image is measured for it.
     #[must_use]
     pub const fn needs_firmware(self) -> bool {
-        matches!(self, Self::Certificate | Self::Chain | Self::Request | Self::ReferenceValues)
+        !self.needs_uds() || self.needs_id()
     }
 
     /// Whether it names the device.
@@ -49,7 +51,7 @@ impl Make {
     /// Whether the device secret is needed.
     #[must_use]
     pub const fn needs_uds(self) -> bool {
-        !matches!(self, Self::ReferenceValues)
+        !matches!(self, Self::ReferenceValues | Self::Corim)
     }
 
     /// The name of its file, after the device's name.
@@ -63,6 +65,7 @@ impl Make {
             Self::Request => ".csr",
             Self::DeviceIdRequest => "-device-id.csr",
             Self::ReferenceValues => "reference-values.json",
+            Self::Corim => "reference-values.cbor",
         }
     }
 }

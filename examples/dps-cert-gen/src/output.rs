@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Writes `text` to `path` in one step: a reader sees the old file, no file, or the whole new one.
+/// Writes `content` to `path` in one step: a reader sees the old file, no file, or the whole new one.
 ///
 /// # Errors
 /// The path is a device's name on Windows, the file exists and `force` is not given, or it cannot be written.
-pub fn write_new(path: &Path, text: &str, force: bool) -> Result<()> {
+pub fn write_new(path: &Path, content: impl AsRef<[u8]>, force: bool) -> Result<()> {
     super::files::not_a_device(path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -18,7 +18,7 @@ pub fn write_new(path: &Path, text: &str, force: bool) -> Result<()> {
     let context = || format!("cannot write {}", path.display());
     let mut file =
         readable_by_all(&mut tempfile::Builder::new()).tempfile_in(folder).with_context(context)?;
-    file.write_all(text.as_bytes()).with_context(context)?;
+    file.write_all(content.as_ref()).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
     let persisted = if force { file.persist(path) } else { file.persist_noclobber(path) };
     match persisted {

@@ -15,6 +15,8 @@
 //! number, as in `{ "0": ["sha-256;0f5e…"] }`. Each measurement is an alternative. Names that are not known are
 //! refused, so that a typing error admits nothing.
 
+pub mod corim;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,6 +26,8 @@ use dice_core::tcg::{Fwid, IntegrityRegister, List, OperationalFlags};
 use dice_core::verify::Reference;
 use dice_core::{FirmwareDigest, open_dice::Mode};
 use serde::{Deserialize, Serialize};
+
+use super::text;
 
 /// A file of reference values.
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,7 +158,8 @@ fn fwids(digests: &[Digest]) -> Vec<Fwid<'_>> {
 pub struct Alternative {
     class: Class,
     digests: Vec<Digest>,
-    registers: Vec<Register>,
+    /// `None`: not compared.
+    registers: Option<Vec<Register>>,
     minimum_svn: Option<u64>,
     admitted_flags: OperationalFlags,
 }
@@ -163,7 +168,8 @@ impl Alternative {
     /// The digests, for [`reference`](Self::reference) to borrow.
     #[must_use]
     pub fn digests(&self) -> Digests<'_> {
-        let registers = self.registers.iter().map(|register| (register, fwids(&register.digests))).collect();
+        let registers = self.registers.iter().flatten();
+        let registers = registers.map(|register| (register, fwids(&register.digests))).collect();
         Digests { fwids: fwids(&self.digests), registers }
     }
 
@@ -181,13 +187,24 @@ impl Alternative {
             index: self.class.index,
             minimum_svn: self.minimum_svn,
             admitted_flags: self.admitted_flags,
-            integrity_registers: Some(registers),
+            integrity_registers: self.registers.is_some().then_some(registers),
             ..Reference::firmware(&digests.fwids)
         }
     }
 }
 
-/// Reads a file.
+/// Reads a file, JSON or a CoRIM in CBOR that is valid at `time` (seconds since 1970).
+///
+/// # Errors
+/// Names what is wrong with it.
+pub fn read(bytes: &[u8], time: u64) -> Result<Vec<Alternative>> {
+    if corim::is_corim(bytes) {
+        return corim::decode(bytes, time);
+    }
+    parse(&text::decode(bytes).context("not a text")?)
+}
+
+/// Reads JSON.
 ///
 /// # Errors
 /// Names the place in the JSON, the digest or the flag that is wrong.
@@ -203,7 +220,7 @@ pub fn parse(json: &str) -> Result<Vec<Alternative>> {
             let context = || format!("reference value {number}");
             let digests = all_digests(&digests).with_context(context)?;
             let registers = integrity_registers.into_iter().map(register).collect::<Result<_>>();
-            let registers = registers.with_context(context)?;
+            let registers = Some(registers.with_context(context)?);
             let admitted_flags = op_flags
                 .iter()
                 .try_fold(OperationalFlags::default(), |flags, name| anyhow::Ok(flags.with(flag(name)?)))

@@ -143,7 +143,7 @@ impl Report {
                 "Next, have your CA sign {file}, with the extensions it asks for, as a CA certificate below its own.\n\
                  Enrol your CA; the device presents: alias, what your CA issued, and your CA's intermediates."
             ),
-            Make::ReferenceValues => String::new(),
+            Make::ReferenceValues | Make::Corim => String::new(),
         }
     }
 }

@@ -13,10 +13,12 @@ use dice_core::tcg::{self, List, TcbInfo};
 use dice_core::verify::{Certificate, Evidence, Policy, Reason, Reference, TrustAnchor, Verifier};
 use dice_core::x509::Time;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
+use super::ear::{self, Appraisal, Ear, Form};
 use super::reference::{self, Alternative, Digests};
 use super::shown::{self, Shown};
-use super::{certificates, files, text};
+use super::{certificates, files};
 
 /// Checks a DICE certificate chain: signatures and rules of RFC 5280, evidence (TcbInfo) about every layer, and, if
 /// given, reference values of what may run. Names each layer; says which certificate is refused and why.
@@ -31,7 +33,8 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub anchor: PathBuf,
 
-    /// What may run: reference values in JSON, as `--make reference-values` writes them. Without, every firmware may
+    /// What may run: reference values in JSON, as `--make reference-values` writes them, or as a CoRIM in CBOR, as
+    /// `--make corim` does. Without, every firmware may
     #[arg(long, value_name = "FILE")]
     pub reference_values: Option<PathBuf>,
 
@@ -46,10 +49,24 @@ pub struct VerifyArgs {
     /// Print the verdict as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Print the verdict as an EAT attestation result (EAR)
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "json")]
+    pub ear: Option<Form>,
+
+    /// The private key (P-256, PEM) that signs the attestation result
+    #[arg(long, value_name = "FILE", requires = "ear", required_if_eq_any = [("ear", "jwt"), ("ear", "cwt")])]
+    pub ear_key: Option<PathBuf>,
+
+    /// What the relying party wants to see in the attestation result, so that it knows it is new: 8 to 64 bytes
+    #[arg(long, value_name = "HEX", requires = "ear")]
+    pub nonce: Option<String>,
 }
 
 /// The largest file that is read as reference values, in bytes.
 const MAX_REFERENCES_LEN: u64 = 16 << 20;
+/// The largest file that is read as a key, in bytes.
+const MAX_KEY_LEN: u64 = 1 << 16;
 
 /// What a leaf can be for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -126,6 +143,8 @@ impl std::fmt::Display for Component {
 #[serde(rename_all = "camelCase")]
 struct Verdict {
     accepted: bool,
+    #[serde(skip)]
+    appraisal: Appraisal,
     layers: Vec<Layer>,
     /// The subject of the certificate at fault, where it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,21 +173,42 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     if chain.len() > 1 && chain.first() == Some(anchor) {
         chain.remove(0);
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let at = args.at.unwrap_or(now);
+    let mut used = None;
     let alternatives = match &args.reference_values {
         Some(path) => {
             let bytes = files::read(path, "reference values", MAX_REFERENCES_LEN, &mut std::io::empty())?;
-            let text = text::decode(&bytes).with_context(|| format!("{}: not a text", path.display()))?;
-            Some(reference::parse(&text).with_context(|| path.display().to_string())?)
+            used = Some(format!("sha-256;{}", hex::encode(Sha256::digest(&bytes))));
+            Some(reference::read(&bytes, at).with_context(|| path.display().to_string())?)
         }
         None => None,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
-    let time = Time::from_unix(args.at.unwrap_or(now))
-        .map_err(|error| anyhow!("--at is not a time a certificate can name: {error}"))?;
+    let time =
+        Time::from_unix(at).map_err(|error| anyhow!("--at is not a time a certificate can name: {error}"))?;
+    let nonce = args.nonce.as_deref().map(ear::nonce).transpose()?;
+    let key = match &args.ear_key {
+        Some(path) => {
+            let pem = files::read(path, "a key", MAX_KEY_LEN, &mut std::io::empty())?;
+            Some(ear::key(&pem).with_context(|| path.display().to_string())?)
+        }
+        None => None,
+    };
 
     let policy = Policy { time: Some(time), purpose: args.purpose.oid(), ..Policy::default() };
     let verdict = evaluate(anchor, &chain, alternatives.as_deref(), policy);
-    if args.json {
+    let quiet = args.json || args.ear.is_some();
+    if let Some(form) = args.ear {
+        let ear =
+            Ear { issued_at: now, nonce: nonce.as_deref(), policy: used, appraisal: &verdict.appraisal };
+        match (form, &key) {
+            (Form::Jwt, Some(key)) => writeln!(stdout, "{}", ear.jwt(key))?,
+            (Form::Cwt, Some(key)) => stdout.write_all(&ear.cwt(key)?)?,
+            (Form::Json, None) => writeln!(stdout, "{}", shown::json(&ear.json())?)?,
+            (Form::Json, Some(_)) => bail!("--ear json is not signed, --ear-key has no use"),
+            (Form::Jwt | Form::Cwt, None) => bail!("--ear-key is needed for a signed attestation result"),
+        }
+    } else if args.json {
         writeln!(stdout, "{}", shown::json(&verdict)?)?;
     } else {
         for layer in &verdict.layers {
@@ -180,7 +220,7 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     }
     match verdict {
         Verdict { accepted: true, .. } => {
-            if !args.json {
+            if !quiet {
                 let what =
                     if alternatives.is_some() { "" } else { " (no reference values: any firmware may run)" };
                 writeln!(stdout, "accepted{what}")?;
@@ -203,14 +243,21 @@ fn evaluate(
 ) -> Verdict {
     let mut layers = Vec::new();
     match check(anchor, chain, references, policy, &mut layers) {
-        Ok(()) => Verdict { accepted: true, layers, certificate: None, reason: None },
+        Ok(()) => {
+            let appraisal = Appraisal::accepted(references.is_some());
+            Verdict { accepted: true, appraisal, layers, certificate: None, reason: None }
+        }
         Err((certificate, error)) => {
+            let appraisal = Appraisal::refused(match &error {
+                Error::Refused { reason, .. } => Some(reason),
+                _ => None,
+            });
             let reason = match error {
                 Error::Refused { reason, .. } => reason.to_string(),
                 error => error.to_string(),
             };
             let certificate = certificate.and_then(|der| Some(subject(&Certificate::parse(der).ok()?)));
-            Verdict { accepted: false, layers, certificate, reason: Some(reason) }
+            Verdict { accepted: false, appraisal, layers, certificate, reason: Some(reason) }
         }
     }
 }
