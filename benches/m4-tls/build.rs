@@ -66,5 +66,13 @@ fn write_chain(out: &Path, name: &str, keys: [KeyPair; 3]) {
         }
         issuer = Some(Issuer::new(params, key));
     }
+    std::fs::write(out.join(format!("{name}-forged.pem")), forged(&pem) + "\0").unwrap();
     std::fs::write(out.join(format!("{name}.pem")), pem + "\0").unwrap();
+}
+
+/// With another signature of the leaf: one of its last characters is another.
+fn forged(pem: &str) -> String {
+    let at = pem.find("-----END").unwrap() - 16;
+    let other = if pem.as_bytes()[at] == b'A' { "B" } else { "A" };
+    [&pem[..at], other, &pem[at + 1..]].concat()
 }

@@ -20,13 +20,16 @@ use crate::Code;
 use crate::arithmetic::curve::{Curve, Field, Number, Point};
 use crate::arithmetic::ecdsa::Signed;
 use crate::arithmetic::rsa::Unable;
-use crate::wrapped::number;
+use crate::wrapped::words;
 
 /// Has Mbed TLS multiply points of P-256 by the assembly, from now on.
 pub(crate) fn install() {
     // SAFETY: it lives for ever, and computes what Mbed TLS would.
     unsafe { hook_ecp_mul(Some(&Assembly)) };
 }
+
+/// A number, the lowest word first.
+type Words = [u32; 8];
 
 struct Assembly;
 
@@ -67,18 +70,38 @@ impl MbedtlsEcpMul for Assembly {
 }
 
 /// The coordinates of a point that is affine.
-fn coordinates(point: &mbedtls_ecp_point) -> Option<[Number<8>; 2]> {
+fn coordinates(point: &mbedtls_ecp_point) -> Option<[Words; 2]> {
     let z = whole(&point.private_Z)?;
     let affine = z.iter().zip(1..).all(|(word, place)| *word == u32::from(place == 1));
     affine.then_some([whole(&point.private_X)?, whole(&point.private_Y)?])
 }
 
-fn whole(mpi: &mbedtls_mpi) -> Option<Number<8>> {
+/// Without a copy of a secret that stays anywhere.
+fn whole(mpi: &mbedtls_mpi) -> Option<Words> {
+    if mpi.private_s < 0 {
+        return None;
+    }
     // SAFETY: Mbed TLS's numbers are initialised.
-    unsafe { number(mpi) }
+    let words = unsafe { words(mpi) };
+    let (low, high) = words.split_at(words.len().min(8));
+    let mut out = [0; 8];
+    out.iter_mut().zip(low).for_each(|(to, from)| *to = *from);
+    high.iter().all(|word| *word == 0).then_some(out)
 }
 
-fn write(point: &mut mbedtls_ecp_point, coordinates: &[Number<8>; 2]) -> Result<(), MbedtlsError> {
+/// The words of a number of a curve.
+fn short(number: &Number) -> Words {
+    *number.first_chunk().unwrap_or(&[0; 8])
+}
+
+/// The number with these words.
+fn long(words: &Words) -> Number {
+    let mut number = Number::default();
+    number.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+    number
+}
+
+fn write(point: &mut mbedtls_ecp_point, coordinates: &[Words; 2]) -> Result<(), MbedtlsError> {
     let check = |code| Code::check(code).map_err(|Code(code)| MbedtlsError::new(code));
     let [x, y] = coordinates;
     for (to, from) in [(&raw mut point.private_X, x), (&raw mut point.private_Y, y)] {
@@ -90,27 +113,28 @@ fn write(point: &mut mbedtls_ecp_point, coordinates: &[Number<8>; 2]) -> Result<
 }
 
 /// `scalar · G`; `None` if the scalar is out of range.
-fn base_multiple(scalar: &Number<8>) -> Option<[Number<8>; 2]> {
+fn base_multiple(scalar: &Words) -> Option<[Words; 2]> {
     let [mut x, mut y] = [[0; 8]; 2];
     p256_cm4::scalarmult_base(&mut x, &mut y, scalar).then_some([x, y])
 }
 
 /// `scalar · point`; `None` if the scalar is out of range or the point is not on the curve.
-fn multiple([point_x, point_y]: &[Number<8>; 2], scalar: &Number<8>) -> Option<[Number<8>; 2]> {
+fn multiple([point_x, point_y]: &[Words; 2], scalar: &Words) -> Option<[Words; 2]> {
     let [mut x, mut y] = [[0; 8]; 2];
     p256_cm4::scalarmult_generic(&mut x, &mut y, scalar, point_x, point_y).then_some([x, y])
 }
 
 /// `scalars[0] · G + scalars[1] · key`, for verification: nothing here is secret.
 pub(crate) fn multiply_both(
-    curve: &Curve<8>,
-    field: &Field<'_, 8>,
-    signed: &Signed<'_, 8>,
-    [of_base, of_key]: &[Number<8>; 2],
-) -> Result<Point<8>, Unable> {
-    let point = |[x, y]: [Number<8>; 2]| curve.point(field, &x, &y);
-    let sum = multiple(&signed.key, of_key).and_then(point).ok_or(Unable::Input)?;
+    curve: &Curve,
+    field: &Field<'_>,
+    signed: &Signed<'_>,
+    [of_base, of_key]: &[Number; 2],
+) -> Result<Point, Unable> {
+    let point = |[x, y]: [Words; 2]| curve.point(field, &long(&x), &long(&y));
+    let key = signed.key.each_ref().map(short);
+    let sum = multiple(&key, &short(of_key)).and_then(point).ok_or(Unable::Input)?;
     // A digest of zero has none.
-    let base = base_multiple(of_base).and_then(point);
+    let base = base_multiple(&short(of_base)).and_then(point);
     Ok(base.map_or(sum, |base| field.sum(&sum, &base)))
 }

@@ -99,12 +99,12 @@ unsafe fn verify(
 }
 
 #[cfg(not(all(feature = "p256-cm4", target_arch = "arm")))]
-fn verify_p256(signed: &Signed<'_, 8>) -> Result<bool, Unable> {
+fn verify_p256(signed: &Signed<'_>) -> Result<bool, Unable> {
     P256.verify(signed)
 }
 
 #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
-fn verify_p256(signed: &Signed<'_, 8>) -> Result<bool, Unable> {
+fn verify_p256(signed: &Signed<'_>) -> Result<bool, Unable> {
     P256.verify_with(signed, crate::p256::multiply_both)
 }
 
@@ -113,16 +113,16 @@ fn verify_p256(signed: &Signed<'_, 8>) -> Result<bool, Unable> {
 /// # Safety
 /// As above.
 #[expect(clippy::many_single_char_names, reason = "ECDSA's own names")]
-unsafe fn signed<const N: usize>(
+unsafe fn signed(
     key: *const mbedtls_ecp_keypair,
     digest: &[u8],
     r: *const mbedtls_mpi,
     s: *const mbedtls_mpi,
-) -> Option<Signed<'_, N>> {
+) -> Option<Signed<'_>> {
     // SAFETY: the caller's.
     unsafe {
         let point = &raw const (*key).private_Q;
-        let z = number::<N>(&raw const (*point).private_Z)?;
+        let z = number(&raw const (*point).private_Z)?;
         // Mbed TLS reads keys as affine points.
         if z.iter().zip(1..).any(|(word, place)| *word != u32::from(place == 1)) {
             return None;
@@ -151,7 +151,7 @@ pub(crate) unsafe fn words<'w>(number: *const mbedtls_mpi) -> &'w [u32] {
 ///
 /// # Safety
 /// It must be initialised.
-pub(crate) unsafe fn number<const N: usize>(number: *const mbedtls_mpi) -> Option<Number<N>> {
+pub(crate) unsafe fn number(number: *const mbedtls_mpi) -> Option<Number> {
     // SAFETY: the caller's.
     let words = unsafe {
         if (*number).private_s < 0 {
@@ -159,8 +159,8 @@ pub(crate) unsafe fn number<const N: usize>(number: *const mbedtls_mpi) -> Optio
         }
         words(number)
     };
-    let (low, high) = words.split_at(words.len().min(N));
-    let mut out = [0; N];
+    let (low, high) = words.split_at(words.len().min(Number::default().len()));
+    let mut out = Number::default();
     out.iter_mut().zip(low).for_each(|(to, from)| *to = *from);
     high.iter().all(|word| *word == 0).then_some(out)
 }
@@ -182,7 +182,7 @@ unsafe extern "C" fn __wrap_mbedtls_mpi_exp_mod_unsafe(
         let length = bit_len(modulus_words).div_ceil(32);
         let modulus_words = modulus_words.get(..length).unwrap_or_default();
         let apart = !ptr::eq(x, exponent) && !ptr::eq(x, modulus);
-        let ours = apart && power.iter().any(|word| *word != 0) && length > 0 && length.is_multiple_of(4);
+        let ours = apart && power.iter().any(|word| *word != 0) && length > 0;
         if ours && (*base).private_s > 0 {
             let code = mbedtls_mpi_copy(x, base);
             let code = if code == 0 { mbedtls_mpi_grow(x, length.div_ceil(WORDS)) } else { code };

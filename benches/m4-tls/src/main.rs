@@ -38,6 +38,9 @@ struct Server {
 
 const RSA: Server = Server { pem: made!("rsa.pem"), key: made!("rsa.pk8"), root: made!("rsa-root.der") };
 const ECC: Server = Server { pem: made!("ecc.pem"), key: made!("ecc.pk8"), root: made!("ecc-root.der") };
+/// The same with a leaf whose signature is wrong.
+const FORGED: [Server; 2] =
+    [Server { pem: made!("rsa-forged.pem"), ..RSA }, Server { pem: made!("ecc-forged.pem"), ..ECC }];
 const DEVICE_ROOT: &[u8] = made!("device-root.der");
 /// 2026-06-15
 const NOW: u64 = 1_781_481_600;
@@ -162,6 +165,19 @@ fn handshake(stack: &Stack, server: &'static Server, versions: Versions, name: &
     Ok(())
 }
 
+/// Nobody is connected to a server whose certificate was not signed by its issuer.
+fn refused(stack: &Stack, server: &'static Server) -> Result<(), Error> {
+    let pipes = pipe::Pipes::new();
+    let (ours, theirs) = pipes.ends();
+    let chain = CStr::from_bytes_with_nul(server.pem).map_err(|_| Error::Roots)?;
+    let mut peer = pin!(peer::serve(stack, theirs, chain, server.key, DEVICE_ROOT));
+    let roots = [server.root];
+    let trust = Trust::new("my-hub.azure-devices.net", &roots)?.at(NOW);
+    let outcome = drive(pin!(stack.connect(ours, &trust, Some(&Device))), &mut peer, &mut Spent::default());
+    assert!(matches!(outcome, Err(Error::BadSignature(_))), "{:?}", outcome.map(|_| ()));
+    Ok(())
+}
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
     static mut RANDOM: Counting = Counting(1);
@@ -173,6 +189,9 @@ fn main() -> ! {
             core::fmt::write(&mut name, format_args!("handshake, TLS {version}, {title}")).unwrap();
             handshake(&stack, server, versions, &name).unwrap();
         }
+    }
+    for server in &FORGED {
+        refused(&stack, server).unwrap();
     }
     debug::exit(debug::EXIT_SUCCESS);
     loop {

@@ -3,29 +3,48 @@
 use super::montgomery::{Modulus, compare};
 use core::cmp::Ordering;
 
-/// A number as long as the curve's.
-pub(crate) type Number<const N: usize> = [u32; N];
+/// Words of the longest number.
+const MAX: usize = 12;
+
+/// A number of a curve, of whose words the highest are zero if the curve has fewer: one code for both curves.
+pub(crate) type Number = [u32; MAX];
 
 /// A curve. Its constants are little-endian words; those of the equation and the base point are in Montgomery form.
 #[derive(Debug)]
-pub(crate) struct Curve<const N: usize> {
+pub(crate) struct Curve {
+    /// How many words its numbers have.
+    words: usize,
     /// The field's prime.
-    pub(crate) prime: Number<N>,
+    pub(crate) prime: Number,
     /// `R²` modulo the prime.
-    prime_r2: Number<N>,
+    prime_r2: Number,
     /// How many points there are.
-    pub(crate) order: Number<N>,
+    pub(crate) order: Number,
     /// `R²` modulo the order.
-    pub(crate) order_r2: Number<N>,
-    b: Number<N>,
-    base: [Number<N>; 2],
+    pub(crate) order_r2: Number,
+    b: Number,
+    base: [Number; 2],
 }
 
 /// P-256 (FIPS 186-5, SP 800-186 §3.2.1.3).
-pub(crate) static P256: Curve<8> = Curve {
-    prime: [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0, 0, 1, 0xffff_ffff],
-    prime_r2: [3, 0, 0xffff_ffff, 0xffff_fffb, 0xffff_fffe, 0xffff_ffff, 0xffff_fffd, 4],
-    order: [0xfc63_2551, 0xf3b9_cac2, 0xa717_9e84, 0xbce6_faad, 0xffff_ffff, 0xffff_ffff, 0, 0xffff_ffff],
+pub(crate) static P256: Curve = Curve {
+    words: 8,
+    prime: [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0, 0, 1, 0xffff_ffff, 0, 0, 0, 0],
+    prime_r2: [3, 0, 0xffff_ffff, 0xffff_fffb, 0xffff_fffe, 0xffff_ffff, 0xffff_fffd, 4, 0, 0, 0, 0],
+    order: [
+        0xfc63_2551,
+        0xf3b9_cac2,
+        0xa717_9e84,
+        0xbce6_faad,
+        0xffff_ffff,
+        0xffff_ffff,
+        0,
+        0xffff_ffff,
+        0,
+        0,
+        0,
+        0,
+    ],
     order_r2: [
         0xbe79_eea2,
         0x8324_4c95,
@@ -35,6 +54,10 @@ pub(crate) static P256: Curve<8> = Curve {
         0x2845_b239,
         0xf3d9_5620,
         0x66e1_2d94,
+        0,
+        0,
+        0,
+        0,
     ],
     b: [
         0x29c4_bddf,
@@ -45,6 +68,10 @@ pub(crate) static P256: Curve<8> = Curve {
         0xe5a2_20ab,
         0x0487_4834,
         0xdc30_061d,
+        0,
+        0,
+        0,
+        0,
     ],
     base: [
         [
@@ -56,6 +83,10 @@ pub(crate) static P256: Curve<8> = Curve {
             0x79fb_732b,
             0xa537_55c6,
             0x1890_5f76,
+            0,
+            0,
+            0,
+            0,
         ],
         [
             0xce95_560a,
@@ -66,12 +97,17 @@ pub(crate) static P256: Curve<8> = Curve {
             0xd2e8_8688,
             0x2588_5d85,
             0x8571_ff18,
+            0,
+            0,
+            0,
+            0,
         ],
     ],
 };
 
 /// P-384 (FIPS 186-5, SP 800-186 §3.2.1.4).
-pub(crate) static P384: Curve<12> = Curve {
+pub(crate) static P384: Curve = Curve {
+    words: 12,
     prime: [
         0xffff_ffff,
         0,
@@ -163,39 +199,49 @@ pub(crate) static P384: Curve<12> = Curve {
 
 /// A point; at infinity if `z` is zero.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Point<const N: usize> {
-    pub(crate) x: Number<N>,
-    y: Number<N>,
-    pub(crate) z: Number<N>,
+pub(crate) struct Point {
+    pub(crate) x: Number,
+    y: Number,
+    pub(crate) z: Number,
 }
 
-impl<const N: usize> Point<N> {
-    pub(crate) const INFINITY: Self = Self { x: [0; N], y: [0; N], z: [0; N] };
+impl Point {
+    pub(crate) const INFINITY: Self = Self { x: [0; MAX], y: [0; MAX], z: [0; MAX] };
 }
 
-impl<const N: usize> Curve<N> {
+impl Curve {
+    /// The words that the curve has.
+    pub(crate) fn cut<'n>(&self, number: &'n Number) -> &'n [u32] {
+        number.get(..self.words).unwrap_or_default()
+    }
+
+    /// [`cut`](Self::cut), to write them.
+    pub(crate) fn cut_mut<'n>(&self, number: &'n mut Number) -> &'n mut [u32] {
+        number.get_mut(..self.words).unwrap_or_default()
+    }
+
     /// The field: its prime is odd.
-    pub(crate) fn field(&self) -> Option<Field<'_, N>> {
-        let modulus = Modulus::new(&self.prime)?;
-        let mut one = [0; N];
+    pub(crate) fn field(&self) -> Option<Field<'_>> {
+        let modulus = Modulus::new(self.cut(&self.prime))?;
+        let mut one = [0; MAX];
         *one.first_mut()? = 1;
-        let mut field = Field { modulus, one };
+        let mut field = Field { curve: self, modulus, one };
         field.one = field.multiply(&self.prime_r2, &one);
         Some(field)
     }
 
     /// A number of the field in Montgomery form.
-    pub(crate) fn form(&self, field: &Field<'_, N>, number: &Number<N>) -> Number<N> {
+    pub(crate) fn form(&self, field: &Field<'_>, number: &Number) -> Number {
         field.multiply(number, &self.prime_r2)
     }
 
-    pub(crate) fn base(&self, field: &Field<'_, N>) -> Point<N> {
+    pub(crate) fn base(&self, field: &Field<'_>) -> Point {
         let [x, y] = self.base;
         Point { x, y, z: field.one }
     }
 
     /// The point with these coordinates; `None` if they are not below the prime, or it is not on the curve.
-    pub(crate) fn point(&self, field: &Field<'_, N>, x: &Number<N>, y: &Number<N>) -> Option<Point<N>> {
+    pub(crate) fn point(&self, field: &Field<'_>, x: &Number, y: &Number) -> Option<Point> {
         if [x, y].iter().any(|number| compare(*number, &self.prime) != Ordering::Less) {
             return None;
         }
@@ -208,41 +254,45 @@ impl<const N: usize> Curve<N> {
 
 /// Numbers modulo a curve's prime, in Montgomery form.
 #[derive(Debug)]
-pub(crate) struct Field<'c, const N: usize> {
+pub(crate) struct Field<'c> {
+    curve: &'c Curve,
     modulus: Modulus<'c>,
-    one: Number<N>,
+    one: Number,
 }
 
-impl<const N: usize> Field<'_, N> {
-    pub(crate) fn multiply(&self, a: &Number<N>, b: &Number<N>) -> Number<N> {
-        let mut out = [0; N];
-        self.modulus.multiply_to_zero(&mut out, a, b);
+impl Field<'_> {
+    pub(crate) fn multiply(&self, a: &Number, b: &Number) -> Number {
+        let mut out = [0; MAX];
+        let (a, b) = (self.curve.cut(a), self.curve.cut(b));
+        self.modulus.multiply_to_zero(self.curve.cut_mut(&mut out), a, b);
         out
     }
 
-    fn add(&self, a: &Number<N>, b: &Number<N>) -> Number<N> {
-        let mut out = [0; N];
-        self.modulus.add(&mut out, a, b);
+    fn add(&self, a: &Number, b: &Number) -> Number {
+        let mut out = [0; MAX];
+        let (a, b) = (self.curve.cut(a), self.curve.cut(b));
+        self.modulus.add(self.curve.cut_mut(&mut out), a, b);
         out
     }
 
-    fn subtract(&self, a: &Number<N>, b: &Number<N>) -> Number<N> {
-        let mut out = [0; N];
-        self.modulus.subtract(&mut out, a, b);
+    fn subtract(&self, a: &Number, b: &Number) -> Number {
+        let mut out = [0; MAX];
+        let (a, b) = (self.curve.cut(a), self.curve.cut(b));
+        self.modulus.subtract(self.curve.cut_mut(&mut out), a, b);
         out
     }
 
-    fn twice(&self, a: &Number<N>) -> Number<N> {
+    fn twice(&self, a: &Number) -> Number {
         self.add(a, a)
     }
 
-    pub(crate) fn negate(&self, point: &Point<N>) -> Point<N> {
-        Point { y: self.subtract(&[0; N], &point.y), ..*point }
+    pub(crate) fn negate(&self, point: &Point) -> Point {
+        Point { y: self.subtract(&[0; MAX], &point.y), ..*point }
     }
 
     /// `2 · point` (dbl-2001-b of the Explicit-Formulas Database).
     #[inline(never)]
-    pub(crate) fn double(&self, point: &Point<N>) -> Point<N> {
+    pub(crate) fn double(&self, point: &Point) -> Point {
         let delta = self.multiply(&point.z, &point.z);
         let gamma = self.multiply(&point.y, &point.y);
         let beta = self.multiply(&point.x, &gamma);
@@ -260,11 +310,11 @@ impl<const N: usize> Field<'_, N> {
     /// `a + b`, whatever they are.
     #[expect(clippy::many_single_char_names, reason = "the formulas' own names")]
     #[inline(never)]
-    pub(crate) fn sum(&self, a: &Point<N>, b: &Point<N>) -> Point<N> {
-        if a.z == [0; N] {
+    pub(crate) fn sum(&self, a: &Point, b: &Point) -> Point {
+        if a.z == [0; MAX] {
             return *b;
         }
-        if b.z == [0; N] {
+        if b.z == [0; MAX] {
             return *a;
         }
         let (a_zz, b_zz) = (self.multiply(&a.z, &a.z), self.multiply(&b.z, &b.z));
@@ -272,8 +322,8 @@ impl<const N: usize> Field<'_, N> {
         let a_s = self.multiply(&self.multiply(&a.y, &b.z), &b_zz);
         let b_s = self.multiply(&self.multiply(&b.y, &a.z), &a_zz);
         let (h, r) = (self.subtract(&b_u, &a_u), self.subtract(&b_s, &a_s));
-        if h == [0; N] {
-            return if r == [0; N] { self.double(a) } else { Point::INFINITY };
+        if h == [0; MAX] {
+            return if r == [0; MAX] { self.double(a) } else { Point::INFINITY };
         }
         let hh = self.multiply(&h, &h);
         let hhh = self.multiply(&h, &hh);

@@ -13,67 +13,68 @@ const MULTIPLES: usize = 8;
 
 /// A key: the coordinates of its point, and a signature over a digest, all little-endian words.
 #[derive(Debug)]
-pub(crate) struct Signed<'s, const N: usize> {
-    pub(crate) key: [Number<N>; 2],
+pub(crate) struct Signed<'s> {
+    pub(crate) key: [Number; 2],
     pub(crate) digest: &'s [u8],
-    pub(crate) r: Number<N>,
-    pub(crate) s: Number<N>,
+    pub(crate) r: Number,
+    pub(crate) s: Number,
 }
 
-impl<const N: usize> Curve<N> {
+impl Curve {
     /// Whether the signature is the key's.
-    pub(crate) fn verify(&self, signed: &Signed<'_, N>) -> Result<bool, Unable> {
+    pub(crate) fn verify(&self, signed: &Signed<'_>) -> Result<bool, Unable> {
         self.verify_with(signed, multiply_both)
     }
 
     /// [`verify`](Self::verify), with somebody who computes `scalars[0] · G + scalars[1] · key`.
     pub(crate) fn verify_with(
         &self,
-        signed: &Signed<'_, N>,
-        multiply: impl FnOnce(&Self, &Field<'_, N>, &Signed<'_, N>, &[Number<N>; 2]) -> Result<Point<N>, Unable>,
+        signed: &Signed<'_>,
+        multiply: impl FnOnce(&Self, &Field<'_>, &Signed<'_>, &[Number; 2]) -> Result<Point, Unable>,
     ) -> Result<bool, Unable> {
         let Some(scalars) = self.scalars(signed) else { return Ok(false) };
         let field = self.field().ok_or(Unable::Input)?;
         match multiply(self, &field, signed, &scalars) {
-            Ok(point) => Ok(point.z != [0; N] && self.has_x(&field, &point, &signed.r)),
+            Ok(point) => Ok(point.z != Number::default() && self.has_x(&field, &point, &signed.r)),
             Err(Unable::Input) => Ok(false), // no point of the curve is the key
             Err(Unable::Memory) => Err(Unable::Memory),
         }
     }
 
     /// `digest / s` and `r / s` modulo the order; `None` if `r` or `s` is out of range.
-    fn scalars(&self, signed: &Signed<'_, N>) -> Option<[Number<N>; 2]> {
-        let order = Modulus::new(&self.order)?;
+    fn scalars(&self, signed: &Signed<'_>) -> Option<[Number; 2]> {
+        let order = Modulus::new(self.cut(&self.order))?;
         if [&signed.r, &signed.s]
             .iter()
-            .any(|number| **number == [0; N] || compare(*number, &self.order) != Ordering::Less)
+            .any(|number| **number == Number::default() || compare(*number, &self.order) != Ordering::Less)
         {
             return None;
         }
-        let (mut form, mut inverse, mut spare, mut exponent) = ([0; N], [0; N], [0; N], self.order);
+        let [mut form, mut inverse, mut spare, mut exponent] = [[0; _], [0; _], [0; _], self.order];
         // By Fermat; the lowest words of both orders are above 2.
         let lowest = exponent.first_mut()?;
         *lowest = lowest.wrapping_sub(2);
-        order.multiply(&mut form, &signed.s, &self.order_r2);
-        order.power(&mut inverse, &form, &exponent, &mut spare);
-        let mut scalars = [[0; N]; 2];
+        let (form, inverse) = (self.cut_mut(&mut form), self.cut_mut(&mut inverse));
+        order.multiply(form, self.cut(&signed.s), self.cut(&self.order_r2));
+        order.power(inverse, form, self.cut(&exponent), self.cut_mut(&mut spare));
+        let mut scalars = [[0; _]; 2];
         let [of_base, of_key] = &mut scalars;
-        order.multiply(of_base, &leftmost::<N>(signed.digest), &inverse);
-        order.multiply(of_key, &signed.r, &inverse);
+        order.multiply(self.cut_mut(of_base), self.cut(&self.leftmost(signed.digest)), inverse);
+        order.multiply(self.cut_mut(of_key), self.cut(&signed.r), inverse);
         Some(scalars)
     }
 
     /// Whether the point's x, modulo the order, is `r`: without the division that its affine x would need.
-    fn has_x(&self, field: &Field<'_, N>, point: &Point<N>, r: &Number<N>) -> bool {
+    fn has_x(&self, field: &Field<'_>, point: &Point, r: &Number) -> bool {
         let zz = field.multiply(&point.z, &point.z);
-        let is = |x: &Number<N>| field.multiply(&self.form(field, x), &zz) == point.x;
+        let is = |x: &Number| field.multiply(&self.form(field, x), &zz) == point.x;
         if is(r) {
             return true;
         }
         // The prime is the larger of both; x may be r + order.
-        let mut larger = [0; N];
+        let mut larger = Number::default();
         let mut carry = 0;
-        for ((sum, r), order) in larger.iter_mut().zip(r).zip(&self.order) {
+        for ((sum, r), order) in self.cut_mut(&mut larger).iter_mut().zip(r).zip(&self.order) {
             let (first, one) = r.overflowing_add(*order);
             let (second, other) = first.overflowing_add(carry);
             *sum = second;
@@ -81,27 +82,27 @@ impl<const N: usize> Curve<N> {
         }
         carry == 0 && compare(&larger, &self.prime) == Ordering::Less && is(&larger)
     }
-}
 
-/// The leftmost bytes of a digest as a number, which may be above the order.
-fn leftmost<const N: usize>(digest: &[u8]) -> Number<N> {
-    let mut number = [0; N];
-    let digest = digest.get(..N * 4).unwrap_or(digest);
-    for (index, byte) in digest.iter().rev().enumerate() {
-        if let Some(word) = number.get_mut(index / 4) {
-            *word |= u32::from(*byte) << (index % 4 * 8);
+    /// The leftmost bytes of a digest as a number, which may be above the order.
+    fn leftmost(&self, digest: &[u8]) -> Number {
+        let mut number = Number::default();
+        let digest = digest.get(..self.cut(&number).len() * 4).unwrap_or(digest);
+        for (index, byte) in digest.iter().rev().enumerate() {
+            if let Some(word) = number.get_mut(index / 4) {
+                *word |= u32::from(*byte) << (index % 4 * 8);
+            }
         }
+        number
     }
-    number
 }
 
 /// Both multiples in one pass over the scalars' digits.
-fn multiply_both<const N: usize>(
-    curve: &Curve<N>,
-    field: &Field<'_, N>,
-    signed: &Signed<'_, N>,
-    scalars: &[Number<N>; 2],
-) -> Result<Point<N>, Unable> {
+fn multiply_both(
+    curve: &Curve,
+    field: &Field<'_>,
+    signed: &Signed<'_>,
+    scalars: &[Number; 2],
+) -> Result<Point, Unable> {
     let [x, y] = &signed.key;
     let key = curve.point(field, x, y).ok_or(Unable::Input)?;
     // Too large for a stack.
@@ -119,7 +120,7 @@ fn multiply_both<const N: usize>(
     }
     let mut sum = Point::INFINITY;
     for position in (0..DIGITS).rev() {
-        if sum.z != [0; N] {
+        if sum.z != Number::default() {
             sum = field.double(&sum);
         }
         for (table, digits) in tables.iter().zip(&digits) {
@@ -135,11 +136,7 @@ fn multiply_both<const N: usize>(
 }
 
 #[inline(never)]
-fn odd_multiples<const N: usize>(
-    field: &Field<'_, N>,
-    point: &Point<N>,
-    multiples: &mut [Point<N>; MULTIPLES],
-) {
+fn odd_multiples(field: &Field<'_>, point: &Point, multiples: &mut [Point; MULTIPLES]) {
     let twice = field.double(point);
     let mut next = *point;
     for multiple in multiples {
@@ -149,7 +146,7 @@ fn odd_multiples<const N: usize>(
 }
 
 /// Writes a scalar as digits 0 and ±1, ±3, ... ±15, of which at most one in five is not 0 (width-5 NAF).
-fn write_digits<const N: usize>(scalar: &Number<N>, digits: &mut [i8; DIGITS]) {
+fn write_digits(scalar: &Number, digits: &mut [i8; DIGITS]) {
     let length = bit_len(scalar);
     let (mut position, mut carry) = (0, false);
     while position <= length {

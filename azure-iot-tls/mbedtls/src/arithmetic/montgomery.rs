@@ -31,11 +31,6 @@ impl<'m> Modulus<'m> {
         Some(Self { words, inverse: inverse.wrapping_neg() })
     }
 
-    /// The modulus itself.
-    pub(crate) const fn words(&self) -> &'m [u32] {
-        self.words
-    }
-
     /// `out = a · b / R`. One of the factors may be as large as `R`, the other is below the modulus.
     pub(crate) fn multiply(&self, out: &mut [u32], a: &[u32], b: &[u32]) {
         out.fill(0);

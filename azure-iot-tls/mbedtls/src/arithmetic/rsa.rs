@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 /// Why there is no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unable {
-    /// An even modulus or one of an odd length, or a base that is not below it.
+    /// An even modulus, or a base that is not below it.
     Input,
     /// There is not enough memory.
     Memory,
@@ -15,23 +15,28 @@ pub(crate) enum Unable {
 
 /// Replaces `base` by `base^exponent` modulo `modulus`. Base and modulus have the same length.
 pub(crate) fn power(base: &mut [u32], exponent: &[u32], modulus: &[u32]) -> Result<(), Unable> {
-    let length = modulus.len();
-    let modulus = Modulus::new(modulus).ok_or(Unable::Input)?;
-    if base.len() != length || compare(base, modulus.words()) != Ordering::Less {
+    if base.len() != modulus.len() || compare(base, modulus) != Ordering::Less {
         return Err(Unable::Input);
     }
+    let length = modulus.len().next_multiple_of(4);
     let mut memory = Vec::new();
-    memory.try_reserve_exact(3 * length).map_err(|_| Unable::Memory)?;
-    memory.resize(3 * length, 0);
-    let (form, rest) = memory.split_at_mut(length);
+    memory.try_reserve_exact(4 * length).map_err(|_| Unable::Memory)?;
+    memory.resize(4 * length, 0);
+    let (padded, rest) = memory.split_at_mut(length);
+    let (form, rest) = rest.split_at_mut(length);
     let (result, spare) = rest.split_at_mut(length);
+    padded.iter_mut().zip(modulus).for_each(|(to, from)| *to = *from);
+    let modulus = Modulus::new(padded).ok_or(Unable::Input)?;
     modulus.square_of_r(result, spare);
-    modulus.multiply(form, base, result);
+    spare.fill(0);
+    spare.iter_mut().zip(&*base).for_each(|(to, from)| *to = *from);
+    modulus.multiply(form, spare, result);
     modulus.power(result, form, exponent, spare);
     spare.fill(0);
     if let Some(lowest) = spare.first_mut() {
         *lowest = 1;
     }
-    modulus.multiply(base, spare, result);
+    modulus.multiply(form, spare, result);
+    base.iter_mut().zip(&*form).for_each(|(to, from)| *to = *from);
     Ok(())
 }
