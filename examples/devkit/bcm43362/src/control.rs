@@ -6,9 +6,9 @@ use core::task::Poll;
 
 use embassy_futures::select::{Either, select};
 
-use crate::join::{Loss, Security, Ssid};
+use crate::join::{Key, Loss, Security, Ssid};
 use crate::net::Shared;
-use crate::scan::Network;
+use crate::scan::{Network, NetworkSecurity};
 
 /// Bytes of a firmware's version that are kept.
 pub const VERSION_LEN: usize = 96;
@@ -55,6 +55,11 @@ pub enum ControlError {
     NotFound,
     /// The passphrase is not the network's.
     WrongPassphrase,
+    /// The network is secured otherwise than the key allows.
+    Unsuitable {
+        /// How it is secured.
+        offered: NetworkSecurity,
+    },
     /// The access point refuses, or something went wrong between it and the radio.
     JoinRefused {
         /// The event's status.
@@ -70,7 +75,7 @@ impl ControlError {
     /// Whether the same may succeed later.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
-        !matches!(self, Self::WrongPassphrase | Self::Refused { .. })
+        !matches!(self, Self::WrongPassphrase | Self::Unsuitable { .. } | Self::Refused { .. })
     }
 }
 
@@ -81,6 +86,15 @@ impl fmt::Display for ControlError {
             Self::Refused { status } => write!(f, "the radio refuses ({status})"),
             Self::NotFound => f.write_str("there is no such network in reach"),
             Self::WrongPassphrase => f.write_str("the passphrase is wrong"),
+            Self::Unsuitable { offered } => f.write_str(match offered {
+                NetworkSecurity::Open => "the network is open, and a passphrase is given",
+                NetworkSecurity::Wep => "the network uses WEP, which is not supported",
+                NetworkSecurity::Wpa3 => "the network takes WPA3 only, which the radio cannot",
+                NetworkSecurity::Enterprise => {
+                    "the network wants a user name (802.1X), which is not supported"
+                }
+                _ => "the network wants a passphrase",
+            }),
             Self::JoinRefused { status, reason } => {
                 write!(f, "the access point refuses (status {status}, reason {reason})")
             }
@@ -196,6 +210,25 @@ impl<'a> Control<'a> {
     /// Each of [`ControlError`].
     pub async fn join(&mut self, ssid: Ssid, security: Security) -> Result<(), ControlError> {
         self.ask(Request::Join(ssid, security)).await.map(drop)
+    }
+
+    /// Looks for a network and chooses how to join it with this key, or without one: WPA2 where any of its access
+    /// points offers that. What was not found may still be there, and hide its name.
+    ///
+    /// # Errors
+    /// [`ControlError::Unsuitable`], and those of [`Self::scan`].
+    pub async fn choose(&mut self, ssid: Ssid, key: Option<Key>) -> Result<Security, ControlError> {
+        use NetworkSecurity::{Open, Wpa, Wpa2, Wpa2Mixed};
+        let order = if key.is_some() { &[Wpa, Wpa2Mixed, Wpa2][..] } else { &[Open] };
+        let rank = |offered: &NetworkSecurity| order.iter().position(|other| other == offered);
+        let mut best = None;
+        self.scan(Some(ssid), |Network { ssid: found, security, .. }| {
+            if found == ssid && best.as_ref().is_none_or(|best| rank(best) < rank(&security)) {
+                best = Some(security);
+            }
+        })
+        .await?;
+        Security::choose(key, best)
     }
 
     /// Leaves the network.

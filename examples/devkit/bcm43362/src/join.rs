@@ -7,6 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::control::ControlError;
 use crate::event::{Event, Kind, status};
 use crate::field::Writer;
+use crate::scan::NetworkSecurity;
 
 /// A name or a key that cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +126,31 @@ pub enum Security {
     Wpa(Key),
     /// WPA2 with AES.
     Wpa2(Key),
+    /// WPA2 in a network that uses TKIP as well.
+    Wpa2Mixed(Key),
 }
 
 impl Security {
+    /// The security for a network that a scan has found, or WPA2 (without a key none) for one that it has not. A key is
+    /// never used up on an open network, which may be anybody's with the same name.
+    ///
+    /// # Errors
+    /// [`ControlError::Unsuitable`] if the key, or that there is none, does not fit what the network offers.
+    pub fn choose(key: Option<Key>, offered: Option<NetworkSecurity>) -> Result<Self, ControlError> {
+        match (key, offered) {
+            (None, None | Some(NetworkSecurity::Open)) => Ok(Self::Open),
+            (Some(key), None | Some(NetworkSecurity::Wpa2)) => Ok(Self::Wpa2(key)),
+            (Some(key), Some(NetworkSecurity::Wpa2Mixed)) => Ok(Self::Wpa2Mixed(key)),
+            (Some(key), Some(NetworkSecurity::Wpa)) => Ok(Self::Wpa(key)),
+            (_, Some(offered)) => Err(ControlError::Unsuitable { offered }),
+        }
+    }
+
     /// The value of `SET_WSEC`: the ciphers.
     pub(crate) const fn ciphers(&self) -> u32 {
         match self {
             Self::Open => 0,
-            Self::Wpa(_) => 6,
+            Self::Wpa(_) | Self::Wpa2Mixed(_) => 6,
             Self::Wpa2(_) => 4,
         }
     }
@@ -142,14 +160,14 @@ impl Security {
         match self {
             Self::Open => 0,
             Self::Wpa(_) => 0x04,
-            Self::Wpa2(_) => 0x80,
+            Self::Wpa2(_) | Self::Wpa2Mixed(_) => 0x80,
         }
     }
 
     pub(crate) const fn key(&self) -> Option<&Key> {
         match self {
             Self::Open => None,
-            Self::Wpa(key) | Self::Wpa2(key) => Some(key),
+            Self::Wpa(key) | Self::Wpa2(key) | Self::Wpa2Mixed(key) => Some(key),
         }
     }
 }

@@ -15,6 +15,7 @@ mod control;
 mod cores;
 mod error;
 pub mod event;
+mod exchange;
 mod field;
 mod join;
 mod net;
@@ -25,6 +26,7 @@ mod runner;
 mod scan;
 pub mod sdpcm;
 mod session;
+mod station;
 mod timer;
 mod transfer;
 

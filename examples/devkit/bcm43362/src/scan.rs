@@ -27,6 +27,8 @@ pub enum NetworkSecurity {
     Wpa,
     /// WPA2 with a passphrase; WPA or WPA3 may be possible as well.
     Wpa2,
+    /// The same with TKIP in it, mostly for stations that use WPA.
+    Wpa2Mixed,
     /// WPA3 only, which the chip cannot.
     Wpa3,
     /// With a server (802.1X), which this driver does not join.
@@ -102,7 +104,11 @@ fn security(capabilities: u16, mut elements: &[u8]) -> NetworkSecurity {
 fn rsn(element: &[u8]) -> NetworkSecurity {
     let has = |wanted: &[u8]| key_managements(element).any(|kind| wanted.contains(&kind));
     if has(&[2, 6]) {
-        NetworkSecurity::Wpa2
+        // AES only, of what goes to all and of what goes to one.
+        let group = byte_at(element, 5);
+        let mut pairwise = element.get(8..).unwrap_or_default().chunks_exact(4).take(pairwise_count(element));
+        let is_aes = |suite: &[u8]| byte_at(suite, 3) == 4;
+        if group == 4 && pairwise.any(is_aes) { NetworkSecurity::Wpa2 } else { NetworkSecurity::Wpa2Mixed }
     } else if has(&[8]) {
         NetworkSecurity::Wpa3
     } else {
@@ -112,11 +118,14 @@ fn rsn(element: &[u8]) -> NetworkSecurity {
 
 /// The key managements of an element: version, group cipher, pairwise ciphers, and these; of each the last byte counts.
 fn key_managements(element: &[u8]) -> impl Iterator<Item = u8> {
-    let pairwise = usize::from(u16_at(element, 6));
-    let at = 8 + 4 * pairwise;
+    let at = 8 + 4 * pairwise_count(element);
     let count = usize::from(u16_at(element, at));
     let suites = element.get(at + 2..).unwrap_or_default();
     suites.chunks_exact(4).take(count).map(|suite| byte_at(suite, 3))
+}
+
+fn pairwise_count(element: &[u8]) -> usize {
+    usize::from(u16_at(element, 6))
 }
 
 /// The parameters of an active scan over all channels, for one name or for all.

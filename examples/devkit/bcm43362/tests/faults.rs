@@ -74,6 +74,27 @@ fn each_frame_of_a_join_may_be_damaged() {
     }
 }
 
+/// The power goes in the midst of it, after each frame of it in turn; the radio comes back without any memory of it.
+#[test]
+fn the_power_may_go_after_each_frame_of_a_join() {
+    let counts = frames();
+    for (way, count) in counts.into_iter().enumerate() {
+        for number in 1..=count {
+            let mut station = Station::new(card());
+            let card = station.card.clone();
+            let outcome = station.run(async |control, _, _| {
+                let cut = until(|| (card.borrow().frames()[way] >= number).then_some(()));
+                embassy_futures::select::select(join(control), cut).await;
+            });
+            outcome.unwrap();
+            station.card.borrow_mut().power_cycle();
+            assert_eq!(station.control.status(), Status::Off);
+            assert_eq!(station.air.joined(), None);
+            station.run(async |control, _, _| join(control).await).unwrap().unwrap();
+        }
+    }
+}
+
 #[test]
 fn credits_may_be_withheld_and_data_stopped_for_a_while() {
     for fault in
@@ -202,7 +223,7 @@ fn well_formed(random: &mut Random) -> Vec<u8> {
 #[test]
 fn whatever_the_radio_sends_nothing_is_delivered_that_was_not_sent() {
     // RADIO_FRAMES=1000000 for a longer run.
-    let count = std::env::var("RADIO_FRAMES").ok().map_or(20_000, |count| count.parse().unwrap());
+    let count = std::env::var("RADIO_FRAMES").ok().map_or(100_000, |count| count.parse().unwrap());
     let mut station = Station::new(card());
     let card = station.card.clone();
     let mut random = Random(0x1234_5678_9ABC_DEF1);

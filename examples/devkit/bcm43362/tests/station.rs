@@ -112,6 +112,7 @@ fn a_scan_lists_the_networks_in_reach() {
         air.add(named("open", 2, AirSecurity::Open));
         air.add(named("old", 3, AirSecurity::Wpa("an old passphrase".to_owned())));
         air.add(AirNetwork { is_hidden: true, ..named("hidden", 4, AirSecurity::Open) });
+        air.add(named("both", 5, AirSecurity::Mixed("for old and new".to_owned())));
         let mut found = Vec::new();
         control.scan(None, |network| found.push(network)).await.unwrap();
         let told: Vec<_> = found
@@ -125,6 +126,7 @@ fn a_scan_lists_the_networks_in_reach() {
                 ("open".to_owned(), 2, -52, NetworkSecurity::Open),
                 ("old".to_owned(), 3, -53, NetworkSecurity::Wpa),
                 (String::new(), 4, -54, NetworkSecurity::Open),
+                ("both".to_owned(), 5, -55, NetworkSecurity::Wpa2Mixed),
             ]
         );
         let mut found = Vec::new();
@@ -133,6 +135,60 @@ fn a_scan_lists_the_networks_in_reach() {
     });
     outcome.unwrap();
     assert_eq!(station.card.borrow().violations(), [""; 0]);
+}
+
+/// As the board joins: with a name and perhaps a key, and what a scan finds.
+#[test]
+fn the_security_is_chosen_from_what_is_in_reach() {
+    let mut station = Station::new(card());
+    let card = station.card.clone();
+    let outcome = station.run(async |control, _, air| {
+        let named = |name: &str, last, security| {
+            let mut network = AirNetwork::new(name, security);
+            network.bssid[5] = last;
+            network
+        };
+        let secret = || "an old passphrase".to_owned();
+        air.add(named("open", 2, AirSecurity::Open));
+        air.add(named("old", 3, AirSecurity::Wpa(secret())));
+        air.add(named("mixed", 4, AirSecurity::Mixed(secret())));
+        air.add(AirNetwork { is_hidden: true, ..named("hidden", 5, AirSecurity::Wpa(secret())) });
+        // An impostor that is louder than the one whose name it has, and one network with two kinds of access points.
+        air.add(AirNetwork { rssi: -10, ..named(SSID, 6, AirSecurity::Open) });
+        air.add(AirNetwork { rssi: -10, ..named("two", 7, AirSecurity::Wpa(secret())) });
+        air.add(named("two", 8, AirSecurity::Wpa2(secret())));
+        for (name, key, joined) in [
+            ("open", None, 2),
+            ("old", Some(&*secret()), 3),
+            ("mixed", Some(&*secret()), 4),
+            ("hidden", Some(&*secret()), 5),
+            (SSID, Some(PASSPHRASE), network().bssid[5]),
+            (SSID, None, 6),
+            ("two", Some(&*secret()), 8),
+        ] {
+            let security = control.choose(ssid(name), key.map(|key| Key::new(key).unwrap())).await.unwrap();
+            assert_eq!(control.join(ssid(name), security).await, Ok(()), "{name}");
+            assert_eq!(air.joined().map(|bssid| bssid[5]), Some(joined), "{name}");
+        }
+        for (name, key, offered) in [
+            ("open", Some(PASSPHRASE), NetworkSecurity::Open),
+            ("old", None, NetworkSecurity::Wpa),
+            ("mixed", None, NetworkSecurity::Wpa2Mixed),
+        ] {
+            let chosen = control.choose(ssid(name), key.map(|key| Key::new(key).unwrap())).await;
+            let error = chosen.map(drop).unwrap_err();
+            assert_eq!(error, ControlError::Unsuitable { offered }, "{name}");
+            assert!(!error.is_retriable());
+        }
+        // What is not found may be there nevertheless; what a join makes of it is another question.
+        for (name, key) in [("nowhere", Some(PASSPHRASE)), ("nowhere", None)] {
+            let security = control.choose(ssid(name), key.map(|key| Key::new(key).unwrap())).await.unwrap();
+            assert!(matches!((&security, key), (Security::Wpa2(_), Some(_)) | (Security::Open, None)));
+            assert_eq!(control.join(ssid(name), security).await, Err(ControlError::NotFound));
+        }
+    });
+    outcome.unwrap();
+    assert_eq!(card.borrow().violations(), [""; 0]);
 }
 
 #[test]

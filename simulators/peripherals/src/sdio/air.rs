@@ -19,6 +19,17 @@ pub enum AirSecurity {
     Wpa(String),
     /// WPA2 with this passphrase.
     Wpa2(String),
+    /// WPA2 and WPA side by side, with this passphrase: what goes to all of its stations is encrypted with TKIP.
+    Mixed(String),
+}
+
+impl AirSecurity {
+    fn passphrase(&self) -> Option<&str> {
+        match self {
+            Self::Open => None,
+            Self::Wpa(passphrase) | Self::Wpa2(passphrase) | Self::Mixed(passphrase) => Some(passphrase),
+        }
+    }
 }
 
 /// A network in reach.
@@ -48,9 +59,7 @@ impl AirNetwork {
 
     /// Whether a key opens it: its passphrase as text, or the 64 digits made of it (IEEE 802.11i, annex H.4).
     pub(super) fn opens(&self, key: &[u8], is_passphrase: bool) -> bool {
-        let (AirSecurity::Wpa(passphrase) | AirSecurity::Wpa2(passphrase)) = &self.security else {
-            return true;
-        };
+        let Some(passphrase) = self.security.passphrase() else { return true };
         if is_passphrase {
             key == passphrase.as_bytes()
         } else {

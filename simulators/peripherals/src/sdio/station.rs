@@ -45,6 +45,10 @@ impl Settings {
             AirSecurity::Open => self.ciphers == 0 && self.wpa_auth == 0,
             AirSecurity::Wpa(_) => self.wpa_auth & 0x04 != 0 && self.ciphers & 6 != 0,
             AirSecurity::Wpa2(_) => self.wpa_auth & 0x80 != 0 && self.ciphers & 4 != 0,
+            AirSecurity::Mixed(_) => {
+                self.wpa_auth & 0x80 != 0 && self.ciphers & 6 == 6
+                    || self.wpa_auth & 0x04 != 0 && self.ciphers & 2 != 0
+            }
         }
     }
 }
@@ -204,30 +208,30 @@ impl Station {
 /// A scan's result with one network.
 fn result(network: &AirNetwork, sync: &[u8], is_hidden: bool) -> Vec<u8> {
     let name = if is_hidden { &[][..] } else { network.ssid.as_bytes() };
-    let suites = |kind: u8, oui: [u8; 3]| {
-        let suite = |number| [oui[0], oui[1], oui[2], number];
-        let cipher = if kind == 48 { 4 } else { 2 };
-        [&[1, 0][..], &suite(cipher), &[1, 0], &suite(cipher), &[1, 0], &suite(2)].concat()
-    };
     let mut elements = vec![0, u8::try_from(name.len()).unwrap_or(32)];
     elements.extend_from_slice(name);
     elements.extend_from_slice(&[3, 1, network.channel]);
-    let is_private = match network.security {
-        AirSecurity::Open => false,
-        AirSecurity::Wpa(_) => {
-            let suites = suites(221, [0x00, 0x50, 0xF2]);
-            elements.extend_from_slice(&[221, 22, 0x00, 0x50, 0xF2, 1]);
-            elements.extend_from_slice(&suites);
-            true
-        }
-        AirSecurity::Wpa2(_) => {
-            let suites = suites(48, [0x00, 0x0F, 0xAC]);
-            elements.extend_from_slice(&[48, 20]);
-            elements.extend_from_slice(&suites);
-            elements.extend_from_slice(&[0, 0]);
-            true
-        }
+    let (has_wpa, has_wpa2) = match network.security {
+        AirSecurity::Open => (false, false),
+        AirSecurity::Wpa(_) => (true, false),
+        AirSecurity::Wpa2(_) => (false, true),
+        AirSecurity::Mixed(_) => (true, true),
     };
+    // Of the group and of pairs: 2 is TKIP, 4 is AES.
+    let suites = |oui: [u8; 3], group, pairwise| {
+        let suite = |number| [oui[0], oui[1], oui[2], number];
+        [&[1, 0][..], &suite(group), &[1, 0], &suite(pairwise), &[1, 0], &suite(2)].concat()
+    };
+    if has_wpa {
+        elements.extend_from_slice(&[221, 22, 0x00, 0x50, 0xF2, 1]);
+        elements.extend_from_slice(&suites([0x00, 0x50, 0xF2], 2, 2));
+    }
+    if has_wpa2 {
+        elements.extend_from_slice(&[48, 20]);
+        elements.extend_from_slice(&suites([0x00, 0x0F, 0xAC], if has_wpa { 2 } else { 4 }, 4));
+        elements.extend_from_slice(&[0, 0]);
+    }
+    let is_private = has_wpa || has_wpa2;
     let mut info = vec![0; 128];
     let mut put = |at: usize, bytes: &[u8]| info[at..at + bytes.len()].copy_from_slice(bytes);
     let len = u32::try_from(128 + elements.len()).unwrap_or_default();
