@@ -165,7 +165,7 @@ pub type Crash = String<192>;
 pub struct Wifi<'a> {
     /// Its name, 1 to 32 bytes.
     pub ssid: &'a [u8],
-    /// Its password, up to 63 bytes; empty for an open network.
+    /// Its password, up to 63 bytes, or its key as 64 hexadecimal digits; empty for an open network.
     pub password: &'a [u8],
 }
 

@@ -4,7 +4,7 @@
 use core::cell::{Cell, RefCell};
 
 use az3166_radio::{FlashTimeout, SdioFault};
-use bcm43362::{Control, ControlError, Security, Ssid};
+use bcm43362::{Control, ControlError, Key, NetworkSecurity, Security, Ssid};
 use devkit_app::board::Networks;
 use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
@@ -22,7 +22,7 @@ pub(crate) type RadioError = bcm43362::Error<SdioFault, FlashTimeout>;
 
 /// What the application asks for.
 enum Request {
-    Join(Ssid, Security),
+    Join(Ssid, Option<Key>),
     Scan,
 }
 
@@ -84,9 +84,9 @@ impl Connection {
         }));
     }
 
-    /// Joins a network, and stays in it.
-    pub(crate) async fn join(&self, ssid: Ssid, security: Security) -> Result<(), ConnectionError> {
-        self.ask(Request::Join(ssid, security)).await
+    /// Joins a network, with a key or without one, and stays in it.
+    pub(crate) async fn join(&self, ssid: Ssid, key: Option<Key>) -> Result<(), ConnectionError> {
+        self.ask(Request::Join(ssid, key)).await
     }
 
     /// Looks for networks.
@@ -103,12 +103,20 @@ impl Connection {
     }
 }
 
+/// A network that was asked for.
+struct Wanted {
+    ssid: Ssid,
+    key: Option<Key>,
+    /// How it was joined the last time, if it was.
+    security: Option<Security>,
+}
+
 /// The task that keeps the connection.
 pub(crate) struct ConnectionTask {
     control: Control<'static>,
     connection: &'static Connection,
     /// What is to be joined again whenever it is lost.
-    credentials: Option<(Ssid, Security)>,
+    credentials: Option<Wanted>,
     /// The wait before the next attempt.
     retry_ms: u64,
 }
@@ -132,11 +140,12 @@ impl ConnectionTask {
                 Timer::after_millis(*retry_ms).await;
             };
             match select(connection.request.wait(), lost).await {
-                Either::First(Request::Join(ssid, security)) => {
+                Either::First(Request::Join(ssid, key)) => {
                     self.credentials = None;
-                    let joined = self.join(ssid, security.clone()).await;
+                    let mut wanted = Wanted { ssid, key, security: None };
+                    let joined = self.join(&mut wanted).await;
                     if joined.is_ok() {
-                        self.credentials = Some((ssid, security));
+                        self.credentials = Some(wanted);
                     }
                     self.connection.answer.signal(joined);
                 }
@@ -146,18 +155,19 @@ impl ConnectionTask {
                 }
                 Either::Second(()) => {
                     self.retry_ms = (2 * self.retry_ms).min(MAX_RETRY_MS);
-                    if let Some((ssid, security)) = self.credentials.clone() {
+                    if let Some(mut wanted) = self.credentials.take() {
                         // The screen says why it failed, and it is tried again.
-                        let _ = self.join(ssid, security).await;
+                        let _ = self.join(&mut wanted).await;
+                        self.credentials = Some(wanted);
                     }
                 }
             }
         }
     }
 
-    async fn join(&mut self, ssid: Ssid, security: Security) -> Result<(), ConnectionError> {
+    async fn join(&mut self, wanted: &mut Wanted) -> Result<(), ConnectionError> {
         self.radio_runs().await?;
-        let problem = match self.control.join(ssid, security).await {
+        let problem = match self.try_join(wanted).await {
             Ok(()) => {
                 self.retry_ms = MIN_RETRY_MS;
                 self.connection.problem.set(None);
@@ -168,11 +178,27 @@ impl ConnectionTask {
         self.connection.problem.set(Some(match problem {
             ControlError::NotFound => "SSID not found",
             ControlError::WrongPassphrase => "Wrong password",
+            ControlError::Unsuitable { offered: NetworkSecurity::Open } => "Network is open",
+            ControlError::Unsuitable {
+                offered: NetworkSecurity::Wpa | NetworkSecurity::Wpa2 | NetworkSecurity::Wpa2Mixed,
+            } => "Needs a password",
+            ControlError::Unsuitable { .. } => "Wi-Fi security",
             ControlError::JoinRefused { .. } | ControlError::Refused { .. } => "Wi-Fi refused",
             ControlError::TimedOut => "Wi-Fi timeout",
             _ => "Radio failed",
         }));
         Err(ConnectionError::Join(problem))
+    }
+
+    /// Joins as the last time, or as a scan says. What has not worked is not taken for granted the next time.
+    async fn try_join(&mut self, wanted: &mut Wanted) -> Result<(), ControlError> {
+        let security = match wanted.security.take() {
+            Some(security) => security,
+            None => self.control.choose(wanted.ssid, wanted.key.clone()).await?,
+        };
+        self.control.join(wanted.ssid, security.clone()).await?;
+        wanted.security = Some(security);
+        Ok(())
     }
 
     async fn scan(&mut self) -> Result<(), ConnectionError> {

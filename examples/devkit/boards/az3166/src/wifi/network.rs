@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use azure_iot_embassy::network::Error as NetworkError;
-use bcm43362::{CredentialsError, Key, Security, Ssid};
+use bcm43362::{CredentialsError, Key, Ssid};
 use devkit_app::board::{Networks, Wifi};
 use devkit_app::{Identity, Network, NetworkLink};
 use devkit_common::network::{StackLink, StackNetwork};
@@ -73,13 +73,13 @@ impl WifiNetwork {
         }
         let wifi = wifi.ok_or(WifiError::NoSsid)?;
         let ssid = Ssid::new(wifi.ssid).map_err(WifiError::Credentials)?;
-        let security = if wifi.password.is_empty() {
-            Security::Open
+        let key = if wifi.password.is_empty() {
+            None
         } else {
             let text = core::str::from_utf8(wifi.password).unwrap_or_default();
-            Security::Wpa2(Key::new(text).map_err(WifiError::Credentials)?)
+            Some(Key::new(text).map_err(WifiError::Credentials)?)
         };
-        self.connection.join(ssid, security).await.map_err(WifiError::Connection)?;
+        self.connection.join(ssid, key).await.map_err(WifiError::Connection)?;
         let address = with_timeout(ADDRESS, self.stack.wait_config_up()).await;
         address.map_err(|_| WifiError::NoAddress)
     }
