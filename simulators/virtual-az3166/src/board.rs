@@ -274,6 +274,17 @@ impl VirtualBoard {
         chip.console.overruns() + chip.serial.overruns()
     }
 
+    /// The longest that an exception has waited because the firmware had masked it, since this was last asked.
+    pub fn take_longest_mask(&mut self) -> Duration {
+        duration(std::mem::take(&mut self.cpu.longest_mask))
+    }
+
+    /// What the SDIO's FIFO of 32 words went through since this was last asked: how often it ran over or dry because
+    /// the firmware came too late, and the most words that waited in it to be read.
+    pub fn take_sdio_fifo(&mut self) -> (u64, usize) {
+        self.cpu.state_mut().chip.sdio.take_fifo()
+    }
+
     /// Why the core stands still until the watchdog resets the board, if it does: a fault in the handler of a fault.
     #[must_use]
     pub fn lockup(&self) -> Option<&str> {

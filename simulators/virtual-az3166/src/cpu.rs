@@ -49,6 +49,10 @@ pub(crate) struct Cpu {
     lockup: Option<String>,
     /// Flash that was being changed when the power went; the processor sees it after the reset.
     broken_off: Option<Range<usize>>,
+    /// Since when an exception waits for nothing but a mask.
+    masked_since: Option<Cycles>,
+    /// The longest that one has waited so.
+    pub(crate) longest_mask: Cycles,
 }
 
 /// Whether all of these bytes are RAM.
@@ -76,7 +80,15 @@ impl Cpu {
         unicorn.ctl_set_cpu_model(ArmCpuModel::CORTEX_M4 as i32).map_err(failed("choosing the core"))?;
         map_memory(&mut unicorn, unique_id).map_err(failed("mapping the memory"))?;
         add_hooks(&mut unicorn).map_err(failed("observing the core"))?;
-        Ok(Self { unicorn, pc: 0, sleeping: None, lockup: None, broken_off: None })
+        Ok(Self {
+            unicorn,
+            pc: 0,
+            sleeping: None,
+            lockup: None,
+            broken_off: None,
+            masked_since: None,
+            longest_mask: 0,
+        })
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -147,7 +159,7 @@ impl Cpu {
         state.chip.reset(cause);
         state.system = System::handed_off(RAM);
         (state.event, state.not_simulated) = (false, None);
-        (self.sleeping, self.lockup) = (None, None);
+        (self.sleeping, self.lockup, self.masked_since) = (None, None, None);
         for register in REGISTERS {
             self.set_register(register, 0)?;
         }
@@ -197,6 +209,11 @@ impl Cpu {
             let wakes = system.preempting(lines, Masks { all: false, ..masks }).is_some();
             if self.sleeping == Some(Wait::Interrupt) && wakes {
                 self.sleeping = None;
+            }
+            if waits && pending.is_none() {
+                self.masked_since.get_or_insert(now);
+            } else if let Some(since) = self.masked_since.take() {
+                self.longest_mask = self.longest_mask.max(now - since);
             }
             if let Some(number) = pending
                 && self.lockup.is_none()

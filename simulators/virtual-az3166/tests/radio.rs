@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use peripherals::{DevKit, SdioFault};
 use stsafe_a100::sim::{Profile, VirtualChip};
-use virtual_az3166::VirtualBoard;
+use virtual_az3166::{VirtualBoard, measure_radio};
 
-/// The probe's image, built once for all tests.
-fn image() -> &'static [u8] {
-    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
-    IMAGE.get_or_init(|| {
+/// The images of the probe and of the measurement, built once for all tests.
+fn images() -> &'static [Vec<u8>; 2] {
+    static IMAGES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    IMAGES.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let run = |command: &mut Command| {
             let status = command.current_dir(&root).status().unwrap();
@@ -23,10 +23,12 @@ fn image() -> &'static [u8] {
             .args(["build", "--quiet", "-p", "az3166-radio", "--profile", "firmware"])
             .env_remove("RADIO_NVRAM"));
         let folder = tempfile::tempdir().unwrap();
-        let bin = folder.path().join("radio-probe.bin");
-        let elf = "target/thumb/thumbv7em-none-eabihf/firmware/radio-probe";
-        run(Command::new("arm-none-eabi-objcopy").args(["-O", "binary", elf]).arg(&bin));
-        std::fs::read(bin).unwrap()
+        ["radio-probe", "radio-bench"].map(|name| {
+            let bin = folder.path().join(name);
+            let elf = format!("target/thumb/thumbv7em-none-eabihf/firmware/{name}");
+            run(Command::new("arm-none-eabi-objcopy").args(["-O", "binary", &elf]).arg(&bin));
+            std::fs::read(bin).unwrap()
+        })
     })
 }
 
@@ -42,7 +44,7 @@ fn board(firmware: &[u8], fault: Option<SdioFault>) -> VirtualBoard {
     if let Some(fault) = fault {
         parts.radio.lock().unwrap().inject(fault);
     }
-    let mut board = VirtualBoard::new(image(), parts, 1).unwrap();
+    let mut board = VirtualBoard::new(&images()[0], parts, 1).unwrap();
     board.power_on().unwrap();
     board
 }
@@ -135,4 +137,18 @@ fn after_a_power_cut_in_the_upload_it_begins_anew() {
         let radio = board.parts().radio.lock().unwrap();
         assert!(radio.started_with().unwrap()[..firmware.len()] == firmware);
     }
+}
+
+/// Every frame arrives, fast enough for what the device does; no interrupt waits for a transfer, and no transfer fails
+/// because of an interrupt.
+#[test]
+fn frames_go_both_ways_without_masking_interrupts() {
+    let figures = measure_radio(&images()[1]).unwrap();
+    assert_eq!(figures.speeds.len(), 4, "{figures:?}");
+    for speed in &figures.speeds {
+        let least = if speed.len > 1000 { 1500 } else { 3000 };
+        assert!(speed.frames() > least, "{speed:?}");
+    }
+    assert!(figures.longest_mask < Duration::from_micros(20), "{figures:?}");
+    assert_eq!(figures.fifo_faults, 0, "{figures:?}");
 }

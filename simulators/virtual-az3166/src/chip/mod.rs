@@ -62,7 +62,7 @@ pub(crate) struct Chip {
     watchdog: Watchdog,
     rng: Rng,
     quadspi: Quadspi,
-    sdio: Sdio,
+    pub(crate) sdio: Sdio,
     exti: Exti,
     tim2: Timer,
     tim3: Timer,

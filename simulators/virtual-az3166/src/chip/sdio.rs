@@ -69,6 +69,9 @@ pub(crate) struct Sdio {
     next_word: Option<Cycles>,
     /// Up to when the card knows time.
     card_time: Cycles,
+    /// How often the FIFO ran over or dry, and the most words that waited in it.
+    fifo_faults: u64,
+    fullest: usize,
 }
 
 impl Sdio {
@@ -89,13 +92,16 @@ impl Sdio {
             transfer: None,
             next_word: None,
             card_time: 0,
+            fifo_faults: 0,
+            fullest: 0,
         }
     }
 
     /// A reset, in which the pins let go of the card's reset line, too.
     pub(crate) fn reset(&mut self) {
         self.set_card_reset(true);
-        *self = Self { card_time: self.card_time, ..Self::new(self.card.clone()) };
+        let Self { card_time, fifo_faults, fullest, .. } = *self;
+        *self = Self { card_time, fifo_faults, fullest, ..Self::new(self.card.clone()) };
     }
 
     /// The card, which has seen the time pass.
@@ -260,7 +266,10 @@ impl Sdio {
             match transfer {
                 Transfer::Read(words) => match words.pop_front() {
                     Some(_) if self.fifo.len() == DEPTH => self.fail(RXOVERR),
-                    Some(word) => self.fifo.push_back(word),
+                    Some(word) => {
+                        self.fifo.push_back(word);
+                        self.fullest = self.fullest.max(self.fifo.len());
+                    }
                     None => self.end(DATAEND | DBCKEND),
                 },
                 Transfer::Write(bytes) => match self.fifo.pop_front() {
@@ -292,7 +301,13 @@ impl Sdio {
         self.transfer = None;
     }
 
+    /// How often the FIFO ran over or dry, and the most words that waited in it, since this was last asked.
+    pub(crate) fn take_fifo(&mut self) -> (u64, usize) {
+        (std::mem::take(&mut self.fifo_faults), std::mem::take(&mut self.fullest))
+    }
+
     fn fail(&mut self, flag: u32) {
+        self.fifo_faults += 1;
         self.end(flag);
         self.fifo.clear();
     }
@@ -363,6 +378,7 @@ mod tests {
         sdio.write(DCTRL, 3 | 6 << 4, now);
         send(&mut sdio, 53, BLOCK + 7, now);
         assert_eq!(sdio.read(STA, now + MILLISECOND) & 0x7FF, CMDREND | RXOVERR);
+        assert_eq!((sdio.take_fifo(), sdio.take_fifo()), ((1, DEPTH), (0, 0)));
         // Another length than the card's.
         sdio.write(DLEN, 128, now);
         sdio.write(DCTRL, 3 | 6 << 4, now);

@@ -2,10 +2,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod console;
 mod pins;
 mod qspi;
 mod sdio;
 
+pub use console::{CORE_HZ, Console};
 pub use pins::reset_radio;
 pub use qspi::{FlashTimeout, QspiFlash};
 pub use sdio::{Sdio, SdioFault};

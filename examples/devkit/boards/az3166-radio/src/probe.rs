@@ -4,43 +4,9 @@
 
 use core::fmt::{self, Write as _};
 
-use az3166_radio::{NVRAM, QspiFlash, Sdio, reset_radio};
+use az3166_radio::{CORE_HZ, Console, NVRAM, QspiFlash, Sdio, reset_radio};
 use bcm43362::{Nvram, Radio, Region};
 use embedded_hal_async::delay::DelayNs;
-use stm32_metapac::gpio::vals::Moder;
-use stm32_metapac::{GPIOA, RCC, USART6};
-
-/// What the boot loader leaves running.
-const CORE_HZ: u32 = 96_000_000;
-const BAUD: u32 = 115_200;
-
-/// USART6 at PA11, the board's console; only to write to.
-struct Console;
-
-impl Console {
-    fn new() -> Self {
-        RCC.ahb1enr().modify(|register| register.set_gpioaen(true));
-        RCC.apb2enr().modify(|register| register.set_usart6en(true));
-        GPIOA.afr(1).modify(|register| register.set_afr(3, 8));
-        GPIOA.moder().modify(|register| register.set_moder(11, Moder::ALTERNATE));
-        USART6.brr().write(|register| register.0 = CORE_HZ / BAUD);
-        USART6.cr1().write(|register| {
-            register.set_te(true);
-            register.set_ue(true);
-        });
-        Self
-    }
-}
-
-impl fmt::Write for Console {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            while !USART6.sr().read().txe() {}
-            USART6.dr().write(|register| register.set_dr(byte.into()));
-        }
-        Ok(())
-    }
-}
 
 /// Counts the core's cycles.
 struct Cycles;
