@@ -7,12 +7,13 @@
 #[allow(dead_code, reason = "shared with the tests of the firmware")]
 mod device;
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use access_point::Hosts;
 use anyhow::{Context as _, Result, ensure};
 use local_cloud::Config;
-use peripherals::{Air, AirNetwork, AirSecurity, Lamp, SdioFault};
+use peripherals::{Air, AirNetwork, AirSecurity, Direction, Lamp, SdioCard, SdioFault, Shared};
 use stories::lamps::{self, expect};
 use stories::{Bench, Narrator, Running, faults, line, operation, tutorial};
 use virtual_az3166::{PASSPHRASE, SSID, VirtualDevice, cloud};
@@ -36,8 +37,11 @@ async fn bench(folder: &tempfile::TempDir) -> Result<Story> {
     made.await
 }
 
-fn settings() -> Vec<String> {
-    ["scan".to_owned(), format!("set_wifissid {SSID}"), format!("set_wifipwd {PASSPHRASE}")].into()
+/// What the network's passphrase and name make (PBKDF2, by Python's hashlib): it opens the network as well.
+const KEY: &str = "2a5d7ff6e63c165c03f523ae25bcbceba7d89ace7a20fe0f610e04937a752a0b";
+
+fn settings(password: &str) -> Vec<String> {
+    ["scan".to_owned(), format!("set_wifissid {SSID}"), format!("set_wifipwd {password}")].into()
 }
 
 fn air(bench: &Story) -> Result<Air> {
@@ -49,7 +53,7 @@ fn air(bench: &Story) -> Result<Air> {
 async fn the_tutorial_over_wifi_and_a_network_that_fails() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (mut narrator, mut bench) = (Narrator::new(), bench(&folder).await?);
-    let mut running = tutorial::configure(&mut narrator, &mut bench, &settings()).await?;
+    let mut running = tutorial::configure(&mut narrator, &mut bench, &settings(PASSPHRASE)).await?;
     let shown = running.terminal.received();
     ensure!(shown.contains(SSID) && !shown.contains(PASSPHRASE), "the scan, or the password: {shown}");
     tutorial::leave_console(&mut running).await?;
@@ -64,8 +68,16 @@ async fn the_tutorial_over_wifi_and_a_network_that_fails() -> Result<()> {
     narrator.in_step(out_of_reach(&mut bench, &running).await)?;
     narrator.step("The passphrase is changed, and changed back");
     narrator.in_step(wrong_passphrase(&mut bench, &running).await)?;
+    narrator.step("The network becomes an old, hidden one, beside another one of its name");
+    narrator.in_step(old_hidden_network(&mut bench, &running).await)?;
+    narrator.step("Frames are lost, doubled, damaged and late; credits are withheld");
+    narrator.in_step(bad_frames(&mut bench, &running).await)?;
+    narrator.step("The radio falls silent for a while");
+    narrator.in_step(radio_fails(&bench, &running, Failure::Silence).await)?;
     narrator.step("The radio's firmware stops");
-    narrator.in_step(halted_firmware(&mut bench, &running).await)?;
+    narrator.in_step(radio_fails(&bench, &running, Failure::Halt).await)?;
+    bench.events = bench.cloud.events();
+    bench.telemetry(&running).await?;
     running.cut_power().await
 }
 
@@ -74,7 +86,7 @@ async fn the_tutorial_over_wifi_and_a_network_that_fails() -> Result<()> {
 async fn power_cuts_lost_keys_and_untrusted_servers_over_wifi() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (mut narrator, mut bench) = (Narrator::new(), bench(&folder).await?);
-    let further = [settings(), vec!["enable_secure 3".to_owned()]].concat();
+    let further = [settings(KEY), vec!["enable_secure 3".to_owned()]].concat();
     let mut running = tutorial::configure(&mut narrator, &mut bench, &further).await?;
     tutorial::leave_console(&mut running).await?;
     tutorial::go_online(&mut narrator, &mut bench, &mut running).await?;
@@ -143,20 +155,92 @@ async fn wrong_passphrase(bench: &mut Story, running: &Running) -> Result<()> {
     Ok(())
 }
 
-async fn halted_firmware(bench: &mut Story, running: &Running) -> Result<()> {
-    let radio = bench.device.radio().context("the device was never switched on")?;
-    let now = radio.lock().map_or(0, |radio| radio.now_ns());
-    if let Ok(mut radio) = radio.lock() {
-        radio.inject(SdioFault::HaltedFirmware(now));
-    }
+/// The access point is set to WPA and hides its name; an open network that is louder takes the name.
+async fn old_hidden_network(bench: &mut Story, running: &Running) -> Result<()> {
+    let network = network(bench)?;
+    let mut impostor = AirNetwork::new(SSID, AirSecurity::Open);
+    (impostor.bssid[5], impostor.rssi) = (0xEE, -20);
+    let security = AirSecurity::Wpa(PASSPHRASE.to_owned());
     lamps::forget(&running.panel);
-    expect(&running.panel, &[(Lamp::Wifi, false)]).await?;
-    if let Ok(mut radio) = radio.lock() {
-        radio.heal();
+    air(bench)?.add(AirNetwork { security, is_hidden: true, ..network.clone() });
+    air(bench)?.add(impostor);
+    ensure!(air(bench)?.deauthenticate(7), "the device is in no network");
+    bench.events = bench.cloud.events();
+    expect(&running.panel, &[(Lamp::Wifi, false), (Lamp::Wifi, true)]).await?;
+    bench.telemetry(running).await?;
+    ensure!(air(bench)?.joined() == Some(network.bssid), "the device is in another network");
+    line("telemetry; the open network is left alone");
+    Ok(())
+}
+
+/// The radio of a device that is switched on.
+fn radio(bench: &Story) -> Result<Shared<SdioCard>> {
+    bench.device.radio().context("the device was never switched on")
+}
+
+/// Every fourth of the next frames, each way, goes wrong in one of four ways; in between the radio gives no credit.
+async fn bad_frames(bench: &mut Story, running: &Running) -> Result<()> {
+    let radio = radio(bench)?;
+    let inject = |faults: &[SdioFault]| {
+        let mut radio = radio.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults {
+            radio.inject(*fault);
+        }
+    };
+    let (now, frames) = {
+        let radio = radio.lock().unwrap_or_else(PoisonError::into_inner);
+        (radio.now_ns(), radio.frames())
+    };
+    for (direction, from) in [(Direction::ToHost, frames[0]), (Direction::FromHost, frames[1])] {
+        for number in (from..from + 64).step_by(16) {
+            inject(&[
+                SdioFault::LostFrame(direction, number + 4),
+                SdioFault::DoubleFrame(direction, number + 8),
+                SdioFault::DamagedFrame { direction, number: number + 12, at: 0, mask: 0x10 },
+            ]);
+            if direction == Direction::ToHost {
+                inject(&[SdioFault::LateFrame(number + 16, 300_000_000)]);
+            }
+        }
     }
+    let second = 1_000_000_000;
+    inject(&[SdioFault::NoCredit { from: now + second, until: now + 3 * second }]);
+    for _ in 0..3 {
+        bench.events = bench.cloud.events();
+        bench.telemetry(running).await?;
+    }
+    radio.lock().unwrap_or_else(PoisonError::into_inner).heal();
     bench.events = bench.cloud.events();
     bench.telemetry(running).await?;
-    line("the radio was started anew: telemetry");
+    line("telemetry goes on");
+    Ok(())
+}
+
+/// What the radio's firmware does.
+enum Failure {
+    /// It says nothing for a while.
+    Silence,
+    /// It stops, and says so.
+    Halt,
+}
+
+async fn radio_fails(bench: &Story, running: &Running, failure: Failure) -> Result<()> {
+    let radio = radio(bench)?;
+    lamps::forget(&running.panel);
+    let from = bench.device.now();
+    {
+        let mut radio = radio.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = radio.now_ns();
+        radio.inject(match failure {
+            Failure::Silence => SdioFault::SilentRadio { from, until: u64::MAX },
+            Failure::Halt => SdioFault::HaltedFirmware(from),
+        });
+    }
+    expect(&running.panel, &[(Lamp::Wifi, false)]).await?;
+    radio.lock().unwrap_or_else(PoisonError::into_inner).heal();
+    expect(&running.panel, &[(Lamp::Wifi, true)]).await?;
+    let took = bench.device.now().saturating_sub(from);
+    line(&format!("the radio was started anew: an address after {:.1} s", took.as_secs_f64()));
     Ok(())
 }
 

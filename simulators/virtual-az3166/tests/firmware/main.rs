@@ -8,4 +8,5 @@ mod console;
 mod device;
 mod faults;
 mod host_keys;
+mod joining;
 mod online;
