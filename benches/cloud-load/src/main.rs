@@ -43,12 +43,14 @@ async fn main() -> Result<()> {
     let most = args.register.iter().chain(&args.connect).copied().max().unwrap_or_default();
     let files = raise_open_files();
     ensure!(files > most + 100, "{most} connections take more open files than the {files} of this process");
+    // It is started in a folder of its own.
+    let local_cloud = std::path::absolute(&args.local_cloud)?;
     println!("{AT_ONCE} devices at work at the same time; times in milliseconds.\n");
     println!("| registrations | a second | p50 | p99 | processor time each | memory at the end |");
     println!("|---:|---:|---:|---:|---:|---:|");
     for devices in &args.register {
         let fleet = Fleet::make(*devices)?;
-        let server = Server::local_cloud(&args.local_cloud, &fleet)?;
+        let server = Server::local_cloud(&local_cloud, &fleet)?;
         let Some((dps, id_scope)) = &server.dps else { continue };
         let before = server.processor()?;
         let times = load::register(&fleet.devices, dps, &server.root, id_scope).await?;
@@ -62,7 +64,7 @@ async fn main() -> Result<()> {
         for name in ["local-cloud", "mosquitto"] {
             let server = match name {
                 "mosquitto" => Server::mosquitto(&args.mosquitto, &fleet)?,
-                _ => Server::local_cloud(&args.local_cloud, &fleet)?,
+                _ => Server::local_cloud(&local_cloud, &fleet)?,
             };
             if let Some((dps, id_scope)) = &server.dps {
                 load::register(&fleet.devices, dps, &server.root, id_scope).await?;
