@@ -305,8 +305,8 @@ fn every_bit_of_a_certificate_counts() {
     }
 }
 
-/// Whatever byte is another one: what is taken for a certificate, signatures aside, rustls-webpki can read, too. It once
-/// was not so: a name was taken without a look at its tag, and primitive values for constructed ones.
+/// Whatever byte is another one: what is taken for a certificate, signatures aside, rustls-webpki can read, too. It
+/// once was not so: a name was taken without a look at its tag, and primitive values for constructed ones.
 #[test]
 fn what_is_read_is_a_certificate() {
     struct Good;
