@@ -2,8 +2,6 @@
 
 #![allow(clippy::cast_possible_truncation)]
 
-mod support;
-
 use iothub_mqtt::Backoff;
 use iothub_mqtt::client::{ReportFailure, Subscription};
 use iothub_mqtt::method::status;
@@ -11,8 +9,8 @@ use iothub_mqtt::session::{Options, Session};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::twin::{Step, Timing, Tracker};
 use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
+use iothub_mqtt_test_support::{Packet, Server, pair};
 use proptest::prelude::*;
-use support::{Packet, Server, pair};
 
 const CONNECT: Connect<'static> =
     Connect { client_id: "dev", user_name: "hub/dev/?api-version=2021-04-12", password: None, will: None };

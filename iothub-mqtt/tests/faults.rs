@@ -2,14 +2,12 @@
 //! take no bytes, connections that break before the subscriptions stand.
 #![allow(clippy::cast_possible_truncation)]
 
-mod support;
-
 use embassy_time::{Duration, Instant};
 use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::session::{Mqtt, Options, QoS, Session};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Telemetry};
-use support::{Packet, Server, pair};
+use iothub_mqtt_test_support::{Packet, Server, pair};
 
 const CONNECT: Connect<'static> =
     Connect { client_id: "dev", user_name: "hub/dev/?api-version=2021-04-12", password: None, will: None };
@@ -219,7 +217,7 @@ async fn a_stream_that_takes_no_bytes_is_left() {
     let mut session: Session = Session::new(options, &mut rx, &mut tx);
     for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         let (client, server) = tokio::io::duplex(1024);
-        let mut server = Server { stream: server };
+        let mut server = Server::new(server);
         let device = async {
             let mut link = session.connect(FromTokio::new(client), &CONNECT).await.unwrap();
             let topic = "devices/dev/messages/events/";

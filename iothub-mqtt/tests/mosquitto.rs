@@ -4,15 +4,12 @@
 //! path if it is somewhere unusual). Each test starts its own on a free port of the loopback interface.
 #![allow(clippy::cast_possible_truncation)]
 
-#[path = "support/broker.rs"]
-mod broker;
-
-use broker::Broker;
 use embassy_time::{Duration, with_timeout};
 use iothub_mqtt::session::{Mqtt, Options, QoS, Session};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::translate::{Connect, Will};
 use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Refusal};
+use iothub_mqtt_test_support::Broker;
 use minimq::{Buffers, ConfigBuilder, Property, Publication, TopicFilter};
 
 const ANYBODY: &str = "allow_anonymous true";

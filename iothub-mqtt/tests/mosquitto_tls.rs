@@ -3,8 +3,6 @@
 //!
 //! Needs the program `mosquitto`, see `mosquitto.rs`.
 
-#[path = "support/broker.rs"]
-mod broker;
 #[path = "../../azure-iot-tls/tests/tls/pki.rs"]
 #[allow(dead_code)] // the tests of the adapters use the rest
 mod pki;
@@ -12,11 +10,11 @@ mod pki;
 use azure_iot_tls::{Trust, Versions, rustls};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use broker::Broker;
 use embassy_time::{Duration, with_timeout};
 use iothub_mqtt::session::{Options, Session};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::{Client, ClientOptions, Endpoint, HubEvent, Telemetry};
+use iothub_mqtt_test_support::Broker;
 use pki::{Family, HOST, NOW};
 use std::sync::Arc;
 

@@ -1,12 +1,10 @@
 //! Registration over a stream, against a server that plays the provisioning service.
 #![allow(clippy::cast_possible_truncation)]
 
-mod support;
-
 use dps_client::{Backoff, Config, Fault, Registration, Timing, Transport};
 use iothub_mqtt::Error;
 use iothub_mqtt::provision::{Buffers, MIN_BODY, register};
-use support::{Packet, Server, pair};
+use iothub_mqtt_test_support::{Packet, Server, pair};
 
 const ASSIGNING: &[u8] = br#"{"operationId":"5.a1.b2","status":"assigning"}"#;
 const ASSIGNED: &[u8] = br#"{"operationId":"5.a1.b2","status":"assigned","registrationState":

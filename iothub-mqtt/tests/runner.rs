@@ -2,8 +2,6 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::large_futures)]
 
-mod support;
-
 use Next::{Reconnect, Register};
 use dps_client::{Assignment, Backoff, Config, ConnectionProfile, RegistrationState, Timing};
 use embedded_io_adapters::tokio_1::FromTokio;
@@ -12,9 +10,9 @@ use iothub_mqtt::runner::{
     Service, Settings, Target, Token,
 };
 use iothub_mqtt::{Error, HubEvent, Refusal, Telemetry};
+use iothub_mqtt_test_support::{Packet, Server, pair};
 use proptest::prelude::*;
 use std::collections::VecDeque;
-use support::{Packet, Server, pair};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 

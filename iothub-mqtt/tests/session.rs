@@ -1,14 +1,12 @@
 //! Session and client against a server that does what the test says.
 #![allow(clippy::cast_possible_truncation)]
 
-mod support;
-
 use embassy_time::Duration;
 use iothub_mqtt::session::{Mqtt, Options, Progress, QoS, Session};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::translate::{Connect, Fault, Will};
 use iothub_mqtt::{Client, ClientOptions, Endpoint, Error, HubEvent, Refusal};
-use support::{Packet, Server, pair};
+use iothub_mqtt_test_support::{Packet, Server, pair};
 
 const HUB: &str = "contoso.azure-devices.net";
 

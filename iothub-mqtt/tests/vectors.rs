@@ -9,23 +9,8 @@ use iothub_mqtt::endpoint::{MAX_CLIENT_ID, MAX_USER_NAME};
 use iothub_mqtt::property::{Encoded, Properties};
 use iothub_mqtt::telemetry::Telemetry;
 use iothub_mqtt::{Announcement, Endpoint, Error};
+use iothub_mqtt_test_support::vectors::{cases, is_normative, text};
 use serde_json::Value;
-
-fn cases(file: &str, op: &str) -> Vec<Value> {
-    let document: Value = serde_json::from_str(file).unwrap();
-    let cases = document["cases"].as_array().unwrap();
-    let found: Vec<Value> = cases.iter().filter(|case| case["op"] == op).cloned().collect();
-    assert!(!found.is_empty());
-    found
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {value}"))
-}
-
-fn normative(case: &Value) -> bool {
-    case["class"] == "normative"
-}
 
 fn decoded(text: &str) -> String {
     let mut out = vec![0; text.len()];
@@ -71,7 +56,7 @@ fn user_names() {
             }
             Ok(made) => assert_eq!(made, wanted, "{case}"),
             Err(error) => {
-                assert!(!normative(&case), "{case}: {error}");
+                assert!(!is_normative(&case), "{case}: {error}");
                 assert!(matches!(error, Error::Invalid { .. }));
                 strict += 1;
             }
@@ -89,7 +74,7 @@ fn client_ids() {
         });
         match made {
             Ok(made) => assert_eq!(made, text(&case["out"], "value")),
-            Err(_) => assert!(!normative(&case), "{case}"),
+            Err(_) => assert!(!is_normative(&case), "{case}"),
         }
     }
 }
@@ -175,7 +160,7 @@ fn telemetry_topics() {
             // An empty value is fine.
             (Ok(made), None) => assert_eq!(made, "devices/d/messages/events/k="),
             (Err(error), _) => {
-                assert!(!normative(&case), "{case}");
+                assert!(!is_normative(&case), "{case}");
                 assert!(matches!(error, Error::Invalid { .. }));
             }
         }
@@ -192,7 +177,7 @@ fn pairs(properties: &Properties<'_>) -> Pairs {
 
 fn check_bag(case: &Value, properties: &Properties<'_>) {
     let input = &case["in"];
-    if normative(case) {
+    if is_normative(case) {
         let wanted: Pairs = case["out"]["pairs"]
             .as_array()
             .unwrap()
@@ -240,13 +225,13 @@ fn cloud_to_device_topics() {
             Ok(message) => {
                 assert_eq!((message.input, message.payload), (None, &b"body"[..]));
                 check_bag(&case, &message.properties);
-                if normative(&case) {
+                if is_normative(&case) {
                     assert_eq!(message.properties.raw(), text(&case["out"], "bag"));
                 }
             }
             Err(error) => {
                 assert!(matches!(error, Error::BadTopic(_)));
-                assert!(!normative(&case), "{case}");
+                assert!(!is_normative(&case), "{case}");
             }
         }
     }

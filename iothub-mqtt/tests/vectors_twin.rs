@@ -7,23 +7,8 @@ use iothub_mqtt::method::{MAX_RESPONSE_TOPIC, ReplyTo, Request};
 use iothub_mqtt::pnp::{Acknowledgement, Report, properties};
 use iothub_mqtt::twin::{self, Document, MAX_TOPIC, Message};
 use iothub_mqtt::{Error, method};
+use iothub_mqtt_test_support::vectors::{cases, is_normative, text};
 use serde_json::Value;
-
-fn cases(file: &str, op: &str) -> Vec<Value> {
-    let document: Value = serde_json::from_str(file).unwrap();
-    let cases = document["cases"].as_array().unwrap();
-    let found: Vec<Value> = cases.iter().filter(|case| case["op"] == op).cloned().collect();
-    assert!(!found.is_empty());
-    found
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {value}"))
-}
-
-fn normative(case: &Value) -> bool {
-    case["class"] == "normative"
-}
 
 /// The operations that this file and `vectors.rs` run.
 const OPERATIONS: [&str; 14] = [
@@ -70,14 +55,14 @@ fn method_topics() {
             Ok(request) => {
                 accepted += 1;
                 assert_eq!(request.name, text(&case["out"], "name"), "{case}");
-                if normative(&case) {
+                if is_normative(&case) {
                     assert_eq!(request.request_id, text(&case["out"], "request_id"));
                 }
                 assert_eq!(ReplyTo::new(request.request_id), Ok(request.reply_to()));
             }
             Err(error) => {
                 assert!(matches!(error, Error::BadTopic(_)));
-                assert!(!normative(&case), "{case}");
+                assert!(!is_normative(&case), "{case}");
             }
         }
     }
@@ -94,7 +79,7 @@ fn method_topics() {
 fn commands() {
     for case in cases(METHODS, "command_parse") {
         let Ok(request) = Request::parse(text(&case["in"], "topic"), b"") else {
-            assert!(!normative(&case), "{case}");
+            assert!(!is_normative(&case), "{case}");
             continue;
         };
         let (component, command) = request.command();
@@ -150,7 +135,7 @@ fn twin_messages() {
     for case in cases(TWIN, "twin_parse") {
         let out = &case["out"];
         let parsed = Message::parse(text(&case["in"], "topic"), b"");
-        if !normative(&case) {
+        if !is_normative(&case) {
             // Some are well-formed: the fields of a query in another order, unusual statuses. A change is one, whatever
             // its topic lacks; without a version the whole twin tells.
             let topic = text(&case["in"], "topic");
@@ -283,10 +268,10 @@ fn reading_properties() {
             json::parse(document).ok().and_then(|value| value.as_object()).map(|o| (o, twin::version(&o)))
         };
         let Some((section, version)) = section else {
-            assert!(!normative(&case), "{case}");
+            assert!(!is_normative(&case), "{case}");
             continue;
         };
-        if normative(&case) {
+        if is_normative(&case) {
             assert_eq!(version, out["version"].as_u64(), "{case}");
         }
         let components: Vec<&str> =
@@ -305,11 +290,11 @@ fn reading_properties() {
         // The library stops at a component without properties and at one that is no object; and it takes null for a
         // section.
         if case["in"]["json"] == r#"{"desired":null,"reported":null}"# {
-            assert!(found.is_empty() && !normative(&case));
+            assert!(found.is_empty() && !is_normative(&case));
         } else if out["complete"] == true {
             assert_eq!(found, *out["props"].as_array().unwrap(), "{case}");
         } else {
-            assert!(!normative(&case), "{case}");
+            assert!(!is_normative(&case), "{case}");
         }
     }
     // A component that is set to null, or replaced, is a property like any other.

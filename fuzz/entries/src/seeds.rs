@@ -2,6 +2,7 @@
 
 use azure_iot_common::backoff::Jitter;
 use devkit_settings::Setting;
+use iothub_mqtt_test_support::packet::publish;
 use serde_json::Value;
 use stsafe_a100::blocking::{Stsafe, Vault};
 use stsafe_a100::sim::{Profile, VirtualChip};
@@ -89,28 +90,15 @@ pub(crate) fn hub_topics() -> Vec<Vec<u8>> {
     topics.chain(get).chain(desired).map(String::into_bytes).collect()
 }
 
-/// A PUBLISH of a server.
-fn publish(id: u16, topic: &str, payload: &str) -> Vec<u8> {
-    let id = if id == 0 { Vec::new() } else { id.to_be_bytes().to_vec() };
-    let length = 2 + topic.len() + id.len() + payload.len();
-    assert!(length < 16_384, "two bytes of length");
-    let (low, high) = (length % 128, length / 128);
-    let header = if id.is_empty() { 0x30 } else { 0x32 };
-    let length = if high == 0 { vec![low] } else { vec![low | 0x80, high] };
-    let length: Vec<u8> = length.into_iter().map(|byte| u8::try_from(byte).expect("seven bits")).collect();
-    let topic_length = u16::try_from(topic.len()).expect("short topics").to_be_bytes();
-    [&[header], length.as_slice(), &topic_length, topic.as_bytes(), &id, payload.as_bytes()].concat()
-}
-
 /// What a hub says in a session with a client of this seed, whose first request has the id that follows from it.
 fn session(seed: u32) -> Vec<Vec<u8>> {
     let twin = format!("$iothub/twin/res/200/?$rid={}", Jitter::new(seed).draw());
     vec![
-        publish(7, "devices/device-1/messages/devicebound/%24.mid=1&a=b", "hello"),
-        publish(0, "$iothub/methods/POST/blink/?$rid=1", "{}"),
-        publish(0, "$iothub/twin/PATCH/properties/desired/?$version=5", r#"{"a":1,"$version":5}"#),
-        publish(0, &twin, r#"{"desired":{"$version":4},"reported":{"$version":1}}"#),
-        publish(9, "devices/device-1/messages/devicebound/", &"x".repeat(600)),
+        publish(Some(7), "devices/device-1/messages/devicebound/%24.mid=1&a=b", b"hello"),
+        publish(None, "$iothub/methods/POST/blink/?$rid=1", b"{}"),
+        publish(None, "$iothub/twin/PATCH/properties/desired/?$version=5", br#"{"a":1,"$version":5}"#),
+        publish(None, &twin, br#"{"desired":{"$version":4},"reported":{"$version":1}}"#),
+        publish(Some(9), "devices/device-1/messages/devicebound/", &[b'x'; 600]),
         vec![0x40, 2, 0, 2],
         vec![0x40, 2, 0, 3, 0x40, 2, 0, 3],
         vec![0xD0, 0],

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use embassy_futures::select::{Either3, select3};
 use embassy_time::{Duration, Instant, Timer};
 use embedded_io_async::Read;
+use iothub_mqtt_test_support::packet::{self, Packet};
 
 use crate::Report;
 use crate::faults::{Fault, Faults, Kind, Place};
-use crate::packet::{self, Packet};
 use crate::wire::{End, Network};
 
 /// How long a delivered message waits for its acknowledgement before it is sent again.
@@ -147,7 +147,7 @@ impl Hub {
     }
 
     async fn packets(&mut self, connection: &mut Connection) -> Result<(), Over> {
-        while let Some(packet) = packet::next(&mut connection.unread).map_err(|()| Over)? {
+        while let Some(packet) = packet::take(&mut connection.unread).map_err(|_| Over)? {
             let fault = match &packet {
                 Packet::Publish { topic, .. } if topic.starts_with("devices/") => self.faults.next(),
                 _ => None,
@@ -175,11 +175,10 @@ impl Hub {
 
     fn packet(&mut self, connection: &mut Connection, packet: &Packet) -> Result<(), Over> {
         match packet {
-            Packet::Connect => self.send(connection, &[0x20, 2, 0, 0]),
+            Packet::Connect { .. } => self.send(connection, &[0x20, 2, 0, 0]),
             Packet::Ping => self.send(connection, &[0xD0, 0]),
-            Packet::Disconnect => return Err(Over),
-            Packet::Subscribe { id, filters } => {
-                self.send(connection, &packet::suback(*id, filters.len()));
+            Packet::Subscribe { id, filters } if filters.iter().all(|(_, qos)| *qos == 1) => {
+                self.send(connection, &packet::suback(*id, filters));
                 connection.subscribed = true;
                 self.deliver(connection);
             }
@@ -188,10 +187,11 @@ impl Hub {
                 state.waiting.retain(|(number, _)| number + 1 != *id);
                 assert!(state.taken[usize::from(id - 1)], "acknowledged before it was taken");
             }
-            Packet::Publish { topic, id, payload } => {
+            Packet::Publish { topic, id, payload, qos: 1, .. } => {
                 self.publish(connection, topic, payload);
                 self.send(connection, &packet::puback(*id));
             }
+            _ => return Err(Over),
         }
         Ok(())
     }
@@ -203,10 +203,10 @@ impl Hub {
             let version = self.state.borrow().desired;
             let twin = format!("{{\"desired\":{{\"$version\":{version}}},\"reported\":{{\"$version\":1}}}}");
             let topic = format!("$iothub/twin/res/200/?$rid={id}");
-            self.send(connection, &packet::publish(None, false, &topic, twin.as_bytes()));
+            self.send(connection, &packet::publish(None, &topic, twin.as_bytes()));
         } else if let Some(id) = topic.strip_prefix("$iothub/twin/PATCH/properties/reported/?$rid=") {
             let topic = format!("$iothub/twin/res/204/?$rid={id}&$version=2");
-            self.send(connection, &packet::publish(None, false, &topic, b""));
+            self.send(connection, &packet::publish(None, &topic, b""));
         } else {
             assert_eq!(topic, "devices/my-device/messages/events/");
             let number: usize =
@@ -243,11 +243,11 @@ impl Hub {
         if let Some(version) = change {
             let topic = format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
             let patch = format!("{{\"n\":{version},\"$version\":{version}}}");
-            self.send(connection, &packet::publish(None, false, &topic, patch.as_bytes()));
+            self.send(connection, &packet::publish(None, &topic, patch.as_bytes()));
         }
         if number.is_multiple_of(71) {
             let topic = format!("$iothub/methods/POST/blink/?$rid={number:x}");
-            self.send(connection, &packet::publish(None, false, &topic, b"{}"));
+            self.send(connection, &packet::publish(None, &topic, b"{}"));
         }
     }
 
@@ -263,7 +263,7 @@ impl Hub {
         }
         for number in due {
             let topic = format!("devices/my-device/messages/devicebound/%24.mid={number}");
-            let packet = packet::publish(Some(number + 1), false, &topic, number.to_string().as_bytes());
+            let packet = packet::publish(Some(number + 1), &topic, number.to_string().as_bytes());
             self.send(connection, &packet);
         }
     }

@@ -6,7 +6,6 @@ mod clock;
 mod device;
 mod faults;
 mod hub;
-mod packet;
 mod wire;
 
 pub use faults::Kind;

@@ -1,15 +1,16 @@
 //! The broker mosquitto on a free port of the loopback interface.
-#![allow(dead_code)] // every test file uses its part
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
-pub(crate) struct Broker {
+/// A running broker, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Broker {
     child: Child,
-    pub(crate) port: u16,
-    pub(crate) directory: tempfile::TempDir,
+    port: u16,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Broker {
@@ -28,12 +29,12 @@ fn program() -> String {
 
 impl Broker {
     /// Starts one with these lines in its configuration.
-    pub(crate) async fn start(extra: &str) -> Self {
+    pub async fn start(extra: &str) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), extra).await
     }
 
     /// As [`start`](Self::start), with a folder in which there may be files that the configuration names.
-    pub(crate) async fn start_in(directory: tempfile::TempDir, extra: &str) -> Self {
+    pub async fn start_in(directory: tempfile::TempDir, extra: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = directory.path().join("mosquitto.conf");
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
@@ -64,18 +65,20 @@ impl Broker {
         broker
     }
 
-    pub(crate) async fn connect(&self) -> FromTokio<TcpStream> {
+    /// A connection to it.
+    pub async fn connect(&self) -> FromTokio<TcpStream> {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         FromTokio::new(stream)
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// What it has written so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     /// Waits until the broker has written `line`.
-    pub(crate) async fn logged(&self, line: &str) {
+    pub async fn logged(&self, line: &str) {
         for _ in 0..500 {
             if self.log().contains(line) {
                 return;
