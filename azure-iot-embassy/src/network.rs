@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use azure_iot_tls::{Identity, Trust, mbedtls, sntp};
+use azure_iot_tls::{AsyncIdentity, Trust, mbedtls, sntp};
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, TcpSocket};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
@@ -198,11 +198,11 @@ impl<'d> Network<'d> {
     ///
     /// # Errors
     /// Those of [`unix_time`](Self::unix_time), [`Error::Connect`], [`Error::Tls`].
-    pub async fn connect<'s>(
+    pub async fn connect<'s, I: AsyncIdentity + ?Sized>(
         &'s mut self,
         host: &str,
         port: u16,
-        identity: Option<&'s dyn Identity>,
+        identity: Option<&'s I>,
     ) -> Result<Stream<'s>, Error> {
         // Without random numbers nobody is asked for anything.
         RANDOM.check()?;

@@ -108,10 +108,10 @@ pub enum IdentityError {
     BadCertificate,
     /// The chain is longer than the adapter's buffers.
     ChainTooLong,
-    /// The signer failed: a secure element that does not answer, say.
+    /// The signer failed: a secure element that does not answer, say. It may answer the next time.
     Signer,
-    /// The adapter needs the private key itself, and the identity does not give it.
-    KeyNotExportable,
+    /// The key is not there, or is not for this: asking again does not mend that.
+    KeyUnusable,
     /// The server takes no ECDSA P-256 signature with SHA-256.
     SchemeNotAccepted,
 }
@@ -282,7 +282,7 @@ impl fmt::Display for IdentityError {
             Self::BadCertificate => "a certificate is malformed or not for a P-256 key",
             Self::ChainTooLong => "its chain does not fit the buffers",
             Self::Signer => "the signer failed",
-            Self::KeyNotExportable => "this TLS implementation needs the private key and does not get it",
+            Self::KeyUnusable => "its key is missing or may not sign",
             Self::SchemeNotAccepted => "the server takes no ECDSA P-256 signature with SHA-256",
         })
     }

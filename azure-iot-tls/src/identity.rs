@@ -8,8 +8,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 ///
 /// The key may be in memory, in a secure element or in another core: an adapter only asks for signatures, of a digest
 /// that is already computed. `sign` takes `&self`, because that is what TLS implementations can call; a signer with
-/// state of its own keeps it in a cell. It is called once a handshake and may block, for a secure element usually
-/// some ten milliseconds.
+/// state of its own keeps it in a cell. It is called once a handshake and may block; a key that takes its time is
+/// better an [`AsyncIdentity`](crate::AsyncIdentity), where the adapter takes one.
 ///
 /// The trait is object-safe.
 ///
@@ -39,10 +39,12 @@ pub trait Identity {
     /// The root is left out: a server that does not have it will not take it from the device.
     fn certificate(&self, index: usize) -> Option<&[u8]>;
 
-    /// Signs a SHA-256 digest with the leaf's key: ECDSA with P-256 (FIPS 186-5 §6.4.1), the digest used as it is.
+    /// Signs a digest with the leaf's key: ECDSA with P-256 (FIPS 186-5 §6.4.1), the digest used as it is. It is one of
+    /// SHA-256, or the first 32 bytes of a longer one, which is all of it that ECDSA with P-256 takes.
     ///
     /// # Errors
-    /// [`IdentityError::Signer`] if there is no signature to be had.
+    /// [`IdentityError::Signer`] if there is no signature to be had now, [`IdentityError::KeyUnusable`] if there never
+    /// is.
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError>;
 
     /// The secret key, for an adapter whose TLS implementation takes nothing else, if the identity wants that to be

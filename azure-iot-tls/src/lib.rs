@@ -40,9 +40,14 @@
 // Futures of this crate are as `Send` as the streams they are made from.
 #![allow(async_fn_in_trait)]
 
+mod async_identity;
 mod chain_identity;
 mod error;
 mod identity;
+#[cfg(feature = "signature")]
+mod prehash_key;
+#[cfg(feature = "psa")]
+pub mod psa;
 pub mod roots;
 pub mod sntp;
 mod trust;
@@ -55,9 +60,12 @@ pub mod mbedtls;
 pub mod rustls;
 pub mod x509;
 
+pub use async_identity::{AsyncIdentity, AsyncSigner, Awaited, Waiting};
 pub use chain_identity::{ChainIdentity, Signer};
 pub use error::{Alert, Error, IdentityError, Signed};
 pub use identity::{DerSignature, Identity, SecretKey, Signature};
+#[cfg(feature = "signature")]
+pub use prehash_key::PrehashKey;
 pub use trust::{Trust, Versions};
 
 /// Proof that a server was authenticated: its chain was accepted and its signature over the handshake verified.

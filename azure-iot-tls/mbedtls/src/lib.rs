@@ -4,6 +4,7 @@
 extern crate alloc;
 
 mod arithmetic;
+mod external_key;
 #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
 mod p256;
 mod session;
@@ -11,6 +12,7 @@ mod structure;
 mod verification;
 mod wrapped;
 
+pub use external_key::{DIGEST_LEN, MAX_SIGNATURE};
 pub use mbedtls_rs;
-pub use session::{Client, Code, Config, Session, Transport, Version, is_certificate};
+pub use session::{Client, Code, Config, Key, Session, Transport, Version, is_certificate};
 pub use verification::{Found, Judge, MAX_PATH, Presented};

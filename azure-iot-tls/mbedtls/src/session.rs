@@ -11,13 +11,15 @@ use mbedtls_rs::sys::{
     MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET, MBEDTLS_ERR_SSL_WANT_READ, mbedtls_pk_context,
     mbedtls_pk_parse_key, mbedtls_ssl_close_notify, mbedtls_ssl_conf_authmode, mbedtls_ssl_conf_ca_chain,
     mbedtls_ssl_conf_own_cert, mbedtls_ssl_conf_rng, mbedtls_ssl_config, mbedtls_ssl_config_defaults,
-    mbedtls_ssl_context, mbedtls_ssl_get_verify_result, mbedtls_ssl_handshake, mbedtls_ssl_protocol_version,
-    mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_2 as TLS1_2,
-    mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_3 as TLS1_3, mbedtls_ssl_read, mbedtls_ssl_set_bio,
-    mbedtls_ssl_set_hostname, mbedtls_ssl_set_verify, mbedtls_ssl_setup, mbedtls_ssl_write, mbedtls_x509_crt,
-    mbedtls_x509_crt_parse_der_nocopy, psa_crypto_init, psa_generate_random,
+    mbedtls_ssl_context, mbedtls_ssl_get_verify_result, mbedtls_ssl_handshake_step,
+    mbedtls_ssl_protocol_version, mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_2 as TLS1_2,
+    mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_3 as TLS1_3, mbedtls_ssl_read,
+    mbedtls_ssl_send_alert_message, mbedtls_ssl_set_bio, mbedtls_ssl_set_hostname, mbedtls_ssl_set_verify,
+    mbedtls_ssl_setup, mbedtls_ssl_write, mbedtls_x509_crt, mbedtls_x509_crt_parse_der_nocopy,
+    psa_crypto_init, psa_generate_random,
 };
 
+use crate::external_key::{DIGEST_LEN, ExternalKey, at, state};
 use crate::structure::Owned;
 use crate::verification::{Judge, Verification, verify};
 
@@ -42,6 +44,8 @@ impl Code {
     pub const MEMORY: Self = Self(MBEDTLS_ERR_SSL_ALLOC_FAILED);
     /// More has to come from the server first: call again then.
     pub const WANT_READ: Self = Self(MBEDTLS_ERR_SSL_WANT_READ);
+    /// A signature has to be made first: call again when it was [given](Session::give_signature).
+    pub const WANT_SIGNATURE: Self = Self(MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS);
 
     pub(crate) fn check(code: c_int) -> Result<usize, Self> {
         usize::try_from(code).map_err(|_| Self(code))
@@ -71,8 +75,17 @@ impl Version {
 pub struct Client<'a, C> {
     /// The certificates, DER.
     pub chain: C,
+    /// The leaf's key.
+    pub key: Key<'a>,
+}
+
+/// The key of a device's certificate.
+#[derive(Debug)]
+pub enum Key<'a> {
     /// The key in DER; Mbed TLS has a copy in its heap as long as the session lives, and wipes it then.
-    pub key: &'a [u8],
+    Der(&'a [u8]),
+    /// A P-256 key that is somewhere else. The handshake stops where it has to sign, with [`Code::WANT_SIGNATURE`].
+    External,
 }
 
 /// What a connection needs to know.
@@ -102,6 +115,8 @@ pub struct Session<'a> {
     _config: Owned<mbedtls_ssl_config>,
     _roots: Owned<mbedtls_x509_crt>,
     _own: Option<(Owned<mbedtls_x509_crt>, Owned<mbedtls_pk_context>)>,
+    // The key's structure points to it.
+    external: Option<Owned<ExternalKey>>,
     /// The random number generator is Mbed TLS's as long as there is one of these; and certificates are not copied.
     _borrowed: PhantomData<(TlsReference<'a>, &'a [u8])>,
 }
@@ -124,8 +139,16 @@ impl<'a> Session<'a> {
     ) -> Result<Self, Code> {
         let Config { host, versions: (oldest, newest), client } = config;
         let roots = certificates(roots.iter().copied())?;
-        let own =
-            client.map(|Client { chain, key }| Ok((certificates(chain)?, private_key(key)?))).transpose()?;
+        let mut external = None;
+        let own = client.map(|Client { chain, key }| {
+            let chain = certificates(chain)?;
+            let key = match key {
+                Key::Der(der) => private_key(der)?,
+                Key::External => external_key(external.insert(Owned::new()?))?,
+            };
+            Ok((chain, key))
+        });
+        let own = own.transpose()?;
         let (config, ssl) = (Owned::<mbedtls_ssl_config>::new()?, Owned::<mbedtls_ssl_context>::new()?);
         #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
         crate::p256::install();
@@ -149,24 +172,66 @@ impl<'a> Session<'a> {
             Code::check(mbedtls_ssl_setup(ssl.as_ptr(), config.as_ptr()))?;
             Code::check(mbedtls_ssl_set_hostname(ssl.as_ptr(), host.as_ptr()))?;
         }
-        Ok(Self { ssl, _config: config, _roots: roots, _own: own, _borrowed: PhantomData })
+        Ok(Self { ssl, _config: config, _roots: roots, _own: own, external, _borrowed: PhantomData })
     }
 
     /// Goes on with the handshake. The judge is asked once, when the server's certificates and the path above them
     /// are known.
     ///
     /// # Errors
-    /// [`Code::WANT_READ`], or why the handshake has failed.
+    /// [`Code::WANT_READ`], [`Code::WANT_SIGNATURE`], or why the handshake has failed.
     pub fn handshake(&mut self, transport: &mut dyn Transport, judge: &mut dyn Judge) -> Result<(), Code> {
         let mut verification = Verification::new(judge);
         let context = ptr::from_mut(&mut verification).cast();
         // SAFETY: the context is a `Verification`, which outlives the call, after which it is not known any more.
         unsafe { mbedtls_ssl_set_verify(self.ssl.as_ptr(), Some(verify), context) };
-        // SAFETY: the context of this session.
-        let outcome = self.with(transport, |ssl| unsafe { mbedtls_ssl_handshake(ssl) });
+        let outcome = with(self.ssl.as_ptr(), transport, |ssl| self.steps(ssl));
         // SAFETY: as above. Nobody asks later: a session has one handshake.
         unsafe { mbedtls_ssl_set_verify(self.ssl.as_ptr(), None, ptr::null_mut()) };
         outcome.map(|_| ())
+    }
+
+    /// Does as many steps of the handshake as can be done now.
+    fn steps(&self, ssl: *mut mbedtls_ssl_context) -> Result<usize, Code> {
+        // SAFETY: the context of this session, which is in its handshake until that is over.
+        unsafe {
+            while state(ssl) != at::HANDSHAKE_OVER {
+                let step = || mbedtls_ssl_handshake_step(ssl);
+                let code = match &self.external {
+                    Some(key) if key.is_asked(ssl)? => return Err(Code::WANT_SIGNATURE),
+                    Some(key) => key.watched(ssl, step)?,
+                    None => step(),
+                };
+                Code::check(code)?;
+            }
+        }
+        Ok(0)
+    }
+
+    /// The digest that the device's key has to sign now: ECDSA with P-256, the digest used as it is. `None` if no
+    /// signature is waited for.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; DIGEST_LEN]> {
+        self.external.as_ref().and_then(Owned::digest)
+    }
+
+    /// Gives the signature of [`Self::digest`], in DER. One that is longer than any, or empty, is none.
+    pub fn give_signature(&mut self, der: &[u8]) {
+        if let Some(key) = &self.external {
+            key.set_signature(der);
+        }
+    }
+
+    /// Tells the server that the handshake ends here (alert `internal_error`), because the device cannot go on.
+    ///
+    /// # Errors
+    /// Why even that cannot be said.
+    pub fn give_up(&mut self, transport: &mut dyn Transport) -> Result<(), Code> {
+        const FATAL: c_uchar = 2;
+        const INTERNAL_ERROR: c_uchar = 80;
+        // SAFETY: the context of this session.
+        self.with(transport, |ssl| unsafe { mbedtls_ssl_send_alert_message(ssl, FATAL, INTERNAL_ERROR) })
+            .map(|_| ())
     }
 
     /// Reads what the server has sent; 0 after its close notice.
@@ -217,27 +282,36 @@ impl<'a> Session<'a> {
         unsafe { mbedtls_ssl_get_verify_result(self.ssl.as_ptr()) }
     }
 
-    /// Calls Mbed TLS while it may use the transport.
+    /// Calls Mbed TLS while it may use the transport. A ticket is passed over.
     fn with(
         &mut self,
         transport: &mut dyn Transport,
         mut call: impl FnMut(*mut mbedtls_ssl_context) -> c_int,
     ) -> Result<usize, Code> {
-        let ssl = self.ssl.as_ptr();
-        let mut bio = Bio { transport };
-        // SAFETY: the transport outlives the calls, after which it is not known any more.
-        unsafe { mbedtls_ssl_set_bio(ssl, ptr::from_mut(&mut bio).cast(), Some(send), Some(receive), None) };
-        let code = loop {
-            match call(ssl) {
-                // A ticket is passed over; and a computation that was interrupted goes on.
-                MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET | MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS => {}
-                code => break code,
+        with(self.ssl.as_ptr(), transport, |ssl| {
+            loop {
+                match call(ssl) {
+                    MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET => {}
+                    code => break Code::check(code),
+                }
             }
-        };
-        // SAFETY: as above.
-        unsafe { mbedtls_ssl_set_bio(ssl, ptr::null_mut(), None, None, None) };
-        Code::check(code)
+        })
     }
+}
+
+/// Does something while the context may use the transport.
+fn with<R>(
+    ssl: *mut mbedtls_ssl_context,
+    transport: &mut dyn Transport,
+    act: impl FnOnce(*mut mbedtls_ssl_context) -> R,
+) -> R {
+    let mut bio = Bio { transport };
+    // SAFETY: a session's context; the transport outlives what is done, after which it is not known any more.
+    unsafe { mbedtls_ssl_set_bio(ssl, ptr::from_mut(&mut bio).cast(), Some(send), Some(receive), None) };
+    let outcome = act(ssl);
+    // SAFETY: as above.
+    unsafe { mbedtls_ssl_set_bio(ssl, ptr::null_mut(), None, None, None) };
+    outcome
 }
 
 /// Whether Mbed TLS can read this certificate.
@@ -273,6 +347,12 @@ fn private_key(der: &[u8]) -> Result<Owned<mbedtls_pk_context>, Code> {
         )
     };
     Code::check(code).map(|_| key)
+}
+
+fn external_key(external: &Owned<ExternalKey>) -> Result<Owned<mbedtls_pk_context>, Code> {
+    let key = Owned::<mbedtls_pk_context>::new()?;
+    external.stand_in(&key);
+    Ok(key)
 }
 
 /// What the callbacks below get: a thin pointer to a wide one.

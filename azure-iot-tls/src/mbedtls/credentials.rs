@@ -1,20 +1,20 @@
 //! The device's chain and key in the forms that Mbed TLS takes.
 
-use crate::{Error, Identity, IdentityError, SecretKey};
-use azure_iot_tls_mbedtls::{Client, Code, is_certificate};
+use crate::{AsyncIdentity, Error, IdentityError, SecretKey};
+use azure_iot_tls_mbedtls::{Client, Code, Key, is_certificate};
 use zeroize::Zeroizing;
 
 /// The device's chain, read once to know that it can be, and the place for its key.
-pub(super) struct Credentials<'a> {
-    identity: &'a dyn Identity,
-    key: Zeroizing<[u8; KEY_LEN]>,
+pub(super) struct Credentials<'a, I: ?Sized> {
+    identity: &'a I,
+    /// `None` for a key that is somewhere else.
+    key: Option<Zeroizing<[u8; KEY_LEN]>>,
 }
 
-impl<'a> Credentials<'a> {
-    pub(super) fn new(identity: &'a dyn Identity) -> Result<Self, Error> {
+impl<'a, I: AsyncIdentity + ?Sized> Credentials<'a, I> {
+    pub(super) fn new(identity: &'a I) -> Result<Self, Error> {
         let leaf = identity.certificate(0).ok_or(IdentityError::NoCertificate)?;
         let public = public_key(leaf).ok_or(IdentityError::BadCertificate)?;
-        let private = identity.secret_key().ok_or(IdentityError::KeyNotExportable)?;
         for certificate in chain(identity) {
             match is_certificate(certificate) {
                 Ok(()) => {}
@@ -22,15 +22,16 @@ impl<'a> Credentials<'a> {
                 Err(_) => return Err(IdentityError::BadCertificate.into()),
             }
         }
-        Ok(Self { identity, key: key_der(&private, public) })
+        Ok(Self { identity, key: identity.secret_key().map(|private| key_der(&private, public)) })
     }
 
-    pub(super) fn client(&self) -> Client<'_, impl Iterator<Item = &'a [u8]> + use<'a>> {
-        Client { chain: chain(self.identity), key: self.key.as_slice() }
+    pub(super) fn client(&self) -> Client<'_, impl Iterator<Item = &'a [u8]> + use<'a, I>> {
+        let key = self.key.as_ref().map_or(Key::External, |der| Key::Der(der.as_slice()));
+        Client { chain: chain(self.identity), key }
     }
 }
 
-fn chain(identity: &dyn Identity) -> impl Iterator<Item = &[u8]> {
+fn chain<I: AsyncIdentity + ?Sized>(identity: &I) -> impl Iterator<Item = &[u8]> {
     (0..).map_while(|index| identity.certificate(index))
 }
 

@@ -32,9 +32,12 @@
 //! ```
 //!
 //! # The device's key
-//! Mbed TLS signs by itself, so [`Identity::secret_key`] must give the key. It is copied into Mbed TLS's heap when a
-//! connection begins, and wiped there when the [`Stream`] is dropped, or when [`connect`](Stack::connect) fails.
-//! [`Identity::sign`] is not called. A key that cannot leave its secure element cannot be used with this adapter.
+//! A key that [`AsyncIdentity::secret_key`] gives is copied into Mbed TLS's heap when a connection begins, and wiped
+//! there when the [`Stream`] is dropped, or when [`connect`](Stack::connect) fails; Mbed TLS signs with it by itself.
+//! Without one, [`AsyncIdentity::sign`] is asked, once, and only if the server requests a certificate. The signature is
+//! awaited between two steps of the handshake: Mbed TLS is not running meanwhile, and what was to be sent before has
+//! been sent. If there is none, the server is told with the alert `internal_error`, and the error is
+//! [`Error::Identity`].
 //!
 //! # Cancelling
 //! Every future of [`Stream`] may be dropped at any point, if those of the stream below may: no byte is lost, none is
@@ -67,7 +70,7 @@ mod wire;
 pub use ::azure_iot_tls_mbedtls::mbedtls_rs;
 pub use stream::Stream;
 
-use super::{Error, Identity, Trust};
+use super::{AsyncIdentity, Error, Trust};
 use core::fmt;
 use core::marker::PhantomData;
 use embedded_io_async::{Read, Write};
@@ -96,7 +99,7 @@ impl Stack {
     /// Does the handshake over `stream` and gives the protected stream.
     ///
     /// With an identity, its chain is sent and its key signs if the server requests a certificate (as the Azure
-    /// services do); without one an empty answer is sent.
+    /// services do); without one (`None::<&dyn Identity>`) an empty answer is sent.
     ///
     /// In TLS 1.3 a server judges the client's certificate after this function has returned: its refusal,
     /// [`Error::ClientRefused`], then comes from the first read.
@@ -104,11 +107,11 @@ impl Stack {
     /// # Errors
     /// What refused the server ([`Error`] says which check), [`Error::ClientRefused`], [`Error::Memory`], or a
     /// failure of the stream or the identity. The server is told by an alert, as far as the stream still takes it.
-    pub async fn connect<'a, S: Read + Write>(
+    pub async fn connect<'a, S: Read + Write, I: AsyncIdentity + ?Sized>(
         &'a self,
         stream: S,
         trust: &Trust<'a>,
-        identity: Option<&'a dyn Identity>,
+        identity: Option<&'a I>,
     ) -> Result<Stream<'a, S>, Error> {
         crate::log_failure(trust.host(), Stream::open(self, stream, trust, identity).await)
     }

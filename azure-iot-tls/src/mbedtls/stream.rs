@@ -5,7 +5,7 @@ use super::credentials::Credentials;
 use super::error::{self, Context};
 use super::verifier::Verdict;
 use super::wire::Wire;
-use crate::{Authenticated, Error, Identity, Progress, Trust, Versions, x509};
+use crate::{AsyncIdentity, Authenticated, Error, IdentityError, Progress, Trust, Versions, x509};
 use azure_iot_tls_mbedtls::{Code, Config, Session, Version};
 use core::ffi::CStr;
 use core::fmt;
@@ -31,11 +31,11 @@ impl<S: Read + Write> fmt::Debug for Stream<'_, S> {
 
 impl<'a, S: Read + Write> Stream<'a, S> {
     /// Does the handshake.
-    pub(super) async fn open(
+    pub(super) async fn open<I: AsyncIdentity + ?Sized>(
         stack: &'a Stack,
         io: S,
         trust: &Trust<'a>,
-        identity: Option<&'a dyn Identity>,
+        identity: Option<&'a I>,
     ) -> Result<Self, Error> {
         x509::check_roots(trust)?;
         let mut link = Link {
@@ -48,7 +48,16 @@ impl<'a, S: Read + Write> Stream<'a, S> {
         let mut verdict = Verdict { trust, outcome: None };
         let outcome = loop {
             match link.session.handshake(&mut link.wire, &mut verdict) {
-                Err(Code::WANT_READ) => {}
+                Err(Code::WANT_READ) => link.wire.fill().await?,
+                Err(Code::WANT_SIGNATURE) => {
+                    // What comes before it can be on its way already.
+                    link.wire.send().await?;
+                    if let Err(cause) = link.sign(identity).await {
+                        // The server is not to wait for it. What the alert meets is not told: the signer comes first.
+                        let _ = link.session.give_up(&mut link.wire);
+                        break Err(cause);
+                    }
+                }
                 Ok(()) => break verdict.outcome.unwrap_or(Err(Error::NoCertificate)),
                 Err(cause) => {
                     let verified = verdict.outcome.is_some();
@@ -56,7 +65,6 @@ impl<'a, S: Read + Write> Stream<'a, S> {
                     break Err(refused.unwrap_or_else(|| link.explain(cause, verified, false)));
                 }
             }
-            link.wire.fill().await?;
         };
         // The alert, or the last message of the handshake.
         let sent = link.wire.send().await;
@@ -142,10 +150,10 @@ impl<S: Read + Write> Write for Stream<'_, S> {
 }
 
 /// Sets up a connection.
-fn session<'a>(
+fn session<'a, I: AsyncIdentity + ?Sized>(
     stack: &'a Stack,
     trust: &Trust<'a>,
-    identity: Option<&'a dyn Identity>,
+    identity: Option<&'a I>,
 ) -> Result<Session<'a>, Error> {
     let versions = match trust.offered_versions() {
         Versions::Both => (Version::Tls12, Version::Tls13),
@@ -178,6 +186,15 @@ struct Link<'a, S> {
 }
 
 impl<S> Link<'_, S> {
+    /// Has the identity sign what the handshake waits for.
+    async fn sign<I: AsyncIdentity + ?Sized>(&mut self, identity: Option<&I>) -> Result<(), Error> {
+        let missing = IdentityError::Signer;
+        let (identity, digest) = identity.zip(self.session.digest()).ok_or(missing)?;
+        let signature = identity.sign(&digest).await?;
+        self.session.give_signature(signature.to_der().as_bytes());
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.failed.map_or(Ok(()), Err)
     }

@@ -101,6 +101,7 @@ impl Notes {
         match self.identity.load(Ordering::Acquire) {
             0 => None,
             1 => Some(IdentityError::SchemeNotAccepted),
+            3 => Some(IdentityError::KeyUnusable),
             _ => Some(IdentityError::Signer),
         }
     }
@@ -267,8 +268,9 @@ impl SigningKey for DeviceKey {
 
 impl Signer for DeviceKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ::rustls::Error> {
-        let signature = self.identity.sign(&Sha256::digest(message).into()).map_err(|_| {
-            self.notes.identity.store(2, Ordering::Release);
+        let signature = self.identity.sign(&Sha256::digest(message).into()).map_err(|cause| {
+            let note = if cause == IdentityError::KeyUnusable { 3 } else { 2 };
+            self.notes.identity.store(note, Ordering::Release);
             ::rustls::Error::General("the device's signer failed".into())
         })?;
         Ok(signature.to_der().as_bytes().to_vec())

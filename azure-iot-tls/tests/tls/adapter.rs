@@ -1,6 +1,6 @@
 //! The adapters behind one face: connect, send a request, read the answer.
 
-use azure_iot_tls::{Alert, Error, Identity, IdentityError, Trust, Versions};
+use azure_iot_tls::{Alert, AsyncIdentity, Error, Identity, Trust, Versions, Waiting};
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{Read, Write};
 use std::future::poll_fn;
@@ -16,9 +16,6 @@ pub(crate) type Device = Option<Arc<dyn Identity + Send + Sync>>;
 pub(crate) trait Adapter {
     /// The versions it has.
     const VERSIONS: &'static [Versions];
-
-    /// What it says to a broken signer: one that does not use it needs the key itself.
-    const NO_SIGNER: IdentityError = IdentityError::Signer;
 
     /// Whether it verifies RSA signatures.
     const RSA: bool = true;
@@ -48,6 +45,16 @@ pub(crate) trait Adapter {
         pipe: Pipe,
         trust: &Trust<'_>,
         device: Device,
+        request: &[u8],
+        answer_len: usize,
+    ) -> Result<Vec<u8>, Error>;
+
+    /// The same for a device whose key is somewhere else.
+    async fn talk_external(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: &'static (impl AsyncIdentity + Sync),
         request: &[u8],
         answer_len: usize,
     ) -> Result<Vec<u8>, Error>;
@@ -119,6 +126,17 @@ impl Adapter for Rustls {
         stream.close().await?;
         Ok(answer)
     }
+
+    async fn talk_external(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: &'static (impl AsyncIdentity + Sync),
+        request: &[u8],
+        answer_len: usize,
+    ) -> Result<Vec<u8>, Error> {
+        self.talk(pipe, trust, Some(Arc::new(Waiting(device))), request, answer_len).await
+    }
 }
 
 #[cfg(feature = "mbedtls")]
@@ -127,7 +145,6 @@ pub(crate) struct Mbedtls;
 #[cfg(feature = "mbedtls")]
 impl Adapter for Mbedtls {
     const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
-    const NO_SIGNER: IdentityError = IdentityError::KeyNotExportable;
     const CRITICAL_CONSTRAINT: Error = Error::BadCertificate;
 
     fn reports(version: Versions, error: Error) -> Error {
@@ -168,6 +185,24 @@ impl Adapter for Mbedtls {
         stream.close().await?;
         Ok(answer)
     }
+
+    async fn talk_external(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: &'static (impl AsyncIdentity + Sync),
+        request: &[u8],
+        answer_len: usize,
+    ) -> Result<Vec<u8>, Error> {
+        use azure_iot_tls::mbedtls::Stack;
+
+        let random: &'static mut rand::rngs::StdRng = Box::leak(Box::new(rand::make_rng()));
+        let stack = Stack::new(random)?;
+        let mut stream = stack.connect(pipe, trust, Some(device)).await?;
+        let answer = exchange(&mut stream, request, answer_len).await?;
+        stream.close().await?;
+        Ok(answer)
+    }
 }
 
 #[cfg(feature = "embedded-tls")]
@@ -204,6 +239,25 @@ impl Adapter for EmbeddedTls {
         let mut random: rand::rngs::StdRng = rand::make_rng();
         let device = device.as_deref().map(|device| device as &dyn Identity);
         let mut stream = connect(pipe, &mut buffers, trust, device, &mut random).await?;
+        let answer = exchange(&mut stream, request, answer_len).await?;
+        stream.close().await?;
+        Ok(answer)
+    }
+
+    async fn talk_external(
+        &self,
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: &'static (impl AsyncIdentity + Sync),
+        request: &[u8],
+        answer_len: usize,
+    ) -> Result<Vec<u8>, Error> {
+        use azure_iot_tls::embedded_tls::{Buffers, FULL_RX, USUAL_TX, connect};
+
+        let mut buffers = Box::new(Buffers::<FULL_RX, USUAL_TX>::new());
+        let mut random: rand::rngs::StdRng = rand::make_rng();
+        let device = Waiting(device);
+        let mut stream = connect(pipe, &mut buffers, trust, Some(&device), &mut random).await?;
         let answer = exchange(&mut stream, request, answer_len).await?;
         stream.close().await?;
         Ok(answer)

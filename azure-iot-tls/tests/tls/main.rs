@@ -4,6 +4,8 @@
 mod adapter;
 mod certificates;
 mod cut;
+#[cfg(all(feature = "psa", feature = "signature"))]
+mod external;
 mod good;
 #[cfg(any(feature = "embedded-tls", feature = "mbedtls"))]
 mod own;

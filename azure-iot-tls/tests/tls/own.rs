@@ -3,7 +3,7 @@
 use crate::adapter::Pipe;
 use crate::pki::{self, Family, HOST, NOW};
 use crate::rogue::{Fault, serve};
-use azure_iot_tls::{Error, Trust, Versions};
+use azure_iot_tls::{Error, Identity, Trust, Versions};
 use embedded_io_adapters::tokio_1::FromTokio;
 
 /// Lets `client` meet a server that does nothing wrong.
@@ -32,7 +32,8 @@ async fn there_is_one_mbedtls() {
     // Two connections, one after the other.
     for version in [Versions::Tls12, Versions::Tls13] {
         assert_eq!(
-            meet(version, async |pipe, trust| stack.connect(pipe, trust, None).await.err()).await,
+            meet(version, async |pipe, trust| stack.connect(pipe, trust, None::<&dyn Identity>).await.err())
+                .await,
             None
         );
     }

@@ -139,6 +139,13 @@ pub(crate) fn device() -> Device {
     }
 }
 
+impl Device {
+    /// The leaf's key.
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        SigningKey::from(&self.key)
+    }
+}
+
 impl Identity for Device {
     fn certificate(&self, index: usize) -> Option<&[u8]> {
         self.chain.get(index).map(Vec::as_slice)
