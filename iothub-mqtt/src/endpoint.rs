@@ -42,6 +42,55 @@ pub const MAX_USER_NAME: usize = MAX_HOST
     + "&model-id=".len()
     + 3 * MAX_MODEL_ID;
 
+/// The generation of a hub, which decides how it is spoken to. Each is a feature of this crate: what a firmware does
+/// not know costs it nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Generation {
+    /// MQTT 3.1.1, with properties in topics; feature `classic-hub`.
+    Classic,
+    /// MQTT 5, the connection profile `mqttV5`; feature `mqtt5-hub`.
+    Mqtt5,
+}
+
+impl Generation {
+    /// Whether this build can serve it.
+    #[must_use]
+    pub const fn is_supported(self) -> bool {
+        match self {
+            Self::Classic => cfg!(feature = "classic-hub"),
+            Self::Mqtt5 => cfg!(feature = "mqtt5-hub"),
+        }
+    }
+
+    /// Whether it is the new one; a constant in a build that serves only one.
+    #[cfg(feature = "mqtt5-hub")]
+    pub(crate) const fn is_mqtt5(self) -> bool {
+        !cfg!(feature = "classic-hub") || matches!(self, Self::Mqtt5)
+    }
+}
+
+impl Default for Generation {
+    /// The classic one, unless this build serves only the new one.
+    fn default() -> Self {
+        if cfg!(feature = "classic-hub") || !cfg!(feature = "mqtt5-hub") {
+            Self::Classic
+        } else {
+            Self::Mqtt5
+        }
+    }
+}
+
+#[cfg(feature = "dps")]
+impl From<dps_client::ConnectionProfile> for Generation {
+    fn from(profile: dps_client::ConnectionProfile) -> Self {
+        match profile {
+            dps_client::ConnectionProfile::Classic => Self::Classic,
+            dps_client::ConnectionProfile::MqttV5 => Self::Mqtt5,
+        }
+    }
+}
+
 /// A device or module at its hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -50,6 +99,7 @@ pub struct Endpoint<'a> {
     device_id: &'a str,
     module_id: Option<&'a str>,
     gateway: Option<&'a str>,
+    generation: Generation,
 }
 
 fn host_byte(byte: u8) -> bool {
@@ -69,16 +119,29 @@ impl<'a> Endpoint<'a> {
     pub fn new(hub: &'a str, device_id: &'a str) -> Result<Self, Error> {
         check("hub host name", hub, MAX_HOST, host_byte)?;
         check("device id", device_id, MAX_ID, id_byte)?;
-        Ok(Self { hub, device_id, module_id: None, gateway: None })
+        Ok(Self { hub, device_id, module_id: None, gateway: None, generation: Generation::default() })
     }
 
-    /// The device and hub the provisioning service assigned.
+    /// The device and hub the provisioning service assigned, of the generation it said.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     #[cfg(feature = "dps")]
     pub fn assigned(assignment: &'a Assignment) -> Result<Self, Error> {
-        Self::new(assignment.hub(), assignment.device_id())
+        let generation = Generation::from(assignment.profile());
+        Ok(Self::new(assignment.hub(), assignment.device_id())?.with_generation(generation))
+    }
+
+    /// At a hub of this generation.
+    #[must_use]
+    pub fn with_generation(self, generation: Generation) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// The hub's generation.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// A module of the device.
@@ -163,6 +226,13 @@ impl<'a> Endpoint<'a> {
         out: &'b mut [u8],
     ) -> Result<&'b str, Error> {
         let mut text = Writer::new(out);
+        #[cfg(feature = "mqtt5-hub")]
+        if self.generation.is_mqtt5() {
+            text.text("correlationId=");
+            crate::mqtt5::write_hex(&mut text, &crate::mqtt5::nonce(announcement.seed));
+            text.text("&clientVersion=").encoded(announcement.product_info.unwrap_or(CLIENT_VERSION));
+            return Ok(text.finish_str()?);
+        }
         text.text(self.hub).text("/");
         self.write_client_id(&mut text);
         text.text("/?api-version=").text(announcement.api_version);
@@ -184,6 +254,10 @@ impl<'a> Endpoint<'a> {
     }
 }
 
+/// What an MQTT 5 hub is told of a device without product info.
+#[cfg(feature = "mqtt5-hub")]
+const CLIENT_VERSION: &str = concat!("iothub-mqtt/", env!("CARGO_PKG_VERSION"));
+
 /// API version sent unless another one is set: the newest of the classic hub.
 pub const API_VERSION: &str = "2021-04-12";
 
@@ -194,12 +268,20 @@ pub struct Announcement<'a> {
     product_info: Option<&'a str>,
     model_id: Option<&'a str>,
     api_version: &'a str,
+    #[cfg(feature = "mqtt5-hub")]
+    seed: u32,
 }
 
 impl Default for Announcement<'_> {
     /// Nothing but [`API_VERSION`].
     fn default() -> Self {
-        Self { product_info: None, model_id: None, api_version: API_VERSION }
+        Self {
+            product_info: None,
+            model_id: None,
+            api_version: API_VERSION,
+            #[cfg(feature = "mqtt5-hub")]
+            seed: 0,
+        }
     }
 }
 
@@ -217,7 +299,15 @@ impl<'a> Announcement<'a> {
         Ok(Self { product_info: Some(product_info), ..self })
     }
 
-    /// The Plug and Play model id (a DTMI).
+    /// With the [seed](crate::ClientOptions::seed) of the connection, from which an MQTT 5 hub's nonce follows.
+    #[cfg(feature = "mqtt5-hub")]
+    #[must_use]
+    pub fn with_seed(self, seed: u32) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The Plug and Play model id (a DTMI). An MQTT 5 hub is not told: there it goes into the payload of the
+    /// registration.
     ///
     /// # Errors
     /// [`Error::Invalid`] if it does not begin with `dtmi:`, or is longer than [`MAX_MODEL_ID`].

@@ -37,6 +37,8 @@ pub enum Error {
     SubscriptionRefused,
     /// The connection ended: closed by the server, or no answer to a ping.
     Disconnected,
+    /// The server ended the connection and said why.
+    DisconnectedBy(DisconnectReason),
     /// The stream failed.
     Transport(ErrorKind),
     /// A packet is malformed.
@@ -120,6 +122,44 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Why a server ended a connection: the reason code of its DISCONNECT (MQTT 5, section 3.14.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DisconnectReason(pub u8);
+
+impl DisconnectReason {
+    /// The device is not welcome (any more).
+    pub const NOT_AUTHORIZED: Self = Self(0x87);
+    /// Another connection with the device's id took over.
+    pub const SESSION_TAKEN_OVER: Self = Self(0x8E);
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.0 {
+            0x00 => "normal disconnection",
+            0x81 => "malformed packet",
+            0x82 => "protocol error",
+            0x87 => "not authorized",
+            0x89 => "server busy",
+            0x8B => "server shutting down",
+            0x8D => "keep-alive timeout",
+            0x8E => "session taken over",
+            0x90 => "topic name invalid",
+            0x93 => "receive maximum exceeded",
+            0x94 => "topic alias invalid",
+            0x95 => "packet too large",
+            0x96 => "message rate too high",
+            0x97 => "quota exceeded",
+            0x98 => "administrative action",
+            0x99 => "payload format invalid",
+            0x9B => "QoS not supported",
+            other => return write!(f, "reason 0x{other:02x}"),
+        };
+        write!(f, "{text} (0x{:02x})", self.0)
+    }
+}
+
 impl Error {
     /// Whether the same thing, tried again later, may succeed.
     #[must_use]
@@ -131,6 +171,7 @@ impl Error {
             #[cfg(feature = "dps")]
             Self::RegistrationInterrupted(_) => true,
             Self::Disconnected
+            | Self::DisconnectedBy(_)
             | Self::Transport(_)
             | Self::Malformed(_)
             | Self::Protocol
@@ -153,6 +194,7 @@ impl Error {
         matches!(
             self,
             Self::ConnectionRefused(Refusal::ClientId | Refusal::Credentials | Refusal::NotAuthorized)
+                | Self::DisconnectedBy(DisconnectReason::NOT_AUTHORIZED)
         )
     }
 
@@ -185,6 +227,7 @@ impl fmt::Display for Error {
             Self::ConnectionRefused(refusal) => write!(f, "connection refused: {refusal}"),
             Self::SubscriptionRefused => f.write_str("subscription refused"),
             Self::Disconnected => f.write_str("disconnected"),
+            Self::DisconnectedBy(reason) => write!(f, "disconnected by the server: {reason}"),
             Self::Transport(kind) => write!(f, "transport failed: {kind:?}"),
             Self::Malformed(e) => write!(f, "{e}"),
             Self::Protocol => f.write_str("the server broke the protocol"),
@@ -248,6 +291,7 @@ impl<E: embedded_io_async::Error> From<StreamError<E>> for Error {
             StreamError::WriteZero => Self::Transport(ErrorKind::WriteZero),
             StreamError::Stalled => Self::Timeout("room to write"),
             StreamError::Malformed(e) => Self::Malformed(e),
+            StreamError::Disconnected(reason) => Self::DisconnectedBy(DisconnectReason(reason)),
         }
     }
 }

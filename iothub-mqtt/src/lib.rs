@@ -6,6 +6,7 @@
 //! - [`Client`]: the hub client of one connection: [`telemetry`], cloud-to-device messages ([`c2d`]), direct
 //!   methods ([`method`]), the [`twin`], Plug and Play ([`pnp`]).
 //! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
+//! - `mqtt5` (feature `mqtt5-hub`): the hubs of the new generation, which speak MQTT 5, with the same client.
 //! - `provision` (feature `dps`): registration at the Device Provisioning Service.
 //! - `runner` (feature `dps`): the whole life of a device: registration, hub, reconnecting, registering again.
 //!
@@ -78,6 +79,8 @@ mod error;
 pub mod json;
 mod logging;
 pub mod method;
+#[cfg(feature = "mqtt5-hub")]
+pub mod mqtt5;
 pub mod pnp;
 pub mod property;
 #[cfg(feature = "dps")]
@@ -96,8 +99,8 @@ pub use azure_iot_common::Backoff;
 pub use client::{Client, ClientOptions, HubEvent};
 #[cfg(feature = "dps")]
 pub use dps_client;
-pub use endpoint::{Announcement, Endpoint};
-pub use error::{Error, Refusal};
+pub use endpoint::{Announcement, Endpoint, Generation};
+pub use error::{DisconnectReason, Error, Refusal};
 pub use property::Properties;
 #[cfg(feature = "dps")]
 pub use provision::register;

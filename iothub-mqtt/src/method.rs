@@ -98,6 +98,12 @@ impl ReplyTo {
         }
     }
 
+    /// The request id.
+    #[cfg(feature = "mqtt5-hub")]
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The topic of the response, at most [`MAX_RESPONSE_TOPIC`] bytes.
     ///
     /// # Errors

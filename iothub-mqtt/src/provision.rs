@@ -121,7 +121,7 @@ pub(crate) async fn decide<S: Read + Write, const N: usize>(
     let options =
         Options { clean: mqtt::CLEAN_SESSION, connack_ms: config.timing().connect_ms, ..Options::default() };
     let mut session: Session<'_, N> = Session::new(options, buffers.rx, buffers.tx);
-    let mut io = session.translated(stream, &connect);
+    let mut io = session.wire(stream, &connect);
     let connected = pin!(session.connect_over(&mut io)).await;
     let mut link = match connected {
         Ok(link) => link,

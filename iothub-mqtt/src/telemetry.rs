@@ -101,6 +101,30 @@ impl<'a> Telemetry<'a> {
         .filter_map(|(property, value)| value.map(|value| (property.name(), value)))
     }
 
+    /// The properties as an MQTT 5 hub wants them. The content type has a property of MQTT's own beside.
+    #[cfg(feature = "mqtt5-hub")]
+    pub(crate) fn user_properties<'s, const N: usize>(
+        &'s self,
+        out: &mut heapless::Vec<(&'s str, &'s str), N>,
+    ) -> Result<(), Error> {
+        if let Some(at) = self.message_id.map(str::len).filter(|len| *len > MAX_MESSAGE_ID) {
+            return Err(Error::Invalid { what: "message id", at });
+        }
+        let mut size = self.payload.len();
+        let system = self.system().map(|(name, value)| {
+            (if name == SystemProperty::ContentType.name() { "content-type" } else { name }, value)
+        });
+        for (name, value) in system.chain(self.properties.iter().copied()) {
+            // Microsoft's SDKs take the kind of a message from the first property of this name.
+            if name.is_empty() || name == crate::mqtt5::Kind::PROPERTY {
+                return Err(Error::Invalid { what: "property name", at: 0 });
+            }
+            size = size.saturating_add(name.len()).saturating_add(value.len());
+            out.push((name, value)).map_err(|_| Error::TooLarge)?;
+        }
+        if size > MAX_MESSAGE { Err(Error::TooLarge) } else { Ok(()) }
+    }
+
     /// The topic the message is published on, with its properties, in `out`.
     ///
     /// # Errors

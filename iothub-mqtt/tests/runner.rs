@@ -424,15 +424,17 @@ async fn what_nobody_can_mend_stops_the_device() {
     let refused = dps_client::Error::ConnectionRefused { code: 5 };
     assert_eq!(stopped, Err(Failure::Registration(Error::Registration(refused))));
 
-    // a hub of another kind: known to the provisioning client, but not to this one
-    let (stopped, _) = run(Bag::default(), async |mut test: Test| {
-        let mut server = test.visit("dps.net").await;
-        let body = assigned("v5.device.net", ",\"connectionProfile\":\"MqttV5\"");
-        answer_registration(&mut server, &body).await;
-        server.packet().await;
-    })
-    .await;
-    assert_eq!(stopped, Err(Failure::UnsupportedProfile(ConnectionProfile::MqttV5)));
+    // a hub of another generation: known to the provisioning client, but not to this build
+    if !iothub_mqtt::Generation::Mqtt5.is_supported() {
+        let (stopped, _) = run(Bag::default(), async |mut test: Test| {
+            let mut server = test.visit("dps.net").await;
+            let body = assigned("v5.device.net", ",\"connectionProfile\":\"MqttV5\"");
+            answer_registration(&mut server, &body).await;
+            server.packet().await;
+        })
+        .await;
+        assert_eq!(stopped, Err(Failure::UnsupportedProfile(ConnectionProfile::MqttV5)));
+    }
 
     // and one nobody knows: the error shows the word
     let (stopped, _) = run(Bag::default(), async |mut test: Test| {

@@ -20,6 +20,12 @@ impl Mqtt for NoLink {
         black_box(Ok(None))
     }
 
+    #[cfg(feature = "mqtt5")]
+    async fn send(&mut self, message: &iothub_mqtt::session::Outbound<'_>) -> Result<Option<Ticket>, Error> {
+        black_box(message);
+        black_box(Ok(None))
+    }
+
     async fn subscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {
         black_box(filters);
         black_box(Err(Error::Busy))
@@ -35,6 +41,8 @@ impl Mqtt for NoLink {
             topic: black_box(""),
             payload: black_box(&[]),
             oversized: black_box(None),
+            #[cfg(feature = "mqtt5")]
+            attributes: black_box(iothub_mqtt::session::Attributes::default()),
         })))
     }
 
@@ -104,6 +112,9 @@ fn acknowledgement(version: u64, _json: &mut [u8]) -> Result<&str, Error> {
 
 async fn hub() -> Result<usize, Error> {
     let endpoint = Endpoint::new(black_box("contoso.azure-devices.net"), black_box("my-device"))?;
+    // With both generations it is known only when the device runs.
+    #[cfg(all(feature = "classic", feature = "mqtt5"))]
+    let endpoint = endpoint.with_generation(black_box(iothub_mqtt::Generation::Mqtt5));
     let announcement = Announcement::default()
         .with_product_info(black_box("thermostat/1.0"))?
         .with_model_id(black_box("dtmi:com:example:Thermostat;1"))?;

@@ -2,7 +2,7 @@
 
 use iothub_mqtt::method::{self, ReplyTo};
 use iothub_mqtt::property::Properties;
-use iothub_mqtt::{c2d, json, pnp, twin};
+use iothub_mqtt::{c2d, json, mqtt5, pnp, twin};
 
 use crate::bytes::topic_and_body;
 
@@ -26,6 +26,27 @@ pub(crate) fn topics(input: &[u8]) {
     assert!(known.iter().filter(|known| **known).count() <= 1, "{topic:?} is taken for two things");
     properties(&Properties::new(topic));
     document(body);
+    mqtt5_bodies(body);
+}
+
+/// The bodies of a hub that speaks MQTT 5; what is in them is JSON again.
+fn mqtt5_bodies(body: &[u8]) {
+    use mqtt5::{method, presence, twin};
+    let _ = presence::BirthAck::parse(body);
+    let _ = (twin::PatchResponse::parse(body).map(|answer| answer.status()), method::Probe::parse(body));
+    if let Ok(twin) = twin::GetResponse::parse(body) {
+        [twin.desired, twin.reported].iter().filter_map(|section| section.payload).for_each(document);
+    }
+    if let Ok(push) = twin::Push::parse(body) {
+        let sections = [push.desired, push.reported].into_iter().flatten();
+        sections.filter_map(|section| section.payload).for_each(document);
+    }
+    if let Ok(twin::DesiredPatch(section)) = twin::DesiredPatch::parse(body) {
+        section.payload.into_iter().for_each(document);
+    }
+    if let Ok(exec) = method::Exec::parse(body) {
+        document(exec.payload);
+    }
 }
 
 fn properties(properties: &Properties<'_>) {

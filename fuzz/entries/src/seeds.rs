@@ -87,7 +87,14 @@ pub(crate) fn hub_topics() -> Vec<Vec<u8>> {
     let get = documents.iter().map(|json| format!("$iothub/twin/res/200/?$rid=1\n{json}"));
     let desired =
         documents.iter().map(|json| format!("$iothub/twin/PATCH/properties/desired/?$version=4\n{json}"));
-    topics.chain(get).chain(desired).map(String::into_bytes).collect()
+    let mqtt5 = [
+        &b"ih/d/dev/twin\n\x08\x03\x10\x05\x1a\x02{}\x22\x02{}"[..],
+        b"ih/d/dev/twin\n\x0a\x06\x08\x02\x12\x02{}",
+        b"ih/d/dev/methods\n\x0a\x01x\x10\x1e",
+        b"ih/d/dev/methods\n\x0a\x10abcdefghijklmnop\x12\x02{}",
+    ];
+    let classic = topics.chain(get).chain(desired).map(String::into_bytes);
+    classic.chain(mqtt5.into_iter().map(<[u8]>::to_vec)).collect()
 }
 
 /// What a hub says in a session with a client of this seed, whose first request has the id that follows from it.

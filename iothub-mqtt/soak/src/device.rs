@@ -11,7 +11,7 @@ use iothub_mqtt::runner::{
     Application, Buffers, Connector, Device, DeviceCommand, DeviceEvent, Policy, Settings, Target,
 };
 use iothub_mqtt::session::Ticket;
-use iothub_mqtt::{HubEvent, Telemetry};
+use iothub_mqtt::{Generation, HubEvent, Telemetry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -129,7 +129,7 @@ impl<E: std::fmt::Debug> Application<E> for App {
 }
 
 /// Runs the device until all is done.
-pub(crate) async fn run(state: Rc<RefCell<State>>, mut net: Network, seed: u64) {
+pub(crate) async fn run(generation: Generation, state: Rc<RefCell<State>>, mut net: Network, seed: u64) {
     let mut app = App {
         state,
         next: 0,
@@ -145,6 +145,8 @@ pub(crate) async fn run(state: Rc<RefCell<State>>, mut net: Network, seed: u64) 
     let mut settings = Settings::new(registration);
     // There is one hub; a fault on average every 200 messages must not send the device elsewhere.
     settings.policy = Policy { refusals: u32::MAX, failures: u32::MAX, ..Policy::DEFAULT };
+    // A hub of the new generation has no cloud-to-device messages.
+    settings.client.messages = generation == Generation::Classic;
     let mut device: Device<'_, _> = Device::new(settings, move || random.next_u32());
     let mut buffers = Buffers {
         rx: &mut [0; 1024],
@@ -154,8 +156,11 @@ pub(crate) async fn run(state: Rc<RefCell<State>>, mut net: Network, seed: u64) 
         body: &mut [],
         token: &mut [],
     };
-    let body = br#"{"assignedHub":"hub.azure-devices.net","deviceId":"my-device","status":"assigned"}"#;
-    let assigned = RegistrationState::parse(body).expect("JSON");
+    let profile = if generation == Generation::Classic { "classic" } else { "mqttV5" };
+    let body = format!(
+        r#"{{"assignedHub":"hub.azure-devices.net","deviceId":"my-device","status":"assigned","connectionProfile":"{profile}"}}"#
+    );
+    let assigned = RegistrationState::parse(body.as_bytes()).expect("JSON");
     let assignment = Assignment::from_state(&assigned).expect("an assignment");
     device
         .run(&mut app, &mut net, &mut buffers, Some(assignment))

@@ -8,10 +8,12 @@ use std::rc::Rc;
 use embassy_futures::select::{Either3, select3};
 use embassy_time::{Duration, Instant, Timer};
 use embedded_io_async::Read;
-use iothub_mqtt_test_support::packet::{self, Packet};
+use iothub_mqtt::Generation;
 
 use crate::Report;
 use crate::faults::{Fault, Faults, Kind, Place};
+use crate::mqtt5;
+use crate::packet::{self, Packet};
 use crate::wire::{End, Network};
 
 /// How long a delivered message waits for its acknowledgement before it is sent again.
@@ -32,6 +34,8 @@ pub(crate) struct State {
     /// Version of the desired properties at the hub, and at the device.
     pub(crate) desired: u64,
     pub(crate) seen: u64,
+    /// Version of the reported properties, at a hub that speaks MQTT 5.
+    pub(crate) reported: u64,
     pub(crate) report: Report,
 }
 
@@ -46,6 +50,7 @@ impl State {
             waiting: Vec::new(),
             desired: 1,
             seen: 0,
+            reported: 1,
             report: Report::default(),
         }
     }
@@ -77,13 +82,14 @@ impl State {
 
 /// The hub.
 pub(crate) struct Hub {
-    state: Rc<RefCell<State>>,
+    generation: Generation,
+    pub(crate) state: Rc<RefCell<State>>,
     net: Network,
     faults: Faults,
 }
 
 /// A connection as the hub sees it.
-struct Connection {
+pub(crate) struct Connection {
     end: End,
     unread: Vec<u8>,
     /// To be played at the next packet to the device.
@@ -91,14 +97,21 @@ struct Connection {
     /// An acknowledgement that waits for later ones.
     held: Option<Vec<u8>>,
     subscribed: bool,
+    /// The nonce of the device's birth, at a hub that speaks MQTT 5.
+    pub(crate) born: Option<Vec<u8>>,
 }
 
 /// The connection is over.
 struct Over;
 
 impl Hub {
-    pub(crate) fn new(state: Rc<RefCell<State>>, net: Network, faults: Faults) -> Self {
-        Self { state, net, faults }
+    pub(crate) fn new(
+        generation: Generation,
+        state: Rc<RefCell<State>>,
+        net: Network,
+        faults: Faults,
+    ) -> Self {
+        Self { generation, state, net, faults }
     }
 
     pub(crate) fn played(&self) -> [u32; Kind::ALL.len()] {
@@ -114,8 +127,14 @@ impl Hub {
                 None => self.net.accept().await,
             };
             self.state.borrow_mut().report.connections += 1;
-            let mut connection =
-                Connection { end, unread: Vec::new(), armed: None, held: None, subscribed: false };
+            let mut connection = Connection {
+                end,
+                unread: Vec::new(),
+                armed: None,
+                held: None,
+                subscribed: false,
+                born: None,
+            };
             next = self.serve(&mut connection).await;
         }
     }
@@ -147,9 +166,13 @@ impl Hub {
     }
 
     async fn packets(&mut self, connection: &mut Connection) -> Result<(), Over> {
-        while let Some(packet) = packet::take(&mut connection.unread).map_err(|_| Over)? {
+        while let Some(packet) = packet::next(self.generation, &mut connection.unread).map_err(|()| Over)? {
             let fault = match &packet {
-                Packet::Publish { topic, .. } if topic.starts_with("devices/") => self.faults.next(),
+                Packet::Publish { topic, .. }
+                    if topic.starts_with("devices/") || topic == mqtt5::TELEMETRY =>
+                {
+                    self.faults.next()
+                }
                 _ => None,
             };
             let mut times = 1;
@@ -175,23 +198,34 @@ impl Hub {
 
     fn packet(&mut self, connection: &mut Connection, packet: &Packet) -> Result<(), Over> {
         match packet {
-            Packet::Connect { .. } => self.send(connection, &[0x20, 2, 0, 0]),
+            Packet::Connect if self.generation == Generation::Mqtt5 => {
+                self.send(connection, &[0x20, 3, 0, 0, 0]);
+            }
+            Packet::Connect => self.send(connection, &[0x20, 2, 0, 0]),
             Packet::Ping => self.send(connection, &[0xD0, 0]),
-            Packet::Subscribe { id, filters } if filters.iter().all(|(_, qos)| *qos == 1) => {
-                self.send(connection, &packet::suback(*id, filters));
+            Packet::Disconnect => return Err(Over),
+            Packet::Subscribe { id, filters } => {
+                self.send(connection, &packet::suback(self.generation, *id, filters.len()));
                 connection.subscribed = true;
                 self.deliver(connection);
             }
+            // What is sent with QoS 1 there is not sent again here.
+            Packet::Puback(_) if self.generation == Generation::Mqtt5 => {}
             Packet::Puback(id) => {
                 let mut state = self.state.borrow_mut();
                 state.waiting.retain(|(number, _)| number + 1 != *id);
                 assert!(state.taken[usize::from(id - 1)], "acknowledged before it was taken");
             }
-            Packet::Publish { topic, id, payload, qos: 1, .. } => {
-                self.publish(connection, topic, payload);
-                self.send(connection, &packet::puback(*id));
+            Packet::Publish { topic, id, kind, correlation, payload } => {
+                if self.generation == Generation::Mqtt5 {
+                    self.publish5(connection, topic, (kind, correlation), payload);
+                } else {
+                    self.publish(connection, topic, payload);
+                }
+                if *id != 0 {
+                    self.send(connection, &packet::puback(*id));
+                }
             }
-            _ => return Err(Over),
         }
         Ok(())
     }
@@ -203,10 +237,10 @@ impl Hub {
             let version = self.state.borrow().desired;
             let twin = format!("{{\"desired\":{{\"$version\":{version}}},\"reported\":{{\"$version\":1}}}}");
             let topic = format!("$iothub/twin/res/200/?$rid={id}");
-            self.send(connection, &packet::publish(None, &topic, twin.as_bytes()));
+            self.send(connection, &packet::publish(None, false, &topic, twin.as_bytes()));
         } else if let Some(id) = topic.strip_prefix("$iothub/twin/PATCH/properties/reported/?$rid=") {
             let topic = format!("$iothub/twin/res/204/?$rid={id}&$version=2");
-            self.send(connection, &packet::publish(None, &topic, b""));
+            self.send(connection, &packet::publish(None, false, &topic, b""));
         } else {
             assert_eq!(topic, "devices/my-device/messages/events/");
             let number: usize =
@@ -215,7 +249,7 @@ impl Hub {
         }
     }
 
-    fn telemetry(&mut self, connection: &mut Connection, number: usize) {
+    pub(crate) fn telemetry(&mut self, connection: &mut Connection, number: usize) {
         let mut state = self.state.borrow_mut();
         state.received[number] += 1;
         if state.received[number] > 1 {
@@ -223,7 +257,8 @@ impl Hub {
             return;
         }
         // Now and then the cloud wants something too.
-        let message = number.is_multiple_of(53) && state.waiting.len() < 20;
+        let classic = self.generation == Generation::Classic;
+        let message = classic && number.is_multiple_of(53) && state.waiting.len() < 20;
         if message {
             let next = u16::try_from(state.taken.len()).expect("fewer than 65536");
             state.taken.push(false);
@@ -234,6 +269,9 @@ impl Hub {
             state.desired
         });
         drop(state);
+        if !classic {
+            return self.wants5(connection, number, change);
+        }
         if !connection.subscribed {
             return;
         }
@@ -243,11 +281,11 @@ impl Hub {
         if let Some(version) = change {
             let topic = format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
             let patch = format!("{{\"n\":{version},\"$version\":{version}}}");
-            self.send(connection, &packet::publish(None, &topic, patch.as_bytes()));
+            self.send(connection, &packet::publish(None, false, &topic, patch.as_bytes()));
         }
         if number.is_multiple_of(71) {
             let topic = format!("$iothub/methods/POST/blink/?$rid={number:x}");
-            self.send(connection, &packet::publish(None, &topic, b"{}"));
+            self.send(connection, &packet::publish(None, false, &topic, b"{}"));
         }
     }
 
@@ -263,13 +301,13 @@ impl Hub {
         }
         for number in due {
             let topic = format!("devices/my-device/messages/devicebound/%24.mid={number}");
-            let packet = packet::publish(Some(number + 1), &topic, number.to_string().as_bytes());
+            let packet = packet::publish(Some(number + 1), false, &topic, number.to_string().as_bytes());
             self.send(connection, &packet);
         }
     }
 
     /// Sends a packet, playing the fault that is due.
-    fn send(&mut self, connection: &mut Connection, packet: &[u8]) {
+    pub(crate) fn send(&mut self, connection: &mut Connection, packet: &[u8]) {
         let at_once = Duration::from_ticks(0);
         let acknowledges = packet[0] == 0x40;
         let kind = match connection.armed {

@@ -38,7 +38,8 @@ pub struct RequestId(pub(super) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ReportFailure {
-    /// The hub refused: 400 bad JSON, 413 too large, 429 too many requests, 5xx fault of the service.
+    /// The hub refused: 400 bad JSON, 412 somebody else has changed the reported properties meanwhile (an MQTT 5 hub:
+    /// report again), 413 too large, 429 too many requests, 5xx fault of the service.
     Refused {
         /// HTTP-like status.
         status: u16,
@@ -56,12 +57,22 @@ pub enum HubEvent<'a> {
     /// All subscriptions are decided: the device is connected for good.
     Connected,
     /// The hub refuses this subscription; the device goes on without. Comes before [`HubEvent::Connected`], once for
-    /// each that is refused.
+    /// each that is refused. An MQTT 5 hub has no cloud-to-device messages: there it comes for
+    /// [`Subscription::Messages`], unless they were not wanted.
     SubscriptionRefused(Subscription),
     /// The hub has this message now.
     Delivered(Ticket),
     /// This message is gone with the session that carried it: send it again.
     Lost(Ticket),
+    /// The hub does not take this message, whatever how often it is sent: the reason code of an MQTT 5 hub (0x87 not
+    /// authorized, 0x90 topic, 0x95 too large, 0x97 quota, 0x99 payload). Of several that were answered at the same
+    /// moment it is not known which it was: all of them are told so.
+    Rejected {
+        /// Which message.
+        ticket: Ticket,
+        /// MQTT 5, section 3.4.2.1.
+        reason: u8,
+    },
     /// A message from the cloud.
     Message(c2d::Message<'a>),
     /// The cloud calls a method: [`Client::respond`](super::Client::respond).

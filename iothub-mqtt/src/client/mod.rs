@@ -2,6 +2,8 @@
 
 mod dispatch;
 mod event;
+#[cfg(feature = "mqtt5-hub")]
+mod mqtt5;
 mod subscribe;
 mod twin_state;
 
@@ -67,6 +69,16 @@ enum Stage {
         ticket: Ticket,
         until_ms: u64,
     },
+    /// The subscription is granted; the birth is to be sent.
+    #[cfg(feature = "mqtt5-hub")]
+    Subscribed {
+        until_ms: u64,
+    },
+    /// The birth is sent.
+    #[cfg(feature = "mqtt5-hub")]
+    Born {
+        until_ms: u64,
+    },
     Connected,
 }
 
@@ -85,6 +97,8 @@ pub struct Client<'e, L, const TOPIC: usize = 512> {
     twin: TwinState,
     next_request: u32,
     topic: [u8; TOPIC],
+    #[cfg(feature = "mqtt5-hub")]
+    mqtt5: mqtt5::State,
 }
 
 impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
@@ -94,6 +108,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             // One after the other: which of the two is longer is nobody's business here.
             assert!(TOPIC >= method::MAX_RESPONSE_TOPIC, "room for the topics of answers");
             assert!(TOPIC >= twin::MAX_TOPIC, "room for the topics of twin requests");
+            #[cfg(feature = "mqtt5-hub")]
+            assert!(TOPIC >= crate::mqtt5::MAX_TOPIC, "room for the topics of an MQTT 5 hub");
         }
         let mut jitter = Jitter::new(options.seed);
         Self {
@@ -105,6 +121,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             next_request: jitter.draw(),
             twin: TwinState::new(options.twin_timing, jitter, options.twin),
             topic: [0; TOPIC],
+            #[cfg(feature = "mqtt5-hub")]
+            mqtt5: mqtt5::State::new(options.seed),
         }
     }
 
@@ -115,8 +133,16 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// an earlier connection left, the subscriptions are made while [polling](Self::poll).
     ///
     /// # Errors
-    /// Those of the connection; [`Error::Invalid`] for an id that no topic filter can hold.
+    /// Those of the connection; [`Error::Invalid`] for an id that no topic filter can hold, and for a hub of a
+    /// generation that this build does not serve.
     pub async fn start(&mut self) -> Result<(), Error> {
+        if !self.endpoint.generation().is_supported() {
+            return Err(Error::Invalid { what: "generation of the hub", at: 0 });
+        }
+        #[cfg(feature = "mqtt5-hub")]
+        if self.endpoint.generation().is_mqtt5() {
+            return self.start_mqtt5().await;
+        }
         self.subscriptions = Subscriptions::new(&self.options);
         let until_ms = self.subscribe_until_ms();
         self.subscribe(until_ms).await?;
@@ -163,8 +189,13 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         if let Some((ticket, progress)) = self.link.next_settled() {
             return Ok(Some(match progress {
                 Progress::Done => HubEvent::Delivered(ticket),
-                _ => HubEvent::Lost(ticket),
+                Progress::Refused(reason) => HubEvent::Rejected { ticket, reason },
+                Progress::Lost | Progress::Pending => HubEvent::Lost(ticket),
             }));
+        }
+        #[cfg(feature = "mqtt5-hub")]
+        if self.endpoint.generation().is_mqtt5() {
+            return self.poll_mqtt5().await;
         }
         let now = now_ms();
         let mut deadline = self.twin.deadline_ms();
@@ -195,6 +226,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
                 }
                 deadline = Some(until_ms);
             }
+            #[cfg(feature = "mqtt5-hub")]
+            Stage::Subscribed { .. } | Stage::Born { .. } => deadline = None,
             Stage::Connected => {
                 if let Some(request) = self.twin.expired(now) {
                     return Ok(Some(HubEvent::Reported { request, result: Err(ReportFailure::TimedOut) }));
@@ -224,7 +257,7 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             self.stage = Stage::Full { until_ms: now_ms().saturating_add(self.options.subscribe_ms.into()) };
             return Ok(refused.map(HubEvent::SubscriptionRefused));
         }
-        let Some(Inbound { topic, payload, oversized }) = polled? else { return Ok(None) };
+        let Some(Inbound { topic, payload, oversized, .. }) = polled? else { return Ok(None) };
         Ok(match (dispatch(topic, payload), oversized) {
             (Topic::Twin(twin::Message::Answer(answer)), oversized) if self.twin.enabled => {
                 self.twin.answer(answer, oversized, now_ms())
@@ -279,6 +312,10 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// [`Error::Busy`] when six messages or a full buffer of them wait to be acknowledged; those of
     /// [`Telemetry::topic`]; and those that end the connection.
     pub async fn send(&mut self, message: &Telemetry<'_>) -> Result<Option<Ticket>, Error> {
+        #[cfg(feature = "mqtt5-hub")]
+        if self.endpoint.generation().is_mqtt5() {
+            return self.send_mqtt5(message).await;
+        }
         let topic = message.topic(&self.endpoint, &mut self.topic)?;
         if message.qos == QoS::AtLeastOnce && self.link.room() <= RESERVED {
             return Err(Error::Busy);
@@ -299,6 +336,10 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         if payload.len() > method::MAX_PAYLOAD {
             return Err(Error::TooLarge);
         }
+        #[cfg(feature = "mqtt5-hub")]
+        if self.endpoint.generation().is_mqtt5() {
+            return self.respond_mqtt5(to, status, payload).await;
+        }
         let topic = to.topic(status, &mut self.topic)?;
         let ticket = self.link.publish(topic, payload, QoS::AtLeastOnce).await?;
         self.link.forget(ticket);
@@ -317,6 +358,10 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         }
         if self.options.twin && !self.twin.enabled {
             return Err(Error::SubscriptionRefused);
+        }
+        #[cfg(feature = "mqtt5-hub")]
+        if self.endpoint.generation().is_mqtt5() {
+            return self.report_mqtt5(properties).await;
         }
         let request = self.request_id();
         let until_ms = now_ms().saturating_add(self.options.twin_timing.answer_ms.into());

@@ -41,6 +41,12 @@ impl TwinState {
         self.reports.push(Pending { request, until_ms }).map_err(|_| Error::Busy)
     }
 
+    /// How many reports wait for their answer.
+    #[cfg(feature = "mqtt5-hub")]
+    pub(super) fn reports(&self) -> usize {
+        self.reports.len()
+    }
+
     /// A report whose answer did not come.
     pub(super) fn expired(&mut self, now_ms: u64) -> Option<RequestId> {
         let at = self.reports.iter().position(|report| now_ms >= report.until_ms)?;

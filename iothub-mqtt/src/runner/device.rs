@@ -5,10 +5,10 @@ use super::{
 };
 use crate::clock::now_ms;
 use crate::provision::{self, Wanted};
-use crate::session::Session;
-use crate::{Endpoint, Error, endpoint};
+use crate::session::{self, Session};
+use crate::{Endpoint, Error, Generation, endpoint};
 use core::pin::pin;
-use dps_client::{Assignment, ConnectionProfile, Registration};
+use dps_client::{Assignment, Registration};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroize;
 
@@ -119,14 +119,18 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         };
         let mut ladder = Ladder::new(self.settings.policy);
         loop {
-            // Messages on their way go to the device's next hub too, but not to another device's name.
+            // Messages on their way go to the device's next hub too, but not to another device's name, nor to a hub of
+            // another generation, which would not understand them.
             let device_id: heapless::String<{ endpoint::MAX_ID }> =
                 assignment.device_id().chars().take(endpoint::MAX_ID).collect();
-            let mut session: Session<'_, STAGE> = Session::new(self.settings.session, rx, tx);
-            while assignment.device_id() == device_id {
-                if assignment.profile() != ConnectionProfile::Classic {
-                    return Err(Failure::UnsupportedProfile(assignment.profile()));
-                }
+            let profile = assignment.profile();
+            let generation = Generation::from(profile);
+            if !generation.is_supported() {
+                return Err(Failure::UnsupportedProfile(profile));
+            }
+            let options = session::Options { protocol: generation.into(), ..self.settings.session };
+            let mut session: Session<'_, STAGE> = Session::new(options, rx, tx);
+            while assignment.device_id() == device_id && assignment.profile() == profile {
                 let endpoint = self.endpoint(&assignment).map_err(Failure::Settings)?;
                 let mut way = Way { session: &mut session, ladder: &mut ladder, names: buffers.rx, token };
                 let served = pin!(self.serve(application, connector, endpoint, &mut way)).await?;

@@ -87,7 +87,8 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
         A: Application<C::Error>,
     {
         let Way { session, ladder, names, token } = way;
-        let (client_id, user_name) = self.names(endpoint, names).map_err(Failure::Settings)?;
+        let seed = (self.random)();
+        let (client_id, user_name) = self.names(endpoint, seed, names).map_err(Failure::Settings)?;
         let target = Target { service: Service::Hub(endpoint), host: endpoint.connect_host(), port: PORT };
         let mut sas = Sas::new(token);
         let connected = pin!(self.connect(application, connector, target, &mut sas)).await?;
@@ -96,24 +97,33 @@ impl<R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'_, R, ST
             Err(none) => return Ok(Ended::NoStream(none)),
         };
         let connect = Connect { client_id, user_name, password: sas.password(), will: self.settings.will };
-        let mut io = session.translated(stream, &connect);
+        let mut io = session.wire(stream, &connect);
         let linked = pin!(session.connect_over(&mut io)).await;
         let link = match linked {
             Ok(link) => link,
             Err(error) => return broken(error),
         };
-        let options = ClientOptions { seed: (self.random)(), ..self.settings.client };
+        let options = ClientOptions { seed, ..self.settings.client };
         let renew_at = sas.renew_ms().map(|ms| now_ms().saturating_add(ms.max(MIN_RENEW_MS).into()));
         pin!(serve::<_, _, _, TOPIC>(application, link, endpoint, options, ladder, renew_at)).await
     }
 
     /// Client id and user name, written to `out`.
-    fn names<'t>(&self, endpoint: Endpoint<'_>, out: &'t mut [u8]) -> Result<(&'t str, &'t str), Error> {
+    fn names<'t>(
+        &self,
+        endpoint: Endpoint<'_>,
+        seed: u32,
+        out: &'t mut [u8],
+    ) -> Result<(&'t str, &'t str), Error> {
+        #[cfg(feature = "mqtt5-hub")]
+        let announcement = self.settings.announcement.with_seed(seed);
+        #[cfg(not(feature = "mqtt5-hub"))]
+        let (announcement, _) = (self.settings.announcement, seed);
         let length = endpoint.client_id(out)?.len();
         let (client_id, rest) = out.split_at_mut(length);
         // It was text before it was split off.
         let client_id = core::str::from_utf8(client_id).unwrap_or_default();
-        Ok((client_id, endpoint.user_name(&self.settings.announcement, rest)?))
+        Ok((client_id, endpoint.user_name(&announcement, rest)?))
     }
 }
 

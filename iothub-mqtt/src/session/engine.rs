@@ -1,10 +1,16 @@
-//! The engine: `minimq` with the 3.1.1 translator under it.
+//! The engine: `minimq`, over MQTT 5 as it is or with the 3.1.1 translator under it.
 
-use super::{Inbound, Mqtt, Progress, QoS, Ticket};
+#[cfg(feature = "mqtt5-hub")]
+use super::{Attributes, MAX_PROPERTIES, Outbound};
+use super::{Inbound, Mqtt, Progress, Protocol, QoS, Ticket, Wire};
 use crate::Error;
 use crate::clock::{left, now_ms};
 use crate::error::Refusal;
+#[cfg(feature = "mqtt5-hub")]
+use crate::mqtt5::{Kind, V5};
 use crate::translate::{Connect, MIN_STAGE, OVERSIZED_PROPERTY, StreamError, V311};
+#[cfg(feature = "mqtt5-hub")]
+use azure_iot_common::text::Writer;
 use core::pin::pin;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
@@ -19,6 +25,10 @@ const IN_FLIGHT: usize = 8;
 
 /// Filters in one SUBSCRIBE.
 const MAX_FILTERS: usize = 8;
+
+/// Properties of a message beside its user properties: correlation data, expiry, content type; and its kind.
+#[cfg(feature = "mqtt5-hub")]
+const OWN_PROPERTIES: usize = 5;
 
 /// Bytes of the stage a topic cannot use: fixed header, length, packet id.
 const STAGE_OVERHEAD: usize = 9;
@@ -40,12 +50,26 @@ pub struct Options {
     /// How long the stream may take no bytes, in milliseconds. Then the connection counts as broken: to ask a peer that
     /// has vanished whether it is there, bytes must get out first.
     pub write_ms: u32,
+    /// Which version of MQTT the server speaks.
+    pub protocol: Protocol,
+    /// How long an MQTT 5 server keeps the session after the connection ends, in seconds, unless it is `clean`; up to
+    /// 8 hours at a hub.
+    pub session_expiry_s: u32,
 }
 
 impl Default for Options {
-    /// 240 s keep-alive, a session the server keeps, 30 s for CONNACK, 240 s for acknowledgements, 60 s for writes.
+    /// 240 s keep-alive, a session the server keeps (for an hour with MQTT 5), 30 s for CONNACK, 240 s for
+    /// acknowledgements, 60 s for writes; MQTT 3.1.1.
     fn default() -> Self {
-        Self { keep_alive_s: 240, clean: false, connack_ms: 30_000, ack_ms: 240_000, write_ms: 60_000 }
+        Self {
+            keep_alive_s: 240,
+            clean: false,
+            connack_ms: 30_000,
+            ack_ms: 240_000,
+            write_ms: 60_000,
+            protocol: Protocol::default(),
+            session_expiry_s: 3600,
+        }
     }
 }
 
@@ -60,6 +84,9 @@ struct Flight {
     since_ms: u64,
     /// Of a subscription: which one.
     filters: Option<u64>,
+    /// Whether it was pending when the engine was polled last.
+    #[cfg(feature = "mqtt5-hub")]
+    was_pending: bool,
 }
 
 /// An MQTT session over caller's buffers.
@@ -70,6 +97,8 @@ pub struct Session<'buf, const STAGE: usize = 1024> {
     options: Options,
     flights: Vec<Flight, IN_FLIGHT>,
     next_ticket: u32,
+    #[cfg(feature = "mqtt5-hub")]
+    refusal: Option<u8>,
 }
 
 impl<const STAGE: usize> core::fmt::Debug for Session<'_, STAGE> {
@@ -92,8 +121,21 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
         const { assert!(STAGE >= MIN_STAGE, "the stage is too small") }
         let config = ConfigBuilder::new(Buffers::new(rx, tx))
             .keepalive_interval(options.keep_alive_s)
-            .session_expiry_interval(if options.clean { 0 } else { u32::MAX });
-        Self { engine: minimq::Session::new(config), options, flights: Vec::new(), next_ticket: 0 }
+            .session_expiry_interval(match options.protocol {
+                _ if options.clean => 0,
+                // The translator makes it a flag.
+                Protocol::V311 => u32::MAX,
+                #[cfg(feature = "mqtt5-hub")]
+                Protocol::V5 => options.session_expiry_s,
+            });
+        Self {
+            engine: minimq::Session::new(config),
+            options,
+            flights: Vec::new(),
+            next_ticket: 0,
+            #[cfg(feature = "mqtt5-hub")]
+            refusal: None,
+        }
     }
 
     /// Connects over `stream`, saying `connect`. Unacknowledged messages are sent again by and by.
@@ -104,17 +146,25 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
         &'s mut self,
         stream: S,
         connect: &'s Connect<'s>,
-    ) -> Result<Connection<'s, 'buf, V311<'s, S, STAGE>>, Error> {
-        let io = self.translated(stream, connect);
+    ) -> Result<Connection<'s, 'buf, Wire<'s, S, STAGE>>, Error> {
+        let io = self.wire(stream, connect);
         self.connect_over(io).await
     }
 
-    /// `stream` with the translator on it, for [`connect_over`](Self::connect_over).
-    pub fn translated<'c, S>(&self, stream: S, connect: &'c Connect<'c>) -> V311<'c, S, STAGE> {
-        V311::with_connect(stream, connect).with_write_limit(self.options.write_ms)
+    /// `stream` with what the session's protocol needs on it, for [`connect_over`](Self::connect_over).
+    pub fn wire<'c, S>(&self, stream: S, connect: &'c Connect<'c>) -> Wire<'c, S, STAGE> {
+        match self.options.protocol {
+            Protocol::V311 => {
+                Wire::V311(V311::with_connect(stream, connect).with_write_limit(self.options.write_ms))
+            }
+            #[cfg(feature = "mqtt5-hub")]
+            Protocol::V5 => {
+                Wire::V5(V5::new(stream, connect, self.options.clean).with_write_limit(self.options.write_ms))
+            }
+        }
     }
 
-    /// As [`connect`](Self::connect), over a [translated](Self::translated) stream, or `&mut` one: a stream that stays
+    /// As [`connect`](Self::connect), over a [prepared](Self::wire) stream, or `&mut` one: a stream that stays
     /// where it is makes futures smaller by several times its size.
     ///
     /// # Errors
@@ -143,6 +193,9 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
             next_ticket: &mut self.next_ticket,
             ack_ms: self.options.ack_ms,
             max_topic: STAGE - STAGE_OVERHEAD,
+            protocol: self.options.protocol,
+            #[cfg(feature = "mqtt5-hub")]
+            refusal: &mut self.refusal,
         })
     }
 
@@ -160,6 +213,10 @@ pub struct Connection<'s, 'buf, IO> {
     next_ticket: &'s mut u32,
     ack_ms: u32,
     max_topic: usize,
+    protocol: Protocol,
+    /// The reason of the refusal that the last poll met.
+    #[cfg(feature = "mqtt5-hub")]
+    refusal: &'s mut Option<u8>,
 }
 
 impl<IO> core::fmt::Debug for Connection<'_, '_, IO> {
@@ -176,7 +233,15 @@ where
     fn take_off(&mut self, op: Op, silent: bool, filters: Option<u64>) -> Result<Ticket, Error> {
         let ticket = Ticket(*self.next_ticket);
         *self.next_ticket = self.next_ticket.wrapping_add(1);
-        let flight = Flight { ticket, op, silent, since_ms: now_ms(), filters };
+        let flight = Flight {
+            ticket,
+            op,
+            silent,
+            since_ms: now_ms(),
+            filters,
+            #[cfg(feature = "mqtt5-hub")]
+            was_pending: true,
+        };
         self.flights.push(flight).map_err(|_| Error::Busy)?;
         Ok(ticket)
     }
@@ -202,13 +267,29 @@ where
         if self.flights.is_full() { Err(Error::Busy) } else { Ok(()) }
     }
 
-    fn state(&self, op: Op) -> Progress {
-        if self.engine.is_pending(&op) {
+    fn state(&self, flight: &Flight) -> Progress {
+        if self.engine.is_pending(&flight.op) {
             Progress::Pending
-        } else if self.engine.is_complete(&op) {
+        } else if self.engine.is_complete(&flight.op) {
+            // The engine tells a refusal, but not of what: it is one of those that were settled by that poll.
+            #[cfg(feature = "mqtt5-hub")]
+            if let Some(reason) = *self.refusal
+                && flight.was_pending
+            {
+                return Progress::Refused(reason);
+            }
             Progress::Done
         } else {
             Progress::Lost
+        }
+    }
+
+    /// Notes what is pending, so that a refusal finds whom it concerns.
+    #[cfg(feature = "mqtt5-hub")]
+    fn note_pending(&mut self) {
+        *self.refusal = None;
+        for flight in &mut *self.flights {
+            flight.was_pending = self.engine.is_pending(&flight.op);
         }
     }
 }
@@ -219,7 +300,7 @@ where
     E: embedded_io_async::Error,
 {
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<Option<Ticket>, Error> {
-        if topic.len() > self.max_topic {
+        if topic.len() > self.max_topic && self.protocol == Protocol::V311 {
             return Err(Error::TooLarge);
         }
         let publication = Publication::bytes(topic, payload);
@@ -233,6 +314,43 @@ where
         let op = self.engine.publish(publication).await.map_err(|error| match error {
             PubError::Session(error) => from_engine(error),
             // The payload is copied as it is: this is lack of room.
+            PubError::Payload(()) => Error::TooLarge,
+        });
+        let op = op.map_err(|error| self.busy_or(error))?;
+        op.map(|op| self.take_off(op, false, None)).transpose()
+    }
+
+    #[cfg(feature = "mqtt5-hub")]
+    async fn send(&mut self, message: &Outbound<'_>) -> Result<Option<Ticket>, Error> {
+        if self.protocol != Protocol::V5 {
+            return Err(Error::Invalid { what: "protocol of the session", at: 0 });
+        }
+        let mut properties: Vec<Property<'_>, { OWN_PROPERTIES + MAX_PROPERTIES }> = Vec::new();
+        let own = [
+            Some(Property::UserProperty(Kind::PROPERTY, message.kind.as_str())),
+            message.correlation.map(|id| Property::CorrelationData(id)),
+            message.expiry_s.map(Property::MessageExpiryInterval),
+            message.content_type.map(Property::ContentType),
+        ];
+        let further = message.properties.iter().map(|(name, value)| Property::UserProperty(name, value));
+        for property in own.into_iter().flatten().chain(further) {
+            properties.push(property).map_err(|_| Error::TooLarge)?;
+        }
+        let payload = |out: &mut [u8]| {
+            let mut text = Writer::new(out);
+            text.bytes(message.head).bytes(message.payload);
+            text.finish().map(<[u8]>::len).map_err(|_| ())
+        };
+        let publication = Publication::new(message.topic, payload).properties(&properties);
+        let publication = match message.qos {
+            QoS::AtMostOnce => publication,
+            QoS::AtLeastOnce => {
+                self.make_room()?;
+                publication.qos(minimq::QoS::AtLeastOnce)
+            }
+        };
+        let op = self.engine.publish(publication).await.map_err(|error| match error {
+            PubError::Session(error) => from_engine(error),
             PubError::Payload(()) => Error::TooLarge,
         });
         let op = op.map_err(|error| self.busy_or(error))?;
@@ -270,6 +388,8 @@ where
             self.engine.handle_disconnect();
             return Err(Error::Timeout("acknowledgement"));
         }
+        #[cfg(feature = "mqtt5-hub")]
+        self.note_pending();
         let poll = self.engine.poll();
         let polled = match limit {
             None => poll.await,
@@ -279,21 +399,45 @@ where
                 Err(_) => return Ok(None),
             },
         };
+        #[cfg(feature = "mqtt5-hub")]
+        if let (Protocol::V5, Err(minimq::Error::Peer(PeerError::Rejected(reason)))) =
+            (self.protocol, &polled)
+        {
+            // Whom it concerns is told with its progress.
+            *self.refusal = Some(u8::from(reason));
+            return Ok(None);
+        }
         let Some(message) = polled.map_err(from_engine)? else {
             return Ok(None);
         };
+        #[cfg(feature = "mqtt5-hub")]
+        if self.protocol == Protocol::V5 {
+            let attributes = attributes(&message);
+            return Ok(Some(Inbound {
+                topic: message.topic(),
+                payload: message.payload(),
+                oversized: None,
+                attributes,
+            }));
+        }
         let oversized = message.properties().iter().find_map(|property| match property {
             Ok(Property::UserProperty(OVERSIZED_PROPERTY, size)) => size.parse().ok(),
             _ => None,
         });
-        Ok(Some(Inbound { topic: message.topic(), payload: message.payload(), oversized }))
+        Ok(Some(Inbound {
+            topic: message.topic(),
+            payload: message.payload(),
+            oversized,
+            #[cfg(feature = "mqtt5-hub")]
+            attributes: Attributes::default(),
+        }))
     }
 
     fn progress(&mut self, ticket: Ticket) -> Progress {
         let Some(at) = self.flights.iter().position(|flight| flight.ticket == ticket) else {
             return Progress::Lost;
         };
-        let state = self.flights.get(at).map_or(Progress::Lost, |flight| self.state(flight.op));
+        let state = self.flights.get(at).map_or(Progress::Lost, |flight| self.state(flight));
         if state != Progress::Pending {
             self.flights.remove(at);
         }
@@ -304,7 +448,7 @@ where
         let ticket = self
             .flights
             .iter()
-            .find(|flight| !flight.silent && self.state(flight.op) != Progress::Pending)?
+            .find(|flight| !flight.silent && self.state(flight) != Progress::Pending)?
             .ticket;
         Some((ticket, self.progress(ticket)))
     }
@@ -326,6 +470,21 @@ where
     async fn disconnect(&mut self) -> Result<(), Error> {
         self.engine.disconnect().await.map_err(from_engine)
     }
+}
+
+/// What a message carries beside topic and body. A property that cannot be read counts as absent.
+#[cfg(feature = "mqtt5-hub")]
+fn attributes(message: &minimq::InboundPublish<'_>) -> Attributes {
+    let mut attributes = Attributes::default();
+    for property in message.properties().iter() {
+        match property {
+            Ok(Property::UserProperty(Kind::PROPERTY, value)) => attributes.kind = Kind::parse(value),
+            Ok(Property::CorrelationData(data)) => attributes.correlation = data.try_into().ok(),
+            Ok(Property::MessageExpiryInterval(seconds)) => attributes.expiry_s = Some(seconds),
+            _ => {}
+        }
+    }
+    attributes
 }
 
 /// Tells subscriptions apart (FNV-1a).

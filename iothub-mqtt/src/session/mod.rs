@@ -6,8 +6,10 @@
 //! MQTT version needs no other client, and another client no other session.
 
 mod engine;
+mod wire;
 
 pub use engine::{Connection, Options, Session};
+pub use wire::{Protocol, Wire};
 
 use crate::Error;
 
@@ -37,6 +39,8 @@ pub enum Progress {
     Done,
     /// It is gone: the session that could have delivered it was given up. Send it again.
     Lost,
+    /// The server does not take it, for this reason (MQTT 5 only).
+    Refused(u8),
 }
 
 /// A message as the session gives it.
@@ -49,7 +53,50 @@ pub struct Inbound<'a> {
     /// Size in bytes of a packet that is larger than the receive buffer; its body was left out and it is not
     /// acknowledged.
     pub oversized: Option<u32>,
+    /// What it carries beside topic and body.
+    #[cfg(feature = "mqtt5-hub")]
+    pub attributes: Attributes,
 }
+
+/// What an MQTT 5 message from a hub carries beside topic and body.
+#[cfg(feature = "mqtt5-hub")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attributes {
+    /// What it is, if that is known here.
+    pub kind: Option<crate::mqtt5::Kind>,
+    /// Its correlation data, if that has 16 bytes.
+    pub correlation: Option<crate::mqtt5::Id>,
+    /// After how many seconds it is of no more use.
+    pub expiry_s: Option<u32>,
+}
+
+/// A message to an MQTT 5 hub.
+#[cfg(feature = "mqtt5-hub")]
+#[derive(Clone, Copy, Debug)]
+pub struct Outbound<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The body begins with this,
+    pub head: &'a [u8],
+    /// and goes on with this.
+    pub payload: &'a [u8],
+    /// How surely it arrives.
+    pub qos: QoS,
+    /// What it is.
+    pub kind: crate::mqtt5::Kind,
+    /// Its correlation data.
+    pub correlation: Option<&'a crate::mqtt5::Id>,
+    /// After how many seconds it is of no more use.
+    pub expiry_s: Option<u32>,
+    /// Content type of the body.
+    pub content_type: Option<&'a str>,
+    /// Further user properties; [`MAX_PROPERTIES`] at most.
+    pub properties: &'a [(&'a str, &'a str)],
+}
+
+/// Further user properties of an [`Outbound`].
+#[cfg(feature = "mqtt5-hub")]
+pub const MAX_PROPERTIES: usize = 20;
 
 /// One live MQTT connection.
 pub trait Mqtt {
@@ -61,6 +108,17 @@ pub trait Mqtt {
     /// # Errors
     /// [`Error::Busy`] or [`Error::TooLarge`] if nothing was sent; others end the connection.
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<Option<Ticket>, Error>;
+
+    /// Sends a message to an MQTT 5 hub; else as [`publish`](Self::publish). Dropping the future half-way is safe for
+    /// messages smaller than the session's stage, whatever their QoS.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); [`Error::Invalid`] on a connection of another protocol.
+    #[cfg(feature = "mqtt5-hub")]
+    async fn send(&mut self, message: &Outbound<'_>) -> Result<Option<Ticket>, Error> {
+        let _ = message;
+        Err(Error::Invalid { what: "protocol of the session", at: 0 })
+    }
 
     /// Subscribes to `filters` with QoS 1. Messages may arrive before the ticket is done.
     ///

@@ -26,6 +26,8 @@ mod scan;
 mod stream;
 
 pub use stream::{StreamError, V311};
+#[cfg(feature = "mqtt5-hub")]
+pub(crate) use stream::{drain_within, within};
 
 use inbound::Inbound;
 use ledger::Ledger;

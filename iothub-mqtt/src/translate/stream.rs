@@ -60,6 +60,8 @@ pub enum StreamError<E> {
     Stalled,
     /// A packet that cannot be translated.
     Malformed(Malformed),
+    /// The server ended the connection and said why: the reason code of an MQTT 5 DISCONNECT.
+    Disconnected(u8),
 }
 
 impl<E: core::fmt::Debug> core::fmt::Display for StreamError<E> {
@@ -69,6 +71,7 @@ impl<E: core::fmt::Debug> core::fmt::Display for StreamError<E> {
             Self::WriteZero => f.write_str("transport took no bytes"),
             Self::Stalled => f.write_str("transport took no bytes in time"),
             Self::Malformed(e) => e.fmt(f),
+            Self::Disconnected(reason) => write!(f, "the server ended the connection, reason 0x{reason:02x}"),
         }
     }
 }
@@ -89,6 +92,7 @@ impl<E: embedded_io_async::Error> embedded_io_async::Error for StreamError<E> {
             Self::WriteZero => ErrorKind::WriteZero,
             Self::Stalled => ErrorKind::TimedOut,
             Self::Malformed(_) => ErrorKind::InvalidData,
+            Self::Disconnected(_) => ErrorKind::ConnectionReset,
         }
     }
 }
@@ -137,7 +141,7 @@ impl<S: Read, const N: usize> Read for V311<'_, S, N> {
 }
 
 /// What `operation` gives, if that is soon enough.
-async fn within<T, E>(
+pub(crate) async fn within<T, E>(
     limit: Option<Duration>,
     operation: impl Future<Output = Result<T, E>>,
 ) -> Result<T, StreamError<E>> {
@@ -148,13 +152,21 @@ async fn within<T, E>(
     result.map_err(StreamError::Transport)
 }
 
+/// Writes some of `bytes`, and gives how many, if that is soon enough.
+pub(crate) async fn drain_within<S: Write>(
+    limit: Option<Duration>,
+    stream: &mut S,
+    bytes: &[u8],
+) -> Result<usize, StreamError<S::Error>> {
+    match within(limit, stream.write(bytes)).await? {
+        0 => Err(StreamError::WriteZero),
+        n => Ok(n),
+    }
+}
+
 impl<S: Write, const N: usize> V311<'_, S, N> {
     async fn drain(&mut self) -> Result<(), StreamError<S::Error>> {
-        let write = self.stream.write(self.translator.pending());
-        let n = within(self.write_limit, write).await?;
-        if n == 0 {
-            return Err(StreamError::WriteZero);
-        }
+        let n = drain_within(self.write_limit, &mut self.stream, self.translator.pending()).await?;
         self.translator.consume(n);
         Ok(())
     }

@@ -176,13 +176,31 @@ impl<'a> Document<'a> {
         Ok(Self { desired, reported, version: version(&desired) })
     }
 
-    /// The desired properties, with `$version`.
+    /// The twin of an MQTT 5 hub: its sections are told apart from their versions.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    #[cfg(feature = "mqtt5-hub")]
+    pub(crate) fn from_sections(
+        version: u64,
+        desired: Option<&'a [u8]>,
+        reported: Option<&'a [u8]>,
+    ) -> Result<Self, Error> {
+        let object = |section: Option<&'a [u8]>, name| match section {
+            None | Some([]) => Ok(Object::EMPTY),
+            Some(section) => json::parse(section)?.as_object().ok_or(Error::BadMember(name)),
+        };
+        let desired = object(desired, "desired")?;
+        Ok(Self { desired, reported: object(reported, "reported").ok(), version: Some(version) })
+    }
+
+    /// The desired properties, with `$version` at a classic hub.
     #[must_use]
     pub fn desired(&self) -> Object<'a> {
         self.desired
     }
 
-    /// The reported properties, with `$version`.
+    /// The reported properties, with `$version` at a classic hub.
     #[must_use]
     pub fn reported(&self) -> Option<Object<'a>> {
         self.reported
