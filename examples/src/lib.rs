@@ -10,7 +10,7 @@ use clap::Parser;
 use dice_core::standard::{self, FirmwareInfo, Identity};
 use dice_core::{FirmwareDigest, RegistrationId, Uds, pem};
 use embedded_io_adapters::tokio_1::FromTokio;
-use iothub_mqtt::dps_client::Config;
+use iothub_mqtt::dps_client::{API_VERSION_CONNECTION_PROFILE, Config};
 use iothub_mqtt::runner::{Application, Connector, Device, Failure, Memory, Settings, Target};
 use tokio::net::TcpStream;
 
@@ -32,6 +32,10 @@ pub struct Args {
     /// A symmetric key in base64, for the programs that register with one
     #[arg(long, value_name = "KEY", default_value = "")]
     pub key: String,
+    /// Ask the provisioning service what the hub speaks, for hubs that speak MQTT 5 (preview); without this it is taken
+    /// for a classic one
+    #[arg(long)]
+    pub any_hub: bool,
 }
 
 /// A TLS connection of this machine.
@@ -116,7 +120,11 @@ pub fn certificate(id: &str) -> anyhow::Result<Certificate> {
 /// Somebody has to act.
 pub async fn stay_online<A: Application<Error>>(args: &Args, application: &mut A) -> anyhow::Result<()> {
     let mut network = Network::new(args, Some(certificate(&args.id)?))?;
-    let settings = Settings::new(Config::new(&args.id_scope, &args.id)?);
+    let mut registration = Config::new(&args.id_scope, &args.id)?;
+    if args.any_hub {
+        registration = registration.with_api_version(API_VERSION_CONNECTION_PROFILE)?;
+    }
+    let settings = Settings::new(registration);
     let mut device: Device<'_, _> = Device::new(settings, rand::random);
     let mut memory: Box<Memory> = Box::new(Memory::new());
     let ended = device.run(application, &mut network, &mut memory.buffers(), None).await;

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 use tokio::process::{Child, Command};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A hub of the new generation.
+const MQTT5_HUB: &str = "local-hub5.device.azure-devices.net";
 
 /// What a program prints before it ends well.
 async fn output(program: &str, args: &[&str], folder: &Path) -> String {
@@ -25,17 +27,25 @@ async fn output(program: &str, args: &[&str], folder: &Path) -> String {
 struct Cloud {
     handle: Handle,
     folder: tempfile::TempDir,
+    hub: &'static str,
 }
 
 impl Cloud {
     async fn start() -> Self {
+        Self::with_hub("local-hub.azure-devices.net").await
+    }
+
+    /// With devices assigned to this hub.
+    async fn with_hub(hub: &'static str) -> Self {
         // A port that was free a moment ago.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = Config { dps_port: port, hub_port: port, retry_after: Some(0), ..Config::default() };
+        let mqtt5_hubs = vec![MQTT5_HUB.to_owned()];
+        let config =
+            Config { dps_port: port, hub_port: port, mqtt5_hubs, retry_after: Some(0), ..Config::default() };
         let handle = LocalCloud::start(config).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("root.pem"), handle.root_pem()).unwrap();
-        Self { handle, folder }
+        Self { handle, folder, hub }
     }
 
     /// Enrols `my-device` with the first certificate that a program prints.
@@ -43,7 +53,9 @@ impl Cloud {
         let text = output(program, args, self.folder.path()).await;
         let mut der = [0; 4096];
         let (der, _) = pem::decode(pem::Label::Certificate, &text, &mut der).unwrap();
-        self.handle.enrollments().put_individual(Enrollment::new("my-device", Attestation::certificate(der)));
+        let mut enrollment = Enrollment::new("my-device", Attestation::certificate(der));
+        enrollment.hubs = vec![self.hub.to_owned()];
+        self.handle.enrollments().put_individual(enrollment);
     }
 
     /// Starts a program that stays online, and waits until it is.
@@ -51,6 +63,7 @@ impl Cloud {
         let address = self.handle.dps_address().to_string();
         let child = Command::new(program)
             .args(["--at", &address, "--root", "root.pem"])
+            .args((self.hub == MQTT5_HUB).then_some("--any-hub"))
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -154,7 +167,23 @@ async fn telemetry_and_messages() {
 
 #[tokio::test]
 async fn methods_twin_and_plug_and_play() {
-    let cloud = Cloud::start().await;
+    methods_twin_and_plug_and_play_at(Cloud::start().await).await;
+}
+
+/// The same programs; the hub speaks MQTT 5.
+#[tokio::test]
+async fn at_a_hub_of_the_new_generation() {
+    let cloud = Cloud::with_hub(MQTT5_HUB).await;
+    let mut events = cloud.handle.events();
+    cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+    let device = cloud.online(env!("CARGO_BIN_EXE_telemetry-and-messages")).await;
+    let telemetry = tokio::time::timeout(PATIENCE, events.telemetry()).await.unwrap().unwrap();
+    assert!(telemetry.body.starts_with(br#"{"temperature":20."#));
+    cloud.offline(device).await;
+    methods_twin_and_plug_and_play_at(cloud).await;
+}
+
+async fn methods_twin_and_plug_and_play_at(cloud: Cloud) {
     cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
     let device = cloud.online(env!("CARGO_BIN_EXE_methods")).await;
     assert_eq!(cloud.call("on").await, (200, json!({"lamp": true})));

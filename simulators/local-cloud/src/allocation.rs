@@ -48,7 +48,11 @@ impl Shared {
         }
         let names = self.config.hub_names();
         let hubs: Vec<String> = match enrollment.hubs.as_slice() {
-            [] => names,
+            // Not every device speaks MQTT 5.
+            [] => {
+                let classic = |(index, _): &(usize, String)| !self.config.is_mqtt5_hub(*index);
+                names.into_iter().enumerate().filter(classic).map(|(_, name)| name).collect()
+            }
             // In the enrolment's order: the first one is the static allocation's.
             wanted => {
                 let known = |name: &&String| names.iter().any(|hub| hub.eq_ignore_ascii_case(name));

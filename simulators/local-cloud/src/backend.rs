@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::dps::tracking_id;
 use super::hub::c2d::MAX_SIZE;
+use super::hub::mqtt5::Call;
 use super::hub::session::MAX_TELEMETRY;
 use super::hub::topic::{Subscription, module_input};
 use super::hub::{Device, MethodResponse, PendingMethod, ToSession};
@@ -87,6 +88,9 @@ impl Shared {
             return Err(CommandError::UnknownDevice);
         }
         self.needs_cloud_to_device()?;
+        if self.is_at_mqtt5_hub(device) {
+            return Err(CommandError::Refused("a hub that speaks MQTT 5 has no cloud-to-device messages"));
+        }
         if body.len() + properties.billed_size() > MAX_SIZE {
             return Err(CommandError::TooLarge);
         }
@@ -174,6 +178,9 @@ impl Shared {
         rules::method(name, &payload).map_err(CommandError::Refused)?;
         self.with_device(id, |_| ())?;
         self.count_message(payload.len())?;
+        if self.is_at_mqtt5_hub(id) {
+            return self.call_mqtt5(id, name, payload, response_timeout).await;
+        }
         let rid = hex::encode(rand::random::<[u8; 4]>());
         let (answer, response) = oneshot::channel();
         let pending = PendingMethod { name: name.to_owned(), answer };
@@ -191,6 +198,33 @@ impl Shared {
         // Deleted meanwhile: then there is nothing to forget.
         let _ = self.with_device(id, |device| device.methods.remove(&rid));
         result
+    }
+
+    /// Whether a device is at a hub that speaks MQTT 5.
+    fn is_at_mqtt5_hub(&self, id: &str) -> bool {
+        self.hub().hub_of(id).is_some_and(|hub| self.config.is_mqtt5_hub(hub))
+    }
+
+    /// Calls a direct method of a device at a hub that speaks MQTT 5.
+    async fn call_mqtt5(
+        &self,
+        id: &str,
+        name: &str,
+        payload: Vec<u8>,
+        response_timeout: Duration,
+    ) -> Result<MethodResponse, CommandError> {
+        let (answer, response) = oneshot::channel();
+        let call = Call { name: name.to_owned(), payload, response_timeout, answer };
+        self.with_device(id, |device| {
+            if device.listens(Subscription::DeviceBound) {
+                device.send_to_session(ToSession::Call(call));
+                Ok(())
+            } else {
+                Err(CommandError::NotListening)
+            }
+        })??;
+        // The session counts the time; if it ends, the call ends with it.
+        response.await.unwrap_or(Err(CommandError::TimedOut))
     }
 
     /// Moves a device to another hub at its next registration.

@@ -28,6 +28,9 @@ pub struct Config {
     pub hub_name: String,
     /// Host names of further hubs, for allocation policies and moves between hubs.
     pub more_hubs: Vec<String>,
+    /// Host names of hubs of the new generation, which speak MQTT 5 (connection profile `mqttV5`). A device is assigned
+    /// to one only if its enrolment names it.
+    pub mqtt5_hubs: Vec<String>,
     /// Further names and IP addresses for the server certificate, which has `dps_name`, `hub_name`, `address`,
     /// `localhost` and `127.0.0.1` anyway.
     pub names: Vec<String>,
@@ -102,9 +105,14 @@ impl Tier {
 }
 
 impl Config {
-    /// The host names of all hubs, `hub_name` first.
+    /// The host names of all hubs, `hub_name` first, those that speak MQTT 5 last.
     pub(super) fn hub_names(&self) -> Vec<String> {
-        std::iter::once(&self.hub_name).chain(&self.more_hubs).cloned().collect()
+        std::iter::once(&self.hub_name).chain(&self.more_hubs).chain(&self.mqtt5_hubs).cloned().collect()
+    }
+
+    /// Whether the hub of this index speaks MQTT 5, and only that.
+    pub(super) fn is_mqtt5_hub(&self, index: usize) -> bool {
+        index > self.more_hubs.len()
     }
 
     /// Whether DPS and the hub share a port, and are told apart by name.
@@ -143,6 +151,7 @@ impl Default for Config {
             id_scope: "0ne00000000".to_owned(),
             hub_name: "local-hub.azure-devices.net".to_owned(),
             more_hubs: Vec::new(),
+            mqtt5_hubs: Vec::new(),
             names: Vec::new(),
             enrollments: None,
             state: None,

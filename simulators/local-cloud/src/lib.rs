@@ -40,6 +40,7 @@ mod http;
 mod hub;
 mod limits;
 mod mqtt;
+mod mqtt5;
 mod percent;
 mod pki;
 pub mod program;

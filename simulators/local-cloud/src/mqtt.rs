@@ -1,17 +1,19 @@
-//! MQTT 3.1.1 packets over a stream, server side. Framing, parsing and encoding are `mqtt-protocol-core`'s; what its
-//! parser lets pass although the standard forbids it is refused here, because the service refuses it.
+//! MQTT packets over a stream, server side: 3.1.1, and the framing of both versions (`mqtt5` has what is 5's alone).
+//! Framing, parsing and encoding are `mqtt-protocol-core`'s; what its parser lets pass although the standard forbids it
+//! is refused here, because the service refuses it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::common::{ArcPayload, Cursor};
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, PacketData, RawPacket};
-use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1 as v3};
+use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1 as v3, v5_0 as v5};
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, MqttError, SubackReturnCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fault::{Direction, Endpoint, FaultAction, Faults, PacketInfo, PacketKind};
+use super::mqtt5;
 
 /// The largest packet taken: the largest message, a topic of full length, and headers.
 const MAX_PACKET: u32 = 262_144 + 65_535 + 16;
@@ -26,8 +28,10 @@ pub(super) enum LinkError {
     Io(std::io::Error),
     /// A packet that MQTT 3.1.1 does not allow.
     Malformed(String),
-    /// CONNECT with a protocol level other than 4.
+    /// CONNECT with a protocol level other than 4 and 5.
     ProtocolLevel,
+    /// What an MQTT 5 hub does not take, with the reason code of DISCONNECT.
+    Refused(u8, String),
 }
 
 impl std::fmt::Display for LinkError {
@@ -37,6 +41,7 @@ impl std::fmt::Display for LinkError {
             Self::Io(e) => write!(f, "connection lost: {e}"),
             Self::Malformed(what) => write!(f, "malformed packet: {what}"),
             Self::ProtocolLevel => f.write_str("not MQTT 3.1.1"),
+            Self::Refused(reason, what) => write!(f, "{what} (0x{reason:02x})"),
         }
     }
 }
@@ -45,7 +50,9 @@ impl std::fmt::Display for LinkError {
 #[derive(Debug, Clone)]
 pub(super) enum Packet {
     Connect(v3::Connect),
+    Connect5(Box<v5::Connect>),
     Publish(Publish),
+    Publish5(mqtt5::Publish),
     Puback(u16),
     Subscribe { id: u16, filters: Vec<(String, Qos)> },
     Unsubscribe { id: u16, filters: Vec<String> },
@@ -56,8 +63,8 @@ pub(super) enum Packet {
 impl Packet {
     fn kind(&self) -> PacketKind {
         match self {
-            Self::Connect(_) => PacketKind::Connect,
-            Self::Publish(_) => PacketKind::Publish,
+            Self::Connect(_) | Self::Connect5(_) => PacketKind::Connect,
+            Self::Publish(_) | Self::Publish5(_) => PacketKind::Publish,
             Self::Puback(_) => PacketKind::Puback,
             Self::Subscribe { .. } => PacketKind::Subscribe,
             Self::Unsubscribe { .. } => PacketKind::Unsubscribe,
@@ -90,6 +97,8 @@ pub(super) struct Link<S> {
     held_out: Option<Vec<u8>>,
     frozen: bool,
     index: u64,
+    /// CONNECT was that of MQTT 5.
+    five: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -105,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             held_out: None,
             frozen: false,
             index: 0,
+            five: false,
         }
     }
 
@@ -154,7 +164,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let used = usize::try_from(cursor.position()).unwrap_or(self.unread.len());
         self.unread.drain(..used.min(self.unread.len()));
         match result {
-            PacketBuildResult::Complete(raw) => parse(&raw).map(Some),
+            PacketBuildResult::Complete(raw) if self.five => mqtt5::parse(&raw).map(Some),
+            PacketBuildResult::Complete(raw) => {
+                let packet = parse(&raw)?;
+                if matches!(packet, Packet::Connect5(_)) {
+                    self.five = true;
+                    self.builder = PacketBuilder::with_maximum_packet_size(mqtt5::MAX_PACKET);
+                }
+                Ok(Some(packet))
+            }
             PacketBuildResult::Incomplete => Ok(None),
             PacketBuildResult::Error(e) => Err(LinkError::Malformed(format!("{e:?}"))),
         }
@@ -164,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     async fn admit(&mut self, packet: Packet) -> Result<(), LinkError> {
         let topic = match &packet {
             Packet::Publish(publish) => Some(publish.topic.clone()),
+            Packet::Publish5(publish) => Some(publish.topic.clone()),
             _ => None,
         };
         let mut due = Instant::now();
@@ -215,7 +234,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    async fn send(&mut self, kind: PacketKind, topic: Option<&str>, bytes: Vec<u8>) -> Result<(), LinkError> {
+    pub(super) async fn send(
+        &mut self,
+        kind: PacketKind,
+        topic: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Result<(), LinkError> {
         match self.fault_for(Direction::ToDevice, kind, topic) {
             FaultAction::Pass => {}
             FaultAction::Swallow => return Ok(()),
@@ -299,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 }
 
-fn encoding(e: MqttError) -> LinkError {
+pub(super) fn encoding(e: MqttError) -> LinkError {
     LinkError::Malformed(format!("own packet cannot be encoded: {e:?}"))
 }
 
@@ -323,6 +347,8 @@ fn parse(raw: &RawPacket) -> Result<Packet, LinkError> {
         return Err(malformed(format!("type {kind}: reserved flags are {:#x}", raw.flags())));
     }
     let packet = match kind {
+        // Protocol name and level: MQTT 5.
+        1 if raw.data_as_slice().starts_with(b"\0\x04MQTT\x05") => mqtt5::parse(raw)?,
         1 => {
             let connect = raw.parse_exact(v3::Connect::parse).map_err(fault)?;
             check_connect_flags(raw.data_as_slice())?;

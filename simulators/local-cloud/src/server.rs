@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
+use mqtt_protocol_core::mqtt::packet::v5_0;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -165,7 +166,22 @@ pub(super) async fn serve_mqtt(
     let presumed = endpoint.unwrap_or(Endpoint::Dps);
     let mut link = Link::new(stream, presumed, shared.faults.clone());
     let connect = match first_packet(&mut link, shared.config.patience).await {
-        Ok(connect) => connect,
+        Ok(First::Classic(connect)) => connect,
+        Ok(First::Mqtt5(connect)) => {
+            return match by_level(shared, endpoint, &caller) {
+                Ok(()) => {
+                    caller.by_own_name = endpoint.is_none();
+                    link.set_endpoint(Endpoint::Hub);
+                    hub::mqtt5::serve(shared, link, &caller, &connect).await;
+                }
+                Err(reason) => {
+                    shared.refused(presumed, &caller.address, reason);
+                    // In the words of the version that is spoken here.
+                    let _ = link.connack(false, 1).await;
+                    link.close().await;
+                }
+            };
+        }
         Err(e) => {
             shared.refused(presumed, &caller.address, e.to_string());
             return link.close().await;
@@ -225,10 +241,30 @@ impl Caller {
     }
 }
 
+/// CONNECT in either version.
+enum First {
+    Classic(Connect),
+    Mqtt5(Box<v5_0::Connect>),
+}
+
+/// Whether MQTT 5 is spoken at what the client has called.
+fn by_level(shared: &Shared, endpoint: Option<Endpoint>, caller: &Caller) -> Result<(), String> {
+    let named = caller.name.as_deref().and_then(|name| shared.hub_index(name));
+    match (endpoint, named) {
+        (Some(Endpoint::Hub) | None, Some(hub)) if !shared.config.is_mqtt5_hub(hub) => {
+            Err("a classic hub speaks MQTT 3.1.1 only".to_owned())
+        }
+        (Some(Endpoint::Hub) | None, _) if !shared.config.mqtt5_hubs.is_empty() => Ok(()),
+        (Some(Endpoint::Hub) | None, _) => Err("there is no hub that speaks MQTT 5".to_owned()),
+        _ => Err("the provisioning service speaks MQTT 3.1.1 only".to_owned()),
+    }
+}
+
 /// Waits for CONNECT. A wrong protocol level is answered as the standard wants.
-async fn first_packet(link: &mut Link<Stream>, patience: Duration) -> Result<Connect, LinkError> {
+async fn first_packet(link: &mut Link<Stream>, patience: Duration) -> Result<First, LinkError> {
     match timeout(patience, link.recv()).await {
-        Ok(Ok(Packet::Connect(connect))) => Ok(connect),
+        Ok(Ok(Packet::Connect(connect))) => Ok(First::Classic(connect)),
+        Ok(Ok(Packet::Connect5(connect))) => Ok(First::Mqtt5(connect)),
         Ok(Ok(_)) => Err(LinkError::Malformed("the first packet is not CONNECT".to_owned())),
         Ok(Err(LinkError::ProtocolLevel)) => {
             link.connack(false, 1).await?;

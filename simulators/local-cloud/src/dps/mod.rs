@@ -247,7 +247,10 @@ impl Shared {
         };
         drop(registrations);
         if let (true, Some(state)) = (profile, state.as_object_mut()) {
-            state.insert("connectionProfile".to_owned(), json!("classic"));
+            let device = state.get("deviceId").and_then(Value::as_str).unwrap_or_default();
+            let hub = self.hub().hub_of(device).unwrap_or_default();
+            let profile = if self.config.is_mqtt5_hub(hub) { "mqttV5" } else { "classic" };
+            state.insert("connectionProfile".to_owned(), json!(profile));
         }
         let status = state.get("status").cloned().unwrap_or_default();
         if announced {

@@ -89,7 +89,9 @@ async fn session(
     let mut subscribed = false;
     loop {
         match next_packet(link, keep_alive).await? {
-            Packet::Connect(_) => return Err(LinkError::Malformed("second CONNECT".to_owned())),
+            Packet::Connect(_) | Packet::Connect5(_) | Packet::Publish5(_) => {
+                return Err(LinkError::Malformed("second CONNECT".to_owned()));
+            }
             Packet::Subscribe { id, filters } => {
                 if let Some((other, _)) = filters.iter().find(|(filter, _)| filter != ANSWERS) {
                     return Err(LinkError::Malformed(format!("unknown topic filter {other:?}")));

@@ -105,8 +105,38 @@ pub(crate) fn admit(
     if shared.faults.is_away(id) {
         return Err("the device is assigned to another hub".into());
     }
+    if shared.config.is_mqtt5_hub(hub) {
+        return Err("this hub speaks MQTT 5 only".into());
+    }
     let expiry = check(shared, caller, host, id, token, &credential)?;
     Ok(Admitted { hub, expiry })
+}
+
+/// Checks what a device shows to a hub that speaks MQTT 5; gives the hub's index.
+pub(super) fn admit_mqtt5(shared: &Shared, caller: &Caller, id: &str) -> Result<usize, Refusal> {
+    let host = caller.name.as_deref().unwrap_or_default();
+    let mut registry = shared.hub();
+    let hub = match shared.hub_index(host) {
+        Some(hub) => hub,
+        None => registry.hub_of(id).unwrap_or_default(),
+    };
+    if !shared.config.is_mqtt5_hub(hub) {
+        return Err("a classic hub speaks MQTT 3.1.1 only".into());
+    }
+    let device = registry.device_at(hub, id).ok_or("unknown device")?;
+    if !device.enabled {
+        return Err("the device is disabled".into());
+    }
+    let credential = device.credential.clone();
+    drop(registry);
+    if matches!(credential, Credential::Keys(_)) {
+        return Err("a hub that speaks MQTT 5 takes certificates only, and this device has a key".into());
+    }
+    if shared.faults.is_away(id) {
+        return Err("the device is assigned to another hub".into());
+    }
+    check(shared, caller, host, id, None, &credential)?;
+    Ok(hub)
 }
 
 fn check(

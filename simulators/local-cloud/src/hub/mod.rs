@@ -3,6 +3,7 @@
 
 pub(super) mod auth;
 pub(super) mod c2d;
+pub(super) mod mqtt5;
 // The back end's REST interface uses all of these.
 #[allow(dead_code)]
 pub(super) mod record;
@@ -72,6 +73,10 @@ pub(super) enum ToSession {
     Publish { topic: String, payload: Vec<u8> },
     /// End the session.
     Close(String),
+    /// At a hub that speaks MQTT 5: the desired properties have changed by this.
+    Desired { version: u64, patch: String },
+    /// At a hub that speaks MQTT 5: a method is called.
+    Call(mqtt5::Call),
 }
 
 /// What is stored of an identity, and survives a restart.
@@ -99,6 +104,8 @@ pub(super) struct Device {
     pub(super) methods: HashMap<String, PendingMethod>,
     /// Uploads to the blob container that were announced and not yet reported done: blobs by correlation id.
     pub(super) uploads: HashMap<String, String>,
+    /// At a hub that speaks MQTT 5: until when a session without a connection is kept.
+    pub(super) session_until: Option<tokio::time::Instant>,
 }
 
 impl Deref for Device {
@@ -120,6 +127,8 @@ impl DerefMut for Device {
 pub(super) struct Line {
     pub(super) number: u64,
     pub(super) sender: UnboundedSender<ToSession>,
+    /// With a hub that speaks MQTT 5.
+    pub(super) mqtt5: bool,
 }
 
 pub(super) struct PendingMethod {
@@ -143,7 +152,14 @@ impl Device {
 
     /// As it was written.
     fn restored(stored: StoredDevice) -> Self {
-        Self { stored, changed: false, session: None, methods: HashMap::new(), uploads: HashMap::new() }
+        Self {
+            stored,
+            changed: false,
+            session: None,
+            methods: HashMap::new(),
+            uploads: HashMap::new(),
+            session_until: None,
+        }
     }
 
     /// Lets it in again, or shuts it out and ends its session.
@@ -174,6 +190,10 @@ impl Device {
     }
 
     fn send_desired(&self, properties: &Map<String, Value>, version: u64) {
+        if self.session.as_ref().is_some_and(|line| line.mqtt5) {
+            let patch = Value::Object(properties.clone()).to_string();
+            return self.send_to_session(ToSession::Desired { version, patch });
+        }
         if self.listens(Subscription::DesiredProperties) {
             self.send_to_session(ToSession::Publish {
                 topic: format!("$iothub/twin/PATCH/properties/desired/?$version={version}"),

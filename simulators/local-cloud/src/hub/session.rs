@@ -113,7 +113,7 @@ impl Session {
             }
             session_present = device.stored_session && !connect.clean_session();
             device.stored_session = !connect.clean_session();
-            device.session = Some(Line { number, sender });
+            device.session = Some(Line { number, sender, mqtt5: false });
             device.record.connection_changed();
             device.record.model_id = model_id(connect).unwrap_or_default();
         }
@@ -180,6 +180,8 @@ impl Session {
                         link.publish(&topic, &payload, None, false).await?;
                     }
                     Some(ToSession::Close(reason)) => return Ok(reason),
+                    // Not at a classic hub.
+                    Some(ToSession::Desired { .. } | ToSession::Call(_)) => {}
                     None => return Ok("device deleted".to_owned()),
                 },
                 () = sleep_until(silence) => return Ok("nothing within 1.5 times the keep-alive".to_owned()),
@@ -232,7 +234,8 @@ impl Session {
 
     async fn handle(&mut self, link: &mut Link<Stream>, packet: Packet) -> Result<(), LinkError> {
         match packet {
-            Packet::Connect(_) => Err(violation("second CONNECT")),
+            Packet::Connect(_) | Packet::Connect5(_) => Err(violation("second CONNECT")),
+            Packet::Publish5(_) => Err(violation("MQTT 5 at a classic hub")),
             Packet::Publish(publish) => self.publish(link, publish).await,
             Packet::Puback(id) => {
                 self.complete(id);
@@ -400,7 +403,7 @@ fn violation(what: impl Into<String>) -> LinkError {
 }
 
 /// Waits until then, or for ever.
-async fn at(time: Option<Instant>) {
+pub(super) async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,

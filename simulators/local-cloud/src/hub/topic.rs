@@ -13,6 +13,8 @@ pub(crate) enum Subscription {
     TwinAnswers,
     DesiredProperties,
     ModuleInputs,
+    /// At a hub that speaks MQTT 5: everything for the device.
+    DeviceBound,
 }
 
 /// A publish of a device, understood.

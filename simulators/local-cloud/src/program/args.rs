@@ -52,6 +52,10 @@ pub(super) struct Args {
     /// The host name of a further hub, for moves between hubs; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub(super) more_hub: Vec<String>,
+    /// The host name of a hub of the new generation, which speaks MQTT 5; may be repeated. Devices whose enrolment
+    /// names it are assigned to it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) mqtt5_hub: Vec<String>,
     /// A further name or IP address for the server certificate; may be repeated. Both host names, the address to listen
     /// on, localhost and 127.0.0.1 are in it anyway.
     #[arg(long, value_name = "NAME")]
@@ -130,6 +134,7 @@ impl Args {
             id_scope: self.id_scope.clone(),
             hub_name: self.hub_name.clone(),
             more_hubs: self.more_hub.clone(),
+            mqtt5_hubs: self.mqtt5_hub.clone(),
             names: self.name.clone(),
             state: Some(self.state.clone()),
             fresh: self.fresh,

@@ -39,6 +39,10 @@ impl Certificate {
         Self { der, key: SigningKey::from_pkcs8_der(&key.serialize_der()).unwrap() }
     }
 
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     pub(crate) fn thumbprint(&self) -> String {
         hex::encode(Sha256::digest(&self.der))
     }

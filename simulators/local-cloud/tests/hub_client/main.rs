@@ -3,6 +3,7 @@
 //! does not want the device any more.
 
 mod bench;
+mod mqtt5;
 
 use std::time::Duration;
 
