@@ -252,6 +252,6 @@ def test_mosquitto(cloud, device):
     done = mosquitto("mosquitto_pub", cloud, device, "-t", telemetry, "-q", "2", "-m", "x")
     assert "QoS" in done.stderr, done
     done = mosquitto("mosquitto_sub", cloud, device, "-t", f"ih/{DEVICE}/dev/#", "-q", "1", "-W", "1")
-    assert done.returncode == 27 and not done.stderr, done
+    assert done.returncode == 27 and done.stderr == "Timed out\n", done
     done = mosquitto("mosquitto_sub", cloud, device, "-t", "#", "-q", "1", "-W", "3")
-    assert done.returncode != 0 and "denied" in (done.stdout + done.stderr).lower(), done
+    assert "denied" in done.stderr, done
