@@ -1,6 +1,6 @@
 //! The client at a hub that speaks MQTT 5, against a server that does what the test says, byte by byte.
 
-
+use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::endpoint::MAX_CLIENT_ID;
 use iothub_mqtt::mqtt5::{self, MAX_USER_NAME, nonce};
 use iothub_mqtt::session::{Options, Protocol, Session};
@@ -10,8 +10,7 @@ use iothub_mqtt::{
     Announcement, Backoff, Client, ClientOptions, DisconnectReason, Endpoint, Error, Generation, HubEvent,
     Refusal, Telemetry,
 };
-use iothub_mqtt_test_support::server::{Server, pair};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const SEED: u32 = 11;
 
@@ -33,6 +32,16 @@ fn endpoint() -> Endpoint<'static> {
 }
 
 const CONNECT: Connect<'static> = Connect { client_id: "dev", user_name: "u", password: None, will: None };
+
+/// The server's end of a connection.
+struct Server {
+    stream: DuplexStream,
+}
+
+fn pair() -> (FromTokio<DuplexStream>, Server) {
+    let (client, stream) = tokio::io::duplex(1 << 16);
+    (FromTokio::new(client), Server { stream })
+}
 
 /// A packet: its first byte and what follows its length.
 async fn packet(server: &mut Server) -> (u8, Vec<u8>) {
