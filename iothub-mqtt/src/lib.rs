@@ -5,6 +5,7 @@
 //!   acknowledged.
 //! - [`Client`]: the hub client of one connection: [`telemetry`], cloud-to-device messages ([`c2d`]), direct
 //!   methods ([`method`]), the [`twin`], Plug and Play ([`pnp`]).
+//! - `certificate` (feature `certificates`): the hub issues a new certificate to a connected device.
 //! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
 //! - `mqtt5` (feature `mqtt5-hub`): the hubs of the new generation, which speak MQTT 5, with the same client.
 //! - `provision` (feature `dps`): registration at the Device Provisioning Service.
@@ -72,6 +73,8 @@
 extern crate std;
 
 pub mod c2d;
+#[cfg(feature = "certificates")]
+pub mod certificate;
 pub mod client;
 mod clock;
 pub mod endpoint;

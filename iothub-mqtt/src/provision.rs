@@ -5,7 +5,9 @@ use crate::session::{self, Mqtt, Options, Session, Ticket};
 use crate::translate::Connect;
 use crate::{Error, Refusal};
 use core::pin::pin;
-use dps_client::{Action, Assignment, Progress, Registration, RegistrationEvent, Transport, mqtt};
+use dps_client::{
+    Action, Assignment, Progress, Registration, RegistrationEvent, RegistrationState, Transport, mqtt,
+};
 use embassy_time::{Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 
@@ -83,6 +85,25 @@ pub async fn register<S: Read + Write>(
     }
 }
 
+/// [`register`] that also hands over what the service said when it assigned the device: the payload, or the
+/// certificates that it issued for a request ([`RegistrationState::issued_certificate_chain`]).
+///
+/// # Errors
+/// As [`register`].
+pub async fn register_with<S: Read + Write>(
+    registration: &mut Registration<'_>,
+    stream: S,
+    password: Option<&[u8]>,
+    buffers: &mut Buffers<'_>,
+    assigned: impl FnMut(&RegistrationState<'_>),
+) -> Result<Assignment, Error> {
+    if let Some(assignment) = ready(registration).await? {
+        return Ok(assignment);
+    }
+    pin!(decide::<S, _, MIN_STAGE>(registration, stream, password, buffers, assigned)).await?;
+    registration.assignment().cloned().ok_or(Error::Disconnected)
+}
+
 /// [`register`] for a registration that is [`ready`], over the connection made since.
 ///
 /// # Errors
@@ -93,18 +114,19 @@ pub async fn register_ready<S: Read + Write>(
     password: Option<&[u8]>,
     buffers: &mut Buffers<'_>,
 ) -> Result<Assignment, Error> {
-    pin!(decide::<S, MIN_STAGE>(registration, stream, password, buffers)).await?;
+    pin!(decide::<S, _, MIN_STAGE>(registration, stream, password, buffers, |_| ())).await?;
     // Decided, and not refused: it has its assignment.
     registration.assignment().cloned().ok_or(Error::Disconnected)
 }
 
 /// [`register_ready`] with a stage of the caller's choice, [`MIN_STAGE`] at least; leaves the assignment in the
 /// registration.
-pub(crate) async fn decide<S: Read + Write, const N: usize>(
+pub(crate) async fn decide<S: Read + Write, F: FnMut(&RegistrationState<'_>), const N: usize>(
     registration: &mut Registration<'_>,
     stream: S,
     password: Option<&[u8]>,
     buffers: &mut Buffers<'_>,
+    assigned: F,
 ) -> Result<(), Error> {
     const { assert!(N >= MIN_STAGE, "room for the topics of the provisioning service") }
     let config = registration.config();
@@ -128,7 +150,7 @@ pub(crate) async fn decide<S: Read + Write, const N: usize>(
         Err(error) => return Err(connect_failed(registration, error)),
     };
     registration.handle(RegistrationEvent::Connected, now_ms());
-    let decided = pin!(drive(registration, &mut link, buffers.body)).await;
+    let decided = pin!(drive(registration, &mut link, buffers.body, assigned)).await;
     if decided.is_ok() {
         // The assignment stands; whether the service hears the goodbye does not matter.
         let _ = pin!(link.disconnect()).await;
@@ -162,6 +184,7 @@ async fn drive<L: Mqtt>(
     registration: &mut Registration<'_>,
     link: &mut L,
     body: &mut [u8],
+    mut assigned: impl FnMut(&RegistrationState<'_>),
 ) -> Result<(), Error> {
     let mut subscription: Option<Ticket> = None;
     loop {
@@ -173,7 +196,7 @@ async fn drive<L: Mqtt>(
                 link.publish(topic, request.body(body)?, session::QoS::AtLeastOnce).await?;
             }
             Action::Wait { until_ms } => {
-                listen(registration, link, &mut subscription, until_ms).await?;
+                listen(registration, link, &mut subscription, until_ms, &mut assigned).await?;
             }
             Action::Disconnect { reason } => return Err(Error::RegistrationInterrupted(reason)),
             Action::Finished(_) => return Ok(()),
@@ -189,6 +212,7 @@ async fn listen<L: Mqtt>(
     link: &mut L,
     subscription: &mut Option<Ticket>,
     until_ms: u64,
+    assigned: &mut impl FnMut(&RegistrationState<'_>),
 ) -> Result<(), Error> {
     match with_timeout(left(until_ms), link.poll()).await {
         // Time is up; the registration knows what that means.
@@ -196,12 +220,13 @@ async fn listen<L: Mqtt>(
         Ok(Ok(Some(message))) => {
             // Other topics and malformed ones are dropped; if the answer does not come, the request times out.
             let oversized = message.oversized;
-            if let Ok(answer) = mqtt::parse_answer(message.topic, message.payload)
-                && let Progress::Unusable = registration.handle(RegistrationEvent::Answer(answer), now_ms())
-                && let Some(size) = oversized
-            {
-                // Without its body, which an assignment needs.
-                return Err(Error::Oversized { size });
+            if let Ok(answer) = mqtt::parse_answer(message.topic, message.payload) {
+                match (registration.handle(RegistrationEvent::Answer(answer), now_ms()), oversized) {
+                    (Progress::Assigned(state), _) => assigned(&state),
+                    // Without its body, which an assignment needs.
+                    (Progress::Unusable, Some(size)) => return Err(Error::Oversized { size }),
+                    _ => {}
+                }
             }
         }
         Ok(Ok(None)) => {}

@@ -146,6 +146,81 @@ async fn subscriptions_of_devices_and_modules() {
     tokio::join!(device, hub);
 }
 
+#[cfg(feature = "certificates")]
+#[tokio::test]
+async fn a_certificate_is_accepted_then_issued_or_refused_or_nothing_comes() {
+    use iothub_mqtt::certificate::{self, Progress, Reason, Replace};
+    let (stream, mut server) = pair();
+    let (mut rx, mut tx) = ([0; 512], [0; 1024]);
+    let mut session: Session = Session::new(Options::default(), &mut rx, &mut tx);
+    let (mut body, mut der) = ([0; 128], [0; 64]);
+    let body = certificate::request_body("dev", &[0x30, 1, 7], Replace::Any, &mut body).unwrap();
+    let device = async {
+        let options = ClientOptions {
+            messages: false,
+            methods: false,
+            twin: false,
+            certificates: true,
+            certificate_ms: 200,
+            ..options()
+        };
+        let mut client = client!(session, stream, options);
+        assert!(matches!(event!(client), HubEvent::Connected));
+        let first = client.request_certificate(body).await.unwrap();
+        assert_eq!(client.request_certificate(body).await, Err(Error::Busy));
+        let HubEvent::Certificate { request, progress: Progress::Accepted(accepted) } = event!(client) else {
+            panic!("not accepted")
+        };
+        assert!(request == first && accepted.correlation_id().unwrap() == "c");
+        let HubEvent::Certificate { request, progress: Progress::Issued(chain) } = event!(client) else {
+            panic!("not issued")
+        };
+        assert_eq!((request, chain.decode(&mut der).unwrap()), (first, &[0x30, 1, 7, 0x30, 0][..]));
+        let second = client.request_certificate(body).await.unwrap();
+        let HubEvent::Certificate { request, progress: Progress::Refused(refusal) } = event!(client) else {
+            panic!("not refused")
+        };
+        assert_eq!(
+            (request, refusal.reason(), refusal.retry_after_s()),
+            (second, Reason::Throttled, Some(9))
+        );
+        let third = client.request_certificate(body).await.unwrap();
+        let HubEvent::Certificate { request, progress: Progress::Unusable(error) } = event!(client) else {
+            panic!("usable")
+        };
+        assert_eq!((request, error), (third, Error::Oversized { size: 749 }));
+        let last = client.request_certificate(body).await.unwrap();
+        let HubEvent::Certificate { request, progress: Progress::TimedOut } = event!(client) else {
+            panic!("something came")
+        };
+        assert_eq!(request, last);
+        client.disconnect().await.unwrap();
+    };
+    let hub = async {
+        server.accept(false).await;
+        let filters = server.grant().await;
+        assert_eq!(filters, [("$iothub/credentials/res/#".to_string(), 1)]);
+        let (topic, sent) = published(&mut server, "$iothub/credentials/POST/issueCertificate/?$rid=").await;
+        assert_eq!(sent, br#"{"id":"dev","csr":"MAEH","replace":"*"}"#);
+        let id = |topic: &str| topic.rsplit('=').next().unwrap().parse::<u32>().unwrap();
+        let first = id(&topic);
+        let answer = |status: u16, id: u32| format!("$iothub/credentials/res/{status}/?$rid={id}");
+        server.publish(0, &answer(202, first), br#"{"correlationId":"c"}"#).await;
+        server.publish(0, &answer(200, first.wrapping_add(1)), br#"["MAA="]"#).await; // to another request
+        server.publish(0, &answer(200, first), br#"{"certificates":["MAEH","MAA="]}"#).await;
+        for (status, payload) in [
+            (429, br#"{"errorCode":429002,"retryAfter":9}"#.to_vec()),
+            (200, vec![b'x'; 700]), // more than the buffer takes
+        ] {
+            let (topic, _) = published(&mut server, "$iothub/credentials/POST/").await;
+            server.publish(0, &answer(status, id(&topic)), &payload).await;
+        }
+        published(&mut server, "$iothub/credentials/POST/").await;
+        goodbye(&mut server).await;
+    };
+    tokio::join!(device, hub);
+}
+
 #[tokio::test]
 async fn no_suback_ends_the_connection() {
     let (stream, mut server) = pair();

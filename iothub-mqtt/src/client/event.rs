@@ -1,5 +1,7 @@
 //! What the hub client tells the application.
 
+#[cfg(feature = "certificates")]
+use crate::certificate;
 use crate::session::Ticket;
 use crate::{Error, c2d, method, twin};
 use azure_iot_common::text::Writer;
@@ -16,6 +18,9 @@ pub enum Subscription {
     TwinAnswers,
     /// Changes of desired properties. Without it the twin is fetched after every connect, and that is all.
     TwinChanges,
+    /// Answers to requests for a certificate. Without it the hub issues none.
+    #[cfg(feature = "certificates")]
+    Certificates,
 }
 
 impl core::fmt::Display for Subscription {
@@ -25,11 +30,13 @@ impl core::fmt::Display for Subscription {
             Self::Methods => "direct methods",
             Self::TwinAnswers => "answers about the twin",
             Self::TwinChanges => "changes of the twin",
+            #[cfg(feature = "certificates")]
+            Self::Certificates => "issued certificates",
         })
     }
 }
 
-/// Identifies a request about the twin.
+/// Identifies a request about the twin, or for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestId(pub(super) u32);
@@ -92,6 +99,14 @@ pub enum HubEvent<'a> {
         request: RequestId,
         /// What became of it.
         result: Result<Option<u64>, ReportFailure>,
+    },
+    /// What became of [`Client::request_certificate`](super::Client::request_certificate).
+    #[cfg(feature = "certificates")]
+    Certificate {
+        /// Which request.
+        request: RequestId,
+        /// How far it is.
+        progress: certificate::Progress<'a>,
     },
     /// A message larger than the receive buffer came. It was not taken: a cloud-to-device message the hub is
     /// going to send again until it gives up, a method should be answered with

@@ -1,5 +1,7 @@
 //! The hub client over one connection.
 
+#[cfg(feature = "certificates")]
+mod certificate_state;
 mod dispatch;
 mod event;
 #[cfg(feature = "mqtt5-hub")]
@@ -33,6 +35,13 @@ pub struct ClientOptions {
     pub methods: bool,
     /// The twin: it is fetched after every connect, and changes come in order.
     pub twin: bool,
+    /// Certificates that the hub issues ([`Client::request_certificate`]). Only for hubs that can: others close the
+    /// connection over the subscription. Not by default.
+    #[cfg(feature = "certificates")]
+    pub certificates: bool,
+    /// How long to wait for the hub's next word about a requested certificate, in milliseconds.
+    #[cfg(feature = "certificates")]
+    pub certificate_ms: u32,
     /// How long to wait for the hub to grant the subscriptions, in milliseconds.
     pub subscribe_ms: u32,
     /// Time limits of twin requests.
@@ -43,13 +52,17 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// Everything, 30 s for the subscriptions.
+    /// Messages, methods and twin, 30 s for the subscriptions.
     #[must_use]
     pub fn new(seed: u32) -> Self {
         Self {
             messages: true,
             methods: true,
             twin: true,
+            #[cfg(feature = "certificates")]
+            certificates: false,
+            #[cfg(feature = "certificates")]
+            certificate_ms: 120_000,
             subscribe_ms: 30_000,
             twin_timing: twin::Timing::default(),
             seed,
@@ -95,6 +108,8 @@ pub struct Client<'e, L, const TOPIC: usize = 512> {
     stage: Stage,
     subscriptions: Subscriptions,
     twin: TwinState,
+    #[cfg(feature = "certificates")]
+    certificate: certificate_state::CertificateState,
     next_request: u32,
     topic: [u8; TOPIC],
     #[cfg(feature = "mqtt5-hub")]
@@ -110,6 +125,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             assert!(TOPIC >= twin::MAX_TOPIC, "room for the topics of twin requests");
             #[cfg(feature = "mqtt5-hub")]
             assert!(TOPIC >= crate::mqtt5::MAX_TOPIC, "room for the topics of an MQTT 5 hub");
+            #[cfg(feature = "certificates")]
+            assert!(TOPIC >= crate::certificate::MAX_TOPIC, "room for the topic of a certificate's request");
         }
         let mut jitter = Jitter::new(options.seed);
         Self {
@@ -119,6 +136,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             stage: Stage::New,
             subscriptions: Subscriptions::new(&options),
             next_request: jitter.draw(),
+            #[cfg(feature = "certificates")]
+            certificate: certificate_state::CertificateState::new(&options),
             twin: TwinState::new(options.twin_timing, jitter, options.twin),
             topic: [0; TOPIC],
             #[cfg(feature = "mqtt5-hub")]
@@ -199,6 +218,10 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         }
         let now = now_ms();
         let mut deadline = self.twin.deadline_ms();
+        #[cfg(feature = "certificates")]
+        {
+            deadline = deadline.into_iter().chain(self.certificate.deadline_ms()).min();
+        }
         match self.stage {
             Stage::New => deadline = None,
             Stage::Full { until_ms } => {
@@ -232,6 +255,10 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
                 if let Some(request) = self.twin.expired(now) {
                     return Ok(Some(HubEvent::Reported { request, result: Err(ReportFailure::TimedOut) }));
                 }
+                #[cfg(feature = "certificates")]
+                if let Some(event) = self.certificate.expired(now) {
+                    return Ok(Some(event));
+                }
                 if self.ask_for_twin(now).await? {
                     return Ok(None);
                 }
@@ -253,6 +280,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
             crate::logging::warning!("hub: a subscription is refused");
             let refused = self.subscriptions.refused();
             self.twin.enabled &= refused != Some(Subscription::TwinAnswers);
+            #[cfg(feature = "certificates")]
+            self.certificate.subscription_refused(refused);
             // The next poll asks for the next.
             self.stage = Stage::Full { until_ms: now_ms().saturating_add(self.options.subscribe_ms.into()) };
             return Ok(refused.map(HubEvent::SubscriptionRefused));
@@ -268,6 +297,8 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
                 self.twin.tracker.refresh();
                 Some(HubEvent::Oversized { topic, size })
             }
+            #[cfg(feature = "certificates")]
+            (Topic::Certificate(answer), oversized) => self.certificate.answer(&answer, oversized, now_ms()),
             (_, Some(size)) => Some(HubEvent::Oversized { topic, size }),
             (Topic::Message(message), None) => Some(HubEvent::Message(message)),
             (Topic::Method(request), None) => Some(HubEvent::Method(request)),
@@ -377,6 +408,38 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
         let mut id = [0; 10];
         let topic = twin::report_topic(request.text(&mut id)?, &mut self.topic)?;
         let ticket = self.link.publish(topic, properties.as_bytes(), QoS::AtLeastOnce).await?;
+        self.link.forget(ticket);
+        Ok(request)
+    }
+
+    /// Asks the hub for a certificate: `body` is from [`certificate::request_body`](crate::certificate::request_body).
+    /// [`HubEvent::Certificate`] tells how it goes on. Whatever comes of it, this connection stays as it is; the new
+    /// certificate is for the next.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] unless [`ClientOptions::certificates`] was set; [`Error::SubscriptionRefused`] if the hub
+    /// refuses [the answers](Subscription::Certificates); [`Error::Busy`] while another request waits for its answer,
+    /// or when there is no room for the message; those that end the connection.
+    #[cfg(feature = "certificates")]
+    pub async fn request_certificate(&mut self, body: &[u8]) -> Result<RequestId, Error> {
+        let request = self.request_id();
+        self.certificate.begin(request, now_ms())?;
+        let result = self.publish_certificate_request(request, body).await;
+        if result.is_err() {
+            self.certificate.end();
+        }
+        result
+    }
+
+    #[cfg(feature = "certificates")]
+    async fn publish_certificate_request(
+        &mut self,
+        request: RequestId,
+        body: &[u8],
+    ) -> Result<RequestId, Error> {
+        let mut id = [0; 10];
+        let topic = crate::certificate::request_topic(request.text(&mut id)?, &mut self.topic)?;
+        let ticket = self.link.publish(topic, body, QoS::AtLeastOnce).await?;
         self.link.forget(ticket);
         Ok(request)
     }

@@ -5,8 +5,19 @@ use super::{ClientOptions, c2d, method, twin};
 use crate::{Endpoint, Error};
 use heapless::Vec;
 
-const ALL: [Subscription; 4] =
-    [Subscription::Messages, Subscription::Methods, Subscription::TwinAnswers, Subscription::TwinChanges];
+#[cfg(not(feature = "certificates"))]
+const COUNT: usize = 4;
+#[cfg(feature = "certificates")]
+const COUNT: usize = 5;
+
+const ALL: [Subscription; COUNT] = [
+    Subscription::Messages,
+    Subscription::Methods,
+    Subscription::TwinAnswers,
+    Subscription::TwinChanges,
+    #[cfg(feature = "certificates")]
+    Subscription::Certificates,
+];
 
 /// What is wanted, and what of it is being asked for.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +30,27 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     pub(super) fn new(options: &ClientOptions) -> Self {
         let ClientOptions { messages, methods, twin, .. } = *options;
-        Self { wanted: [messages, methods, twin, twin], alone: None }
+        let wanted = [
+            messages,
+            methods,
+            twin,
+            twin,
+            #[cfg(feature = "certificates")]
+            options.certificates,
+        ];
+        Self { wanted, alone: None }
     }
 
     /// The filters to ask for now; `messages` is that of the first subscription. None: all are decided.
     pub(super) fn filters<'f>(&self, messages: &'f str) -> Vec<&'f str, { ALL.len() }> {
-        let filters = [messages, method::FILTER, twin::ANSWER_FILTER, twin::DESIRED_FILTER];
+        let filters = [
+            messages,
+            method::FILTER,
+            twin::ANSWER_FILTER,
+            twin::DESIRED_FILTER,
+            #[cfg(feature = "certificates")]
+            crate::certificate::FILTER,
+        ];
         let asked = |index: usize| self.alone.is_none_or(|alone| alone == index);
         filters
             .into_iter()
@@ -102,26 +128,34 @@ mod tests {
 
     #[test]
     fn whatever_the_hub_refuses_the_rest_is_granted_and_each_is_reported_once() {
-        let filters =
-            ["devices/d/messages/devicebound/#", method::FILTER, twin::ANSWER_FILTER, twin::DESIRED_FILTER];
-        for wanted in 0..8u32 {
+        let filters = [
+            "devices/d/messages/devicebound/#",
+            method::FILTER,
+            twin::ANSWER_FILTER,
+            twin::DESIRED_FILTER,
+            #[cfg(feature = "certificates")]
+            crate::certificate::FILTER,
+        ];
+        for wanted in 0..16u32 {
             let options = ClientOptions {
                 messages: wanted & 1 != 0,
                 methods: wanted & 2 != 0,
                 twin: wanted & 4 != 0,
+                #[cfg(feature = "certificates")]
+                certificates: wanted & 8 != 0,
                 ..ClientOptions::new(0)
             };
             let asked = Subscriptions::new(&options).wanted;
-            for grants in 0..16u32 {
+            for grants in 0..1u32 << COUNT {
                 let granted = |index: usize| grants >> index & 1 != 0;
                 let at = |filter: &str| filters.iter().position(|known| *known == filter).unwrap();
                 let (refused, requests) = run(options, |filter| granted(at(filter)));
-                let expected: std::vec::Vec<_> = (0..4)
+                let expected: std::vec::Vec<_> = (0..COUNT)
                     .filter(|index| asked[*index] && !granted(*index))
                     .map(|index| ALL[index])
                     .collect();
                 assert_eq!(refused, expected, "{options:?} {grants}");
-                assert!(requests <= 5);
+                assert!(requests <= COUNT + 1);
             }
         }
     }

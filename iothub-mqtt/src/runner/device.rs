@@ -204,7 +204,9 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         let error = match connected {
             Ok(stream) => {
                 let password = sas.password();
-                pin!(provision::decide::<_, STAGE>(registration, stream, password, buffers)).await.err()
+                pin!(provision::decide::<_, _, STAGE>(registration, stream, password, buffers, |_| ()))
+                    .await
+                    .err()
             }
             Err(none) => {
                 registration.handle(dps_client::RegistrationEvent::Disconnected, now_ms());

@@ -20,7 +20,7 @@ const MIN_RENEW_MS: u32 = 10_000;
 enum Ended<E> {
     /// The application wants no more.
     Stopped,
-    /// The token is about to expire.
+    /// The token is about to expire, or the application wants a new connection.
     Renew,
     /// There was none.
     NoStream(NoStream<E>),
@@ -32,6 +32,10 @@ enum Ended<E> {
 enum Done {
     Sent(Option<Ticket>),
     Reporting(client::RequestId),
+    #[cfg(feature = "certificates")]
+    Requesting(client::RequestId),
+    #[cfg(feature = "certificates")]
+    Reconnect,
     Nothing,
     Stop,
 }
@@ -176,6 +180,12 @@ where
                 match done {
                     Ok(Done::Sent(ticket)) => application.event(DeviceEvent::Sent(ticket)).await,
                     Ok(Done::Reporting(request)) => application.event(DeviceEvent::Reporting(request)).await,
+                    #[cfg(feature = "certificates")]
+                    Ok(Done::Requesting(request)) => {
+                        application.event(DeviceEvent::RequestingCertificate(request)).await;
+                    }
+                    #[cfg(feature = "certificates")]
+                    Ok(Done::Reconnect) => return Ok(Ended::Renew),
                     Ok(Done::Nothing) => {}
                     Ok(Done::Stop) => return Ok(Ended::Stopped),
                     Err(error) => {
@@ -231,6 +241,16 @@ async fn carry_out<L: Mqtt, const TOPIC: usize>(
         DeviceCommand::RefreshTwin => {
             client.refresh_twin();
             Ok(Done::Nothing)
+        }
+        #[cfg(feature = "certificates")]
+        DeviceCommand::RequestCertificate(body) => {
+            client.request_certificate(body).await.map(Done::Requesting)
+        }
+        #[cfg(feature = "certificates")]
+        DeviceCommand::Reconnect => {
+            // Whether the hub hears the goodbye does not matter.
+            let _ = client.disconnect().await;
+            Ok(Done::Reconnect)
         }
         DeviceCommand::Stop => {
             // Stopping anyway; whether the hub hears the goodbye does not matter.

@@ -206,8 +206,13 @@ pub enum DeviceEvent<'a, E> {
     },
     /// The device asks the provisioning service for its hub, at first or because the hub does not want it.
     Registering,
-    /// The connection is given up because its token is about to expire; the next one follows.
+    /// The connection is given up because its token is about to expire, or because the application wanted that; the
+    /// next one follows.
     Renewing,
+    /// A [`DeviceCommand::RequestCertificate`] was sent; how it goes on comes in
+    /// [`HubEvent::Certificate`](crate::HubEvent::Certificate).
+    #[cfg(feature = "certificates")]
+    RequestingCertificate(client::RequestId),
 }
 
 /// What failed.
@@ -248,6 +253,12 @@ pub enum DeviceCommand<'a> {
     Report(&'a str),
     /// Fetch the whole twin again.
     RefreshTwin,
+    /// Ask the hub for a certificate, see [`Client::request_certificate`](crate::Client::request_certificate).
+    #[cfg(feature = "certificates")]
+    RequestCertificate(&'a [u8]),
+    /// Connect anew at once, with whatever certificate or token the connector has now.
+    #[cfg(feature = "certificates")]
+    Reconnect,
     /// Say goodbye and stop.
     Stop,
 }
