@@ -47,9 +47,12 @@ pub struct Config {
     pub patience: Duration,
     /// What the hub's tier allows.
     pub tier: Tier,
-    /// Take certificate signing requests with any key that the cloud can sign for, not only P-384 as the service's
-    /// documentation says.
-    pub any_csr_key: bool,
+    /// The keys that certificates are issued for.
+    pub issue_keys: IssueKeys,
+    /// How long an issued certificate is valid; at least a second. The service: 7 to 90 days.
+    pub issued_lifetime: Duration,
+    /// How long the hub takes from accepting a request for a certificate to issuing it.
+    pub issue_delay: Duration,
     /// How often a registration is answered with `assigning` before it is `assigned`.
     pub assigning_polls: u32,
     /// Seconds in `retry-after` of an `assigning` answer; `None`: no such field.
@@ -70,6 +73,17 @@ pub struct Config {
     pub web: Option<SocketAddr>,
     /// How long a cloud-to-device message without an expiry of its own is kept.
     pub c2d_ttl: Duration,
+}
+
+/// The keys that certificates are issued for. Microsoft's documentation and Microsoft's own SDK for C contradict each
+/// other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IssueKeys {
+    /// P-384 only, as the service's documentation says.
+    #[default]
+    P384,
+    /// Any key that the cloud can sign for: that SDK makes P-256 or RSA keys.
+    Any,
 }
 
 /// A hub's tier: what it can do, and how many messages a day it takes.
@@ -159,7 +173,9 @@ impl Default for Config {
             max_connections: None,
             patience: Duration::from_mins(1),
             tier: Tier::default(),
-            any_csr_key: false,
+            issue_keys: IssueKeys::default(),
+            issued_lifetime: Duration::from_hours(24 * 30),
+            issue_delay: Duration::ZERO,
             assigning_polls: 1,
             retry_after: Some(3),
             https_chunked: true,

@@ -126,6 +126,15 @@ pub enum Event {
         #[serde(serialize_with = "text_or_hex")]
         body: Vec<u8>,
     },
+    /// The hub issued a certificate to a connected device.
+    CertificateIssued {
+        /// `deviceId`.
+        device: String,
+        /// The SHA-256 thumbprint, in upper-case hexadecimal.
+        thumbprint: String,
+        /// The end of its validity, as the service writes times.
+        not_after: String,
+    },
     /// A device changed its reported properties.
     TwinReported {
         /// `deviceId` or `deviceId/moduleId`.
@@ -153,6 +162,7 @@ impl Event {
             | Self::C2dRejected { device, .. }
             | Self::FileUploaded { device, .. }
             | Self::MethodAnswered { device, .. }
+            | Self::CertificateIssued { device, .. }
             | Self::TwinReported { device, .. } => Some(device),
         }
     }
@@ -227,6 +237,9 @@ impl fmt::Display for Event {
             Self::MethodAnswered { device, method, status, body } => {
                 let (device, method) = (Shown(device), Shown(method));
                 write!(f, "Device [{device}] answered method {method} with {status}: {}", shown::body(body))
+            }
+            Self::CertificateIssued { device, thumbprint, not_after } => {
+                write!(f, "Device [{}] got a certificate until {not_after} ({thumbprint})", Shown(device))
             }
             Self::TwinReported { device, patch, version } => {
                 let patch = shown::json_text(patch, false);

@@ -59,7 +59,7 @@ mod web;
 pub use allocation::{Allocation, AllocationRequest};
 pub use backend::CommandError;
 pub use cert::{CertificateError, ClientCertificate};
-pub use config::{Config, Tier};
+pub use config::{Config, IssueKeys, Tier};
 pub use enrollment::{
     AllocationPolicy, Attestation, Enrollment, Enrollments, InitialTwin, ReprovisionPolicy,
 };

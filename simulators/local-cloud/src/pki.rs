@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use x509_cert::Certificate;
 
 use super::base64_text;
+use super::config::IssueKeys;
 
 /// The name of the public provisioning endpoint, in every server certificate of the local cloud.
 pub const DPS_HOST: &str = "global.azure-devices-provisioning.net";
@@ -49,6 +50,13 @@ impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authority").finish_non_exhaustive()
     }
+}
+
+/// Why no certificate is issued for a request: a word for programs, and words for people.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CsrError {
+    pub(super) kind: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// Which certificate the servers present: the good one, or one that a client must refuse.
@@ -143,28 +151,40 @@ impl Authority {
 
     /// Signs a certificate for the key in a certificate signing request (PKCS#10, DER) and gives the chain, leaf first.
     ///
-    /// As the service: the key must be on P-384 (or is `any_key` that can be read), and the subject's CN be
-    /// `common_name`. The certificate is valid for 30 days. Extensions asked for are not taken over.
+    /// As the service: the key must be one of `keys`, and the subject's CN be `common_name`. The certificate is valid
+    /// for `lifetime` from now; longer ones from a day before, for clocks that are behind. Extensions asked for are not
+    /// taken over.
     pub(super) fn issue_client(
         &self,
         csr: &[u8],
         common_name: &str,
-        any_key: bool,
-    ) -> Result<Vec<CertificateDer<'static>>, &'static str> {
-        let request = CertificateSigningRequestParams::from_der(&csr.into())
-            .map_err(|_| "The certificate signing request cannot be read, or its signature is wrong.")?;
-        if !any_key && *request.public_key.algorithm() != rcgen::PKCS_ECDSA_P384_SHA384 {
-            return Err("The key of the certificate signing request is not on P-384.");
+        keys: IssueKeys,
+        lifetime: Duration,
+    ) -> Result<Vec<CertificateDer<'static>>, CsrError> {
+        let fault = |kind, message| CsrError { kind, message };
+        let request = CertificateSigningRequestParams::from_der(&csr.into()).map_err(|_| {
+            let message = "The certificate signing request cannot be read, or its signature is wrong.";
+            fault("FailedToDecodeCsr", message)
+        })?;
+        if keys == IssueKeys::P384 && *request.public_key.algorithm() != rcgen::PKCS_ECDSA_P384_SHA384 {
+            return Err(fault(
+                "UnsupportedKey",
+                "The key of the certificate signing request is not on P-384.",
+            ));
         }
         match request.params.distinguished_name.get(&DnType::CommonName) {
             Some(DnValue::Utf8String(name)) if name == common_name => {}
             Some(DnValue::PrintableString(name)) if name.as_str() == common_name => {}
-            _ => return Err("The subject of the certificate signing request is not the registration id."),
+            _ => {
+                let message = "The subject of the certificate signing request is not the registration id.";
+                return Err(fault("WrongSubject", message));
+            }
         }
         let mut params = CertificateParams::default();
         let now = SystemTime::now();
-        params.not_before = (now - DAY).into();
-        params.not_after = (now + 30 * DAY).into();
+        let early = if lifetime > 7 * DAY { DAY } else { Duration::ZERO };
+        params.not_before = (now - early).into();
+        params.not_after = (now + lifetime).into();
         params.distinguished_name = request.params.distinguished_name;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -172,7 +192,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let leaf = params
             .signed_by(&request.public_key, &self.inner.issuer)
-            .map_err(|_| "The certificate cannot be issued.")?;
+            .map_err(|_| fault("IssuanceFailed", "The certificate cannot be issued."))?;
         Ok(vec![leaf.der().clone(), self.inner.issuing.clone()])
     }
 

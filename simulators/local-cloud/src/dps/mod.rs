@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use self::admission::{Admission, Refusal};
 use super::clock;
+use super::config::Config;
 use super::enrollment::ReprovisionPolicy;
 use super::event::Event;
 use super::fault::{DpsFault, Endpoint};
@@ -276,9 +277,9 @@ impl Shared {
             return Ok(None);
         };
         let csr = BASE64_STANDARD.decode(csr).map_err(|_| (400_040, "The csr is not base64."))?;
-        let chain = self.authority.issue_client(&csr, &peer.registration_id, self.config.any_csr_key);
-        let chain = chain.map_err(|reason| (400_040, reason))?;
-        Ok(Some(chain))
+        let Config { issue_keys, issued_lifetime, .. } = self.config;
+        let chain = self.authority.issue_client(&csr, &peer.registration_id, issue_keys, issued_lifetime);
+        chain.map(Some).map_err(|error| (400_040, error.message))
     }
 
     /// Makes the device known to the hub that it is assigned to, and gives the `registrationState`.
@@ -317,7 +318,7 @@ impl Shared {
                 if let Some(chain) = issued {
                     // From now on the device shows this one at the hub.
                     let thumbprint = chain.first().map(|leaf| hex::encode_upper(Sha256::digest(leaf)));
-                    credential = Credential::Thumbprints(thumbprint.into_iter().collect());
+                    credential = Credential::Issued(thumbprint.into_iter().collect());
                     let chain: Vec<String> = chain.iter().map(|der| BASE64_STANDARD.encode(der)).collect();
                     set("issuedCertificateChain", json!(chain));
                 }

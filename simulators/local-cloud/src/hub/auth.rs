@@ -108,7 +108,7 @@ pub(crate) fn admit(
     if shared.config.is_mqtt5_hub(hub) {
         return Err("this hub speaks MQTT 5 only".into());
     }
-    let expiry = check(shared, caller, host, id, token, &credential)?;
+    let expiry = check(shared, caller, hub, host, id, token, &credential)?;
     Ok(Admitted { hub, expiry })
 }
 
@@ -142,6 +142,7 @@ pub(super) fn admit_mqtt5(shared: &Shared, caller: &Caller, id: &str) -> Result<
 fn check(
     shared: &Shared,
     caller: &Caller,
+    hub: usize,
     host: &str,
     id: &str,
     token: Option<&str>,
@@ -158,6 +159,25 @@ fn check(
             } else {
                 Err("the certificate's thumbprint is not the registered one".into())
             }
+        }
+        Credential::Issued(issued) => {
+            let leaf = leaf()?;
+            leaf.check_validity(SystemTime::now()).map_err(|e| e.to_string())?;
+            let (_, thumbprint) = leaf.thumbprints();
+            let Some(at) = issued.iter().position(|known| known.eq_ignore_ascii_case(&thumbprint)) else {
+                return Err(
+                    "the certificate is not issued by this cloud for this device, or is replaced".into()
+                );
+            };
+            if at > 0 {
+                // It works on the device: those before it are replaced.
+                if let Some(device) = shared.hub().device_at(hub, id)
+                    && let Credential::Issued(issued) = &mut device.credential
+                {
+                    issued.drain(..at.min(issued.len()));
+                }
+            }
+            Ok(None)
         }
         Credential::Authority(der) => {
             let anchor = ClientCertificate::from_der(der).map_err(|e| e.to_string())?;

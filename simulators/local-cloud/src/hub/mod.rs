@@ -4,6 +4,7 @@
 pub(super) mod auth;
 pub(super) mod c2d;
 pub(super) mod mqtt5;
+pub(super) mod issue;
 // The back end's REST interface uses all of these.
 #[allow(dead_code)]
 pub(super) mod record;
@@ -35,6 +36,9 @@ use twin::{Twin, with_version};
 pub enum Credential {
     /// A certificate with one of these SHA-1 or SHA-256 thumbprints (hexadecimal, either case).
     Thumbprints(Vec<String>),
+    /// A certificate that this cloud has issued, with one of these SHA-256 thumbprints, the newest last. Once the
+    /// device has connected with one, those before it are replaced: they are refused.
+    Issued(Vec<String>),
     /// A certificate chain to this authority (DER), the leaf's CN being the device id.
     Authority(#[serde(with = "base64_text")] Vec<u8>),
     /// A certificate chain to any authority that a group enrolment names, the leaf's CN being the device id: the
@@ -48,6 +52,7 @@ impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Thumbprints(_) => "Thumbprints",
+            Self::Issued(_) => "Issued",
             Self::Authority(_) => "Authority",
             Self::AnyAuthority => "AnyAuthority",
             Self::Keys(_) => "Keys",
@@ -102,6 +107,8 @@ pub(super) struct Device {
     changed: bool,
     pub(super) session: Option<Line>,
     pub(super) methods: HashMap<String, PendingMethod>,
+    /// The request for a certificate that the hub is at.
+    pub(super) issuing: Option<issue::Operation>,
     /// Uploads to the blob container that were announced and not yet reported done: blobs by correlation id.
     pub(super) uploads: HashMap<String, String>,
     /// At a hub that speaks MQTT 5: until when a session without a connection is kept.
@@ -157,6 +164,7 @@ impl Device {
             changed: false,
             session: None,
             methods: HashMap::new(),
+            issuing: None,
             uploads: HashMap::new(),
             session_until: None,
         }

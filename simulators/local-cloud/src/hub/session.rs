@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::auth::{self, Admitted};
 use super::c2d::Next;
+use super::issue;
 use super::topic::{self, Request, Subscription};
 use super::{Device, Line, MethodResponse, ToSession};
 use crate::event::{Event, Telemetry};
@@ -47,6 +48,13 @@ pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: 
     link.close().await;
 }
 
+/// The API version that the device announces in its user name.
+fn api_version(connect: &Connect) -> &str {
+    let query =
+        connect.user_name().and_then(|name| name.split_once("/?api-version=")).map(|(_, query)| query);
+    query.and_then(|query| query.split('&').next()).unwrap_or_default()
+}
+
 /// A session that has been let in. Dropping it, in whatever way the connection ends, signs the device off.
 struct Session {
     shared: Arc<Shared>,
@@ -57,6 +65,8 @@ struct Session {
     resumed: bool,
     keep_alive: u16,
     expiry: Option<Instant>,
+    /// Its API version knows of certificates.
+    issues: bool,
     will: Option<(Properties, Vec<u8>)>,
     end: String,
 }
@@ -135,6 +145,7 @@ impl Session {
             resumed: session_present,
             keep_alive: connect.keep_alive(),
             expiry,
+            issues: api_version(connect) >= issue::API_VERSION,
             will,
             end: "the cloud closed the connection".to_owned(),
         };
@@ -269,6 +280,7 @@ impl Session {
         for (filter, qos) in filters {
             let qos = if *qos == Qos::AtMostOnce { *qos } else { Qos::AtLeastOnce };
             let subscription = topic::subscription(&self.id, filter)
+                .filter(|subscription| self.issues || *subscription != Subscription::Certificates)
                 .ok_or_else(|| violation(format!("unknown topic filter {filter:?}")))?;
             if !self.shared.config.tier.has_cloud_to_device() {
                 let reason = format!("the basic tier has no subscriptions: {filter}");
@@ -301,6 +313,7 @@ impl Session {
             return Err(violation("PUBLISH with QoS 2"));
         }
         let request = topic::request(&self.id, &publish.topic)
+            .filter(|request| self.issues || !matches!(request, Request::IssueCertificate { .. }))
             .ok_or_else(|| violation(format!("unknown topic {:?}", publish.topic)))?;
         let answer = match request {
             Request::Telemetry(properties) => {
@@ -317,6 +330,13 @@ impl Session {
             Request::MethodAnswer { status, rid } => {
                 self.method_answer(status, rid, &publish.payload);
                 None
+            }
+            Request::IssueCertificate { rid } => {
+                if let Some(id) = publish.id {
+                    link.puback(id).await?;
+                }
+                issue::request(&self.shared, self.hub, &self.id, rid, &publish.payload);
+                return Ok(());
             }
         };
         if let Some(id) = publish.id {

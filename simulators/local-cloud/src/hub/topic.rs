@@ -15,6 +15,8 @@ pub(crate) enum Subscription {
     ModuleInputs,
     /// At a hub that speaks MQTT 5: everything for the device.
     DeviceBound,
+    /// Answers to requests for a certificate.
+    Certificates,
 }
 
 /// A publish of a device, understood.
@@ -24,6 +26,7 @@ pub(crate) enum Request<'a> {
     TwinGet { rid: &'a str },
     TwinPatch { rid: &'a str },
     MethodAnswer { status: i32, rid: &'a str },
+    IssueCertificate { rid: &'a str },
 }
 
 /// `devices/<id>` or `devices/<id>/modules/<module>`.
@@ -41,6 +44,7 @@ pub(crate) fn subscription(client_id: &str, filter: &str) -> Option<Subscription
         "$iothub/methods/POST/#" => Some(Subscription::Methods),
         "$iothub/twin/res/#" => Some(Subscription::TwinAnswers),
         "$iothub/twin/PATCH/properties/desired/#" => Some(Subscription::DesiredProperties),
+        "$iothub/credentials/res/#" if !client_id.contains('/') => Some(Subscription::Certificates),
         _ if client_id.contains('/') => matches!(filter.strip_prefix(&own), Some("/#" | "/inputs/#"))
             .then_some(Subscription::ModuleInputs),
         "devices/+/messages/devicebound/#" => Some(Subscription::CloudToDevice),
@@ -59,6 +63,9 @@ pub(crate) fn request<'a>(client_id: &str, topic: &'a str) -> Option<Request<'a>
     }
     if let Some(query) = topic.strip_prefix("$iothub/twin/PATCH/properties/reported/?") {
         return Some(Request::TwinPatch { rid: rid(query)? });
+    }
+    if let Some(query) = topic.strip_prefix("$iothub/credentials/POST/issueCertificate/?") {
+        return Some(Request::IssueCertificate { rid: rid(query)? }).filter(|_| !client_id.contains('/'));
     }
     let (status, query) = topic.strip_prefix("$iothub/methods/res/")?.split_once("/?")?;
     Some(Request::MethodAnswer { status: status.parse().ok()?, rid: rid(query)? })
@@ -111,8 +118,12 @@ mod tests {
             request("d", "$iothub/methods/res/-3/?$rid=a"),
             Some(Request::MethodAnswer { status: -3, rid: "a" })
         );
+        let issue = "$iothub/credentials/POST/issueCertificate/?$rid=66641568";
+        assert_eq!(request("d", issue), Some(Request::IssueCertificate { rid: "66641568" }));
+        assert_eq!(request("d/m", issue), None);
         for bad in [
             "",
+            "$iothub/credentials/POST/issueCertificate/?",
             "devices/d/messages/events",
             "devices/e/messages/events/",
             "devices/d/modules/m/messages/events/",
@@ -130,13 +141,16 @@ mod tests {
 
     #[test]
     fn subscriptions() {
-        use Subscription::{CloudToDevice, DesiredProperties, Methods, ModuleInputs, TwinAnswers};
+        use Subscription::{
+            Certificates, CloudToDevice, DesiredProperties, Methods, ModuleInputs, TwinAnswers,
+        };
         for (filter, wanted) in [
             ("devices/d/messages/devicebound/#", CloudToDevice),
             ("devices/+/messages/devicebound/#", CloudToDevice),
             ("$iothub/methods/POST/#", Methods),
             ("$iothub/twin/res/#", TwinAnswers),
             ("$iothub/twin/PATCH/properties/desired/#", DesiredProperties),
+            ("$iothub/credentials/res/#", Certificates),
         ] {
             assert_eq!(subscription("d", filter), Some(wanted), "{filter}");
         }

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
 use super::command::COMMANDS;
-use crate::{Config, DPS_HOST, Tier, TlsVersions};
+use crate::{Config, DPS_HOST, IssueKeys, Tier, TlsVersions};
 
 /// Azure DPS and IoT Hub on this machine: enrol a device by putting its .pem into a folder, watch what it sends, and
 /// talk back to it from the console.
@@ -81,9 +82,12 @@ pub(super) struct Args {
     /// Connections open at once; by default as many as the machine allows.
     #[arg(long, value_name = "N")]
     pub(super) max_connections: Option<usize>,
-    /// Take certificate signing requests with any key, not only P-384.
-    #[arg(long)]
-    pub(super) any_csr_key: bool,
+    /// The keys that certificates are issued for.
+    #[arg(long, value_enum, value_name = "KEYS", default_value_t = IssueKeysName::P384)]
+    pub(super) issue_keys: IssueKeysName,
+    /// How long an issued certificate is valid, in seconds; the service: 7 to 90 days.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30 * 86_400)]
+    pub(super) issued_lifetime: u64,
     /// Write where everything is into this file, as JSON, once the cloud can be used; it is taken away at the end.
     #[arg(long, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
@@ -107,6 +111,15 @@ pub(super) enum Tls {
     /// 1.3 only.
     #[value(name = "1.3")]
     V13,
+}
+
+/// The keys that certificates are issued for.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum IssueKeysName {
+    /// P-384 only, as the service's documentation says.
+    P384,
+    /// Any key that the cloud can sign for: Microsoft's SDK for C makes P-256 or RSA keys.
+    Any,
 }
 
 /// What the hub's tier allows.
@@ -139,7 +152,11 @@ impl Args {
             state: Some(self.state.clone()),
             fresh: self.fresh,
             max_connections: self.max_connections,
-            any_csr_key: self.any_csr_key,
+            issue_keys: match self.issue_keys {
+                IssueKeysName::P384 => IssueKeys::P384,
+                IssueKeysName::Any => IssueKeys::Any,
+            },
+            issued_lifetime: Duration::from_secs(self.issued_lifetime.clamp(1, 100 * 365 * 86_400)),
             tier: match self.tier {
                 TierName::Unlimited => Tier::Unlimited,
                 TierName::Free => Tier::Free,

@@ -65,7 +65,7 @@ pub(crate) async fn raw_at(cloud: &Handle, host: &str, identity: Option<&Identit
     Answer { status, headers, body }
 }
 
-async fn ask(
+pub(crate) async fn ask(
     cloud: &Handle,
     identity: Option<&Identity>,
     (method, path): (&str, &str),

@@ -9,6 +9,7 @@ mod hub;
 mod hub_faults;
 mod hubs;
 mod identity;
+mod issue;
 mod limits;
 mod program;
 mod state;
