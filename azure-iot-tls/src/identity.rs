@@ -4,7 +4,7 @@ use super::IdentityError;
 use core::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A device's certificate chain with the P-256 key of its leaf.
+/// A device's certificate chain with the key of its leaf, on P-256 or, with rustls, P-384.
 ///
 /// The key may be in memory, in a secure element or in another core: an adapter only asks for signatures, of a digest
 /// that is already computed. `sign` takes `&self`, because that is what TLS implementations can call; a signer with
@@ -47,6 +47,21 @@ pub trait Identity {
     /// is.
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError>;
 
+    /// Whether the leaf's key is on P-384, and signs by [`sign_p384`](Self::sign_p384). The default is that it is on
+    /// P-256. So far only the adapter for rustls takes such keys.
+    fn is_p384(&self) -> bool {
+        false
+    }
+
+    /// Signs a SHA-384 digest with a key on P-384: `r || s`, 48 bytes each, big-endian.
+    ///
+    /// # Errors
+    /// [`IdentityError::Signer`] if there is no signature to be had, as by default.
+    fn sign_p384(&self, digest: &[u8; 48]) -> Result<[u8; 96], IdentityError> {
+        let _ = digest;
+        Err(IdentityError::Signer)
+    }
+
     /// The secret key, for an adapter whose TLS implementation takes nothing else, if the identity wants that to be
     /// possible. The default is that it does not.
     fn secret_key(&self) -> Option<SecretKey> {
@@ -61,6 +76,14 @@ impl<T: Identity + ?Sized> Identity for &T {
 
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
         (**self).sign(digest)
+    }
+
+    fn is_p384(&self) -> bool {
+        (**self).is_p384()
+    }
+
+    fn sign_p384(&self, digest: &[u8; 48]) -> Result<[u8; 96], IdentityError> {
+        (**self).sign_p384(digest)
     }
 
     fn secret_key(&self) -> Option<SecretKey> {

@@ -15,7 +15,7 @@ use ::rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertSt
 use ::rustls::{SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384};
 
 /// A connection that has not begun, and what its verifier and signer have to say about it.
 pub(super) struct Client {
@@ -254,7 +254,7 @@ impl fmt::Debug for DeviceKey {
 
 impl SigningKey for DeviceKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        if offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256) {
+        if offered.contains(&self.scheme()) {
             return Some(Box::new(self.clone()));
         }
         self.notes.identity.store(1, Ordering::Release);
@@ -268,15 +268,39 @@ impl SigningKey for DeviceKey {
 
 impl Signer for DeviceKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ::rustls::Error> {
-        let signature = self.identity.sign(&Sha256::digest(message).into()).map_err(|cause| {
+        let signature = if self.identity.is_p384() {
+            self.identity.sign_p384(&Sha384::digest(message).into()).map(|bytes| der_signature(&bytes))
+        } else {
+            let signature = self.identity.sign(&Sha256::digest(message).into());
+            signature.map(|signature| signature.to_der().as_bytes().to_vec())
+        };
+        signature.map_err(|cause| {
             let note = if cause == IdentityError::KeyUnusable { 3 } else { 2 };
             self.notes.identity.store(note, Ordering::Release);
             ::rustls::Error::General("the device's signer failed".into())
-        })?;
-        Ok(signature.to_der().as_bytes().to_vec())
+        })
     }
 
     fn scheme(&self) -> SignatureScheme {
-        SignatureScheme::ECDSA_NISTP256_SHA256
+        if self.identity.is_p384() {
+            SignatureScheme::ECDSA_NISTP384_SHA384
+        } else {
+            SignatureScheme::ECDSA_NISTP256_SHA256
+        }
     }
+}
+
+/// `r || s` as `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3); below 128 bytes.
+fn der_signature(bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    for half in bytes.chunks(bytes.len().div_ceil(2).max(1)) {
+        let zeros = half.iter().take_while(|byte| **byte == 0).count().min(half.len().saturating_sub(1));
+        let digits = half.get(zeros..).unwrap_or_default();
+        let sign = digits.first().is_some_and(|first| *first >= 0x80);
+        content.extend([2, u8::try_from(digits.len() + usize::from(sign)).unwrap_or(u8::MAX)]);
+        content.extend(sign.then_some(0).iter().chain(digits));
+    }
+    let mut der = Vec::from([0x30, u8::try_from(content.len()).unwrap_or(u8::MAX)]);
+    der.append(&mut content);
+    der
 }

@@ -6,6 +6,7 @@ use azure_iot_tls::sntp::Request;
 use azure_iot_tls::x509::{self, Link, SignatureVerifier};
 use azure_iot_tls::{Error, Trust};
 use rustls_pki_types::CertificateDer;
+use x509_cert::der::Decode;
 
 struct Good;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(input: &[u8]) {
     let Some(trust) = std::str::from_utf8(host).ok().and_then(|host| Trust::new(host, &roots).ok()) else {
         return;
     };
+    issued(leaf);
     let trust = trust.at(1_700_000_000);
     let verdict = x509::verify(&trust, leaf, &[issuer, leaf, root].into_iter(), &mut Good);
     let readable = x509::check_roots(&trust).is_ok();
@@ -41,6 +43,18 @@ pub(crate) fn run(input: &[u8]) {
         let leaf = CertificateDer::from(leaf);
         webpki::EndEntityCert::try_from(&leaf).expect("webpki reads it");
     }
+}
+
+/// What is read of an issued certificate, x509-cert reads, too, if it reads the certificate at all.
+fn issued(der: &[u8]) {
+    let Ok(leaf) = azure_iot_credentials::certificate::Leaf::parse(der) else { return };
+    let Ok(other) = x509_cert::Certificate::from_der(der) else { return };
+    let tbs = other.tbs_certificate();
+    let validity =
+        [tbs.validity().not_before, tbs.validity().not_after].map(|time| time.to_unix_duration().as_secs());
+    assert_eq!([leaf.validity().not_before, leaf.validity().not_after], validity);
+    let key = tbs.subject_public_key_info().subject_public_key.as_bytes();
+    assert_eq!(key, Some(leaf.public_key().point()));
 }
 
 fn sntp(input: &[u8]) {

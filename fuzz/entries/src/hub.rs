@@ -1,5 +1,8 @@
 //! Topics and documents of the hub.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use iothub_mqtt::certificate::{self, Chain, Progress};
 use iothub_mqtt::method::{self, ReplyTo};
 use iothub_mqtt::property::Properties;
 use iothub_mqtt::{c2d, json, mqtt5, pnp, twin};
@@ -20,6 +23,10 @@ pub(crate) fn topics(input: &[u8]) {
         }),
         twin::Message::parse(topic, body).is_ok_and(|message| {
             twin_message(&message);
+            true
+        }),
+        certificate::Answer::parse(topic, body).is_ok_and(|answer| {
+            certificate_answer(&answer, body);
             true
         }),
     ];
@@ -84,6 +91,41 @@ fn twin_message(message: &twin::Message<'_>) {
         twin::Message::Unversioned { payload } => {
             let _ = twin::Desired::from_body(payload);
         }
+    }
+}
+
+fn certificate_answer(answer: &certificate::Answer<'_>, body: &[u8]) {
+    assert!((100..600).contains(&answer.status) && !answer.request_id.is_empty());
+    match answer.progress() {
+        Progress::Accepted(accepted) => {
+            assert!(!answer.is_final());
+            let _ = (accepted.correlation_id(), accepted.expires());
+        }
+        Progress::Issued(chain) => issued(&chain, body),
+        Progress::Refused(refusal) => {
+            assert_eq!(refusal.status(), answer.status);
+            assert_eq!(refusal.is_retriable(), refusal.reason().is_retriable());
+            let _ = (refusal.code(), refusal.retry_after_s(), refusal.request_id());
+            let _ = (refusal.message(), refusal.issuer_error(), refusal.tracking_id());
+        }
+        _ => {}
+    }
+}
+
+/// What is decoded is what `serde_json` and `base64` make of the body.
+fn issued(chain: &Chain<'_>, body: &[u8]) {
+    assert!(!chain.is_empty());
+    let mut out = vec![0; 2 * body.len()];
+    let Ok(decoded) = chain.decode(&mut out) else { return };
+    let Ok(document) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+    let certificates = document.get("certificates").unwrap_or(&document).as_array().expect("an array");
+    let texts = certificates.iter().map(|text| text.as_str().expect("a text"));
+    let expected: Vec<Vec<u8>> = texts.map(|text| BASE64_STANDARD.decode(text).expect("base64")).collect();
+    assert_eq!(decoded, expected.concat());
+    if let Ok(split) = azure_iot_credentials::certificate::split(decoded) {
+        assert!(split.iter().eq(expected.iter()));
+    } else {
+        assert!(expected.len() > azure_iot_credentials::certificate::MAX_CERTIFICATES);
     }
 }
 

@@ -87,13 +87,25 @@ pub(crate) fn hub_topics() -> Vec<Vec<u8>> {
     let get = documents.iter().map(|json| format!("$iothub/twin/res/200/?$rid=1\n{json}"));
     let desired =
         documents.iter().map(|json| format!("$iothub/twin/PATCH/properties/desired/?$version=4\n{json}"));
+    let certificates = [
+        (202, r#"{"correlationId":"8819e8d8","operationExpires":"2025-06-09T17:31:31.426Z"}"#),
+        (200, r#"{"correlationId":"8819e8d8","certificates":["MAI\u002B/w==","MAA="]}"#),
+        (200, r#"["MAI+/w==","MAA="]"#),
+        (
+            400,
+            r#"{"errorCode":400040,"info":{"credentialError":"FailedToDecodeCsr","credentialMessage":"m"}}"#,
+        ),
+        (409, r#"{"errorCode":409005,"message":"m","retryAfter":5,"info":{"requestId":"aabbcc"}}"#),
+    ];
+    let certificates =
+        certificates.map(|(status, body)| format!("$iothub/credentials/res/{status}/?$rid=1\n{body}"));
     let mqtt5 = [
         &b"ih/d/dev/twin\n\x08\x03\x10\x05\x1a\x02{}\x22\x02{}"[..],
         b"ih/d/dev/twin\n\x0a\x06\x08\x02\x12\x02{}",
         b"ih/d/dev/methods\n\x0a\x01x\x10\x1e",
         b"ih/d/dev/methods\n\x0a\x10abcdefghijklmnop\x12\x02{}",
     ];
-    let classic = topics.chain(get).chain(desired).map(String::into_bytes);
+    let classic = topics.chain(get).chain(desired).chain(certificates).map(String::into_bytes);
     classic.chain(mqtt5.into_iter().map(<[u8]>::to_vec)).collect()
 }
 

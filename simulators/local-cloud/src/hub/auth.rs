@@ -135,7 +135,7 @@ pub(super) fn admit_mqtt5(shared: &Shared, caller: &Caller, id: &str) -> Result<
     if shared.faults.is_away(id) {
         return Err("the device is assigned to another hub".into());
     }
-    check(shared, caller, host, id, None, &credential)?;
+    check(shared, caller, hub, host, id, None, &credential)?;
     Ok(hub)
 }
 
