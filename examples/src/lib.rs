@@ -1,6 +1,8 @@
 //! What the programs beside this file share, so that each shows one subject: the command line, the device's
 //! identity, and connections from this machine. Nothing depends on this package.
 
+pub mod credentials;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,11 +46,11 @@ pub type Stream = rustls::Stream<FromTokio<TcpStream>>;
 pub type Certificate = ChainIdentity<SecretKey>;
 
 /// Connections from this machine, with a certificate or without.
-#[derive(Debug)]
 pub struct Network {
     at: Option<SocketAddr>,
     root: Option<Vec<u8>>,
-    certificate: Option<Arc<Certificate>>,
+    /// What is shown from the next connection on.
+    pub certificate: Option<Arc<dyn azure_iot_tls::Identity + Send + Sync>>,
 }
 
 impl Network {
@@ -65,7 +67,9 @@ impl Network {
                 Some(pem::decode(pem::Label::Certificate, &text, &mut der)?.0.to_vec())
             }
         };
-        Ok(Self { at: args.at, root, certificate: certificate.map(Arc::new) })
+        let certificate =
+            certificate.map(|own| Arc::new(own) as Arc<dyn azure_iot_tls::Identity + Send + Sync>);
+        Ok(Self { at: args.at, root, certificate })
     }
 
     /// A connection to `host`, which has proved that it is.
@@ -80,9 +84,13 @@ impl Network {
         let tcp = tcp.map_err(|cause| Error::Io(embedded_io_async::Error::kind(&cause)))?;
         let own = [self.root.as_deref().unwrap_or_default()];
         let roots = if self.root.is_some() { &own[..] } else { &roots::AZURE };
-        let certificate =
-            self.certificate.clone().map(|own| own as Arc<dyn azure_iot_tls::Identity + Send + Sync>);
-        rustls::connect(FromTokio::new(tcp), &Trust::new(host, roots)?, certificate).await
+        rustls::connect(FromTokio::new(tcp), &Trust::new(host, roots)?, self.certificate.clone()).await
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("at", &self.at).finish_non_exhaustive()
     }
 }
 

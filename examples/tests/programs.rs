@@ -37,11 +37,14 @@ impl Cloud {
 
     /// With devices assigned to this hub.
     async fn with_hub(hub: &'static str) -> Self {
+        Self::start_with(hub, Config::default()).await
+    }
+
+    async fn start_with(hub: &'static str, config: Config) -> Self {
         // A port that was free a moment ago.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mqtt5_hubs = vec![MQTT5_HUB.to_owned()];
-        let config =
-            Config { dps_port: port, hub_port: port, mqtt5_hubs, retry_after: Some(0), ..Config::default() };
+        let config = Config { dps_port: port, hub_port: port, mqtt5_hubs, retry_after: Some(0), ..config };
         let handle = LocalCloud::start(config).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("root.pem"), handle.root_pem()).unwrap();
@@ -214,4 +217,51 @@ async fn all_of_it_in_one_file() {
     let telemetry = tokio::time::timeout(PATIENCE, events.telemetry()).await.unwrap().unwrap();
     assert_eq!(telemetry.body, br#"{"hello":"world"}"#);
     assert_eq!(cloud.call("anything").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_certificate_that_renews() {
+    use local_cloud::Event;
+    let issued_lifetime = Duration::from_secs(30);
+    let cloud =
+        Cloud::start_with("local-hub.azure-devices.net", Config { issued_lifetime, ..Config::default() })
+            .await;
+    let mut events = cloud.handle.events();
+    cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+    let address = cloud.handle.dps_address().to_string();
+    let start = || {
+        Command::new(env!("CARGO_BIN_EXE_renew-certificate"))
+            .args(["--at", &address, "--root", "root.pem", "--renew-at", "5"])
+            .current_dir(cloud.folder.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    let device = start();
+    let (mut registered, mut issued, mut connected) = (0, 0, 0);
+    let renewals = async {
+        while issued < 3 || connected < 4 {
+            match events.next().await.unwrap() {
+                Event::Registered { .. } => registered += 1,
+                Event::Refused { reason, .. } => panic!("{reason}"),
+                Event::CertificateIssued { .. } => issued += 1,
+                Event::Connected { .. } => connected += 1,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, renewals).await.expect("three renewals in time");
+    assert_eq!(registered, 1);
+    cloud.offline(device).await;
+
+    // A restart: the hub takes what is in the flash.
+    let device = start();
+    let again = events.find(|event| match event {
+        Event::Registered { .. } => Some(Err("registered again")),
+        Event::Connected { .. } => Some(Ok(())),
+        _ => None,
+    });
+    assert_eq!(tokio::time::timeout(PATIENCE, again).await.expect("in time"), Some(Ok(())));
+    cloud.offline(device).await;
 }

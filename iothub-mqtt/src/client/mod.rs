@@ -422,6 +422,10 @@ impl<'e, L: Mqtt, const TOPIC: usize> Client<'e, L, TOPIC> {
     /// or when there is no room for the message; those that end the connection.
     #[cfg(feature = "certificates")]
     pub async fn request_certificate(&mut self, body: &[u8]) -> Result<RequestId, Error> {
+        #[cfg(feature = "mqtt5-hub")]
+        if self.endpoint.generation().is_mqtt5() {
+            return Err(Error::Invalid { what: "request for a certificate at an MQTT 5 hub", at: 0 });
+        }
         let request = self.request_id();
         self.certificate.begin(request, now_ms())?;
         let result = self.publish_certificate_request(request, body).await;

@@ -1,0 +1,115 @@
+//! What `renew-certificate` needs of this machine: flash in a file, and a credential from the store as TLS wants it.
+
+use std::path::PathBuf;
+
+use azure_iot_credentials::certificate::{self, Leaf};
+use azure_iot_credentials::key::{Curve, PrivateKey, RequestSigner};
+use azure_iot_credentials::store::Credential;
+use azure_iot_credentials::{KeyBytes, Validity};
+use azure_iot_tls::{Identity, IdentityError, Signature};
+use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+
+/// Two blocks of flash, written to a file at every change.
+#[derive(Debug)]
+pub struct FileFlash {
+    path: PathBuf,
+    cells: Vec<u8>,
+}
+
+impl FileFlash {
+    const BLOCK: usize = 4096;
+
+    /// The flash in this file; a new one is erased.
+    #[must_use]
+    pub fn open(path: PathBuf) -> Self {
+        let mut cells = std::fs::read(&path).unwrap_or_default();
+        cells.resize(2 * Self::BLOCK, 0xFF);
+        Self { path, cells }
+    }
+
+    fn change(&mut self, at: u32, bytes: impl Iterator<Item = u8>) -> Result<(), NorFlashErrorKind> {
+        let cells = self.cells.get_mut(at as usize..).ok_or(NorFlashErrorKind::OutOfBounds)?;
+        cells.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell = byte);
+        std::fs::write(&self.path, &self.cells).map_err(|_| NorFlashErrorKind::Other)
+    }
+}
+
+impl ErrorType for FileFlash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for FileFlash {
+    const READ_SIZE: usize = 1;
+
+    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        let cells = self.cells.get(at as usize..).and_then(|cells| cells.get(..bytes.len()));
+        bytes.copy_from_slice(cells.ok_or(NorFlashErrorKind::OutOfBounds)?);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.cells.len()
+    }
+}
+
+impl NorFlash for FileFlash {
+    const WRITE_SIZE: usize = 8;
+    const ERASE_SIZE: usize = Self::BLOCK;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.change(from, (from..to).map(|_| 0xFF))
+    }
+
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.change(at, bytes.iter().copied())
+    }
+}
+
+/// A certificate that was issued for a key made here.
+#[derive(Debug)]
+pub struct Issued {
+    chain: Vec<Vec<u8>>,
+    key: PrivateKey,
+    /// From when to when it is valid.
+    pub validity: Validity,
+}
+
+impl Issued {
+    /// How keys on P-384 are stored; there are no others here.
+    pub const KIND: u8 = 3;
+
+    /// From the store.
+    ///
+    /// # Errors
+    /// It is not one of this program's.
+    pub fn new(credential: &Credential<'_>) -> Result<Self, azure_iot_credentials::Error> {
+        let key = PrivateKey::from_scalar(Curve::P384, credential.key.bytes)?;
+        let chain = certificate::split(credential.chain)?.iter().map(|der| der.to_vec()).collect();
+        Ok(Self { chain, key, validity: Leaf::parse(credential.chain)?.validity() })
+    }
+
+    /// A key as it is stored.
+    #[must_use]
+    pub fn key_bytes(key: &PrivateKey) -> KeyBytes<'_> {
+        KeyBytes { kind: Self::KIND, bytes: key.scalar() }
+    }
+}
+
+impl Identity for Issued {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        self.chain.get(index).map(Vec::as_slice)
+    }
+
+    fn sign(&self, _: &[u8; 32]) -> Result<Signature, IdentityError> {
+        Err(IdentityError::Signer)
+    }
+
+    fn is_p384(&self) -> bool {
+        true
+    }
+
+    fn sign_p384(&self, digest: &[u8; 48]) -> Result<[u8; 96], IdentityError> {
+        let signature = self.key.sign(digest).map_err(|_| IdentityError::Signer)?;
+        signature.as_bytes().try_into().map_err(|_| IdentityError::Signer)
+    }
+}
