@@ -3,8 +3,8 @@
 
 pub(super) mod auth;
 pub(super) mod c2d;
-pub(super) mod mqtt5;
 pub(super) mod issue;
+pub(super) mod mqtt5;
 // The back end's REST interface uses all of these.
 #[allow(dead_code)]
 pub(super) mod record;
