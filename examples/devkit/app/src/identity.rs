@@ -140,10 +140,12 @@ impl Identity {
                 let identity =
                     standard::Identity::derive(uds, &FirmwareDigest::of(image)?, &firmware_info(version))?;
                 let mut issuer = [0; standard::DEVICE_ID_CERTIFICATE_MAX_LEN];
-                let leaf = match slot_key {
-                    None => identity.alias_certificate(id, &mut leaf)?,
-                    Some(key) => identity.certificate_for(&public_key(key)?, id, &mut leaf)?,
+                // One certificate, so that its code is in the image once.
+                let key = match slot_key {
+                    None => *identity.alias_key().public_key(),
+                    Some(key) => public_key(key)?,
                 };
+                let leaf = identity.certificate_for(&key, id, &mut leaf)?;
                 let chain = [leaf, identity.device_id_certificate(&mut issuer)?];
                 let firmware = bytes(identity.firmware().as_bytes());
                 Self::new(&chain, slot_key.is_none().then(|| identity.into_alias_key()), firmware)
