@@ -44,7 +44,7 @@ pub(crate) use info::common_name;
 pub use info::{FirmwareInfo, VerificationCode};
 
 use crate::asn1::DerWriter;
-use crate::key::{DefaultBackend, P256, SecretKey};
+use crate::key::{DefaultBackend, P256, PublicKey, SecretKey};
 use crate::measure::FirmwareDigest;
 use crate::open_dice::{CdiAttest, Cdis, Config, InputValues, KeySeed};
 use crate::x509::Validity;
@@ -165,6 +165,21 @@ impl<'i, B: P256> Identity<'i, B> {
     /// As for [`AliasCertificate::to_be_signed`].
     pub fn alias_certificate<'b>(&self, id: RegistrationId<'_>, out: &'b mut [u8]) -> Result<&'b [u8]> {
         self.alias(id).to_be_signed(out)?.sign(&self.device_id)
+    }
+
+    /// Writes a certificate (DER) like the alias certificate for a key that is kept elsewhere, in a secure element,
+    /// say. It says of the firmware what the alias certificate says, and the DeviceID key vouches for it: only who has
+    /// that key, while the identity is derived, decides which other key is the device's.
+    ///
+    /// # Errors
+    /// As for [`AliasCertificate::to_be_signed`].
+    pub fn certificate_for<'b>(
+        &self,
+        key: &PublicKey,
+        id: RegistrationId<'_>,
+        out: &'b mut [u8],
+    ) -> Result<&'b [u8]> {
+        AliasCertificate { key, ..self.alias(id) }.to_be_signed(out)?.sign(&self.device_id)
     }
 
     /// Writes the self-signed DeviceID certificate (DER): what is enrolled, and what the device presents second.

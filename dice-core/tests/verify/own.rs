@@ -9,7 +9,7 @@ use dice_core::verify::{
     Certificate, Evidence, Policy, Reason, Reference, TrustAnchor, Verifier, verify_chain,
 };
 use dice_core::x509::{Time, Validity};
-use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, asn1};
+use dice_core::{Error, FirmwareDigest, RegistrationId, Secret, Uds, asn1};
 use proptest::prelude::*;
 
 const SECRET: [u8; 32] = *b"a device secret for tests only..";
@@ -61,6 +61,23 @@ fn the_standard_chain_is_accepted_and_named() {
     // The key of the DeviceID alone does as an anchor too.
     let key = PublicKey::P256(*identity.device_id_key().public_key());
     assert!(verify_chain(TrustAnchor::Key(key), [&alias[..]], policy).is_ok());
+}
+
+/// A certificate for a key elsewhere says of device and firmware what the alias certificate says.
+#[test]
+fn a_certificate_for_another_key_tells_the_firmware() {
+    let identity = identity();
+    let (device_id, alias) = chain(&identity);
+    let elsewhere = dice_core::key::SecretKey::from_scalar(Secret::new([7; 32])).unwrap();
+    let mut out = [0; 1024];
+    let id = RegistrationId::new("my-device").unwrap();
+    let other = identity.certificate_for(elsewhere.public_key(), id, &mut out).unwrap();
+    let policy = Policy { evidence: Evidence::TcbInfo, ..Policy::default() };
+    let anchor = TrustAnchor::Certificate(&device_id);
+    let other = verify_chain(anchor, [other], policy).unwrap();
+    let alias = verify_chain(anchor, [&alias[..]], policy).unwrap();
+    assert_eq!(*other.public_key(), PublicKey::P256(*elsewhere.public_key()));
+    assert_eq!((other.tcb_info(), other.subject().text()), (alias.tcb_info(), alias.subject().text()));
 }
 
 #[test]

@@ -29,7 +29,10 @@ pub(crate) async fn run(
     let bench = narrator.in_step(faults::restart(bench, &running).await)?;
 
     narrator.step("Clouds that speak one TLS version only");
-    let (mut bench, running) = narrator.in_step(faults::tls_versions(bench, running).await)?;
+    let (bench, running) = narrator.in_step(faults::tls_versions(bench, running).await)?;
+
+    narrator.step("A key in the secure element, over each TLS version, and a chip that fails");
+    let (mut bench, running) = narrator.in_step(faults::slot_key(bench, running).await)?;
 
     narrator.step(&format!("{LOSS} % of all frames are lost, in each direction"));
     narrator.in_step(packet_loss(&mut bench, &running).await)?;

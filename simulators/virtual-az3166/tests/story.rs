@@ -93,7 +93,9 @@ async fn power_cuts_lost_keys_and_untrusted_servers_over_wifi() -> Result<()> {
     narrator.step("The cloud goes down, and comes back");
     let bench = narrator.in_step(faults::restart(bench, &running).await)?;
     narrator.step("Clouds that speak one TLS version only");
-    let (mut bench, running) = narrator.in_step(faults::tls_versions(bench, running).await)?;
+    let (bench, running) = narrator.in_step(faults::tls_versions(bench, running).await)?;
+    narrator.step("A key in the secure element, over each TLS version, and a chip that fails");
+    let (mut bench, running) = narrator.in_step(faults::slot_key(bench, running).await)?;
     narrator.step("Power cuts: while joining, registering, and online");
     narrator.in_step(faults::cuts_while_starting(CUTS, 1, &mut bench, running).await)?;
     narrator.step("Power cuts while a setting is stored");

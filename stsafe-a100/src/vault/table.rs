@@ -63,7 +63,8 @@ impl Place {
 pub struct Former {
     /// The zone.
     pub zone: u8,
-    /// Bytes of text it has room for, without the envelopes' overhead.
+    /// Bytes of text it has room for, without the envelopes' overhead. As many bytes of the zone are zeroed when the
+    /// setting has been stored anew; copies of settings may lie behind them.
     pub usable: u16,
     /// Bytes of text that must be read to know the value.
     pub window: u16,
@@ -158,7 +159,8 @@ pub const fn slot_len(max_len: u16) -> usize {
 }
 
 /// Checks that numbers are not used twice, that values are not too long, that copies lie within zones of the chip that
-/// this host may use (with host C-MAC if `host`), that they do not overlap, and that the two sides share no zone.
+/// this host may use (with host C-MAC if `host`), that they do not overlap each other or a former place, and that the
+/// two sides share no zone.
 ///
 /// # Errors
 /// [`Misfit`] with the first setting that does not fit.
@@ -201,7 +203,11 @@ fn check_entry<T: Setting>(entry: &Entry<T>, partition: &Partition<'_>, host: bo
 fn check_pair<T: Setting>(entry: &Entry<T>, other: &Entry<T>, same: bool) -> Result<(), Problem> {
     let [a, b] = entry.copies;
     let [other_a, other_b] = other.copies;
-    if a.zone == other_b.zone || other.former.is_some_and(|former| [a.zone, b.zone].contains(&former.zone)) {
+    // What is zeroed after a former place was read.
+    let is_former = |place: Place| {
+        other.former.is_some_and(|former| former.zone == place.zone && place.offset < former.usable)
+    };
+    if a.zone == other_b.zone || is_former(a) || is_former(b) {
         return Err(Problem::Shared);
     }
     if same {
@@ -255,7 +261,7 @@ impl<T: Setting> fmt::Display for Misfit<T> {
             Problem::Zone => "the chip has no such data zone",
             Problem::Size => "the zone is too small",
             Problem::Access => "this host may not read and update the zone",
-            Problem::Shared => "the two copies, or a copy and a former place, share a zone",
+            Problem::Shared => "the two copies share a zone, or a copy lies in a former place",
             Problem::Overlap => "it overlaps another setting",
         };
         write!(f, "no room for the {} in this chip: {problem}", self.setting.name())
@@ -329,7 +335,8 @@ mod tests {
         assert_eq!(changed(|table| table[0].max_len = 600), Err(Problem::Length));
         assert_eq!(changed(|table| table[0].copies.swap(0, 1)), Err(Problem::Shared));
         assert_eq!(changed(|table| table[1].copies[0].offset = 63), Err(Problem::Overlap));
-        assert_eq!(changed(|table| table[1].copies[1].zone = 2), Err(Problem::Shared));
+        assert_eq!(changed(|table| table[1].copies[1] = Place::new(2, 39)), Err(Problem::Shared));
+        assert_eq!(changed(|table| table[1].copies[1] = Place::new(2, 40)), Ok(()));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 use heapless::{String, Vec};
 
+pub use azure_iot_tls::AsyncIdentity;
+
 use crate::event::AppEvent;
-use crate::identity::Identity;
 
 /// A board the application runs on: the types of its parts, and a way to lend them all at once.
 ///
@@ -213,15 +214,16 @@ pub trait Network {
         Ok(Networks::new())
     }
 
-    /// Connects to a host with TLS, checks that it is that host, and offers `identity` as client certificate.
+    /// Connects to a host with TLS, checks that it is that host, and offers `identity` as client certificate. Its key
+    /// may be in the secure element: then the bus is used meanwhile.
     ///
     /// # Errors
     /// The network's own.
-    async fn connect<'s>(
+    async fn connect<'s, I: AsyncIdentity>(
         &'s mut self,
         host: &str,
         port: u16,
-        identity: &'s Identity,
+        identity: &'s I,
     ) -> Result<Self::Stream<'s>, Self::Error>;
 
     /// Whether the same call may succeed later without anybody changing something.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::pin::pin;
 
+use azure_iot_tls::AsyncIdentity;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use iothub_mqtt::runner::{Connector, Service, Target};
@@ -10,7 +11,6 @@ use iothub_mqtt::runner::{Connector, Service, Target};
 use crate::board::{Network, System};
 use crate::cloud_application::MAX_CLOUD_SILENCE_MS;
 use crate::event::AppEvent;
-use crate::identity::Identity;
 use crate::shared::Shared;
 use crate::watchdog::Task;
 
@@ -46,18 +46,18 @@ impl<E: fmt::Display> fmt::Display for TimeUnavailable<E> {
 }
 
 /// The board's network with the device's identity.
-pub(crate) struct IdentityConnector<'a, 's, N, S> {
+pub(crate) struct IdentityConnector<'a, 's, N, I, S> {
     network: &'a mut N,
-    identity: &'a Identity,
+    identity: &'a I,
     shared: &'a Shared<'s, S>,
     provisioning_port: u16,
     has_time: bool,
 }
 
-impl<'a, 's, N, S> IdentityConnector<'a, 's, N, S> {
+impl<'a, 's, N, I, S> IdentityConnector<'a, 's, N, I, S> {
     pub(crate) fn new(
         network: &'a mut N,
-        identity: &'a Identity,
+        identity: &'a I,
         shared: &'a Shared<'s, S>,
         provisioning_port: u16,
         has_time: bool,
@@ -66,7 +66,7 @@ impl<'a, 's, N, S> IdentityConnector<'a, 's, N, S> {
     }
 }
 
-impl<'s, N: Network, S: System> Connector for IdentityConnector<'_, 's, N, S> {
+impl<'s, N: Network, I: AsyncIdentity, S: System> Connector for IdentityConnector<'_, 's, N, I, S> {
     type Stream<'c>
         = SupervisedStream<'c, 's, N::Stream<'c>, S>
     where

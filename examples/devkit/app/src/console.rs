@@ -4,7 +4,7 @@
 use core::fmt::Write as _;
 use core::pin::{Pin, pin};
 
-use devkit_console::{Answer, Console, Request, Setting};
+use devkit_console::{Answer, Console, KeySource, Request, Setting};
 use dice_core::Uds;
 use dice_core::pem::{self, Label, Lines};
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress};
@@ -120,6 +120,9 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> ConsoleSession<'_
         {
             return Answer::Failed("it is longer than this firmware's certificate allows");
         }
+        if request == Request::SetIdentity(KeySource::Slot) && *self.profile != Profile::Standard {
+            return Answer::Failed("this firmware has no certificate for a key in the secure chip");
+        }
         // Erasing flash may hold the processor for seconds.
         self.shared.system.borrow_mut().feed_watchdog();
         if request == Request::ForgetKeys {
@@ -194,8 +197,9 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> ConsoleSession<'_
         let id = settings
             .registration_id(MacAddress(system.mac()), system.firmware_version(), &mut id)
             .map_err(|_| "the registration ID is not valid in a certificate")?;
-        let identity = Identity::derive(self.profile, uds, system.image(), system.firmware_version(), id)
-            .map_err(|_| "the firmware image cannot be measured")?;
+        let (image, version) = (system.image(), system.firmware_version());
+        let identity = Identity::derive(self.profile, uds, image, version, id, settings.slot_key())
+            .map_err(|_| "the identity cannot be derived from what is stored and this firmware")?;
         Ok(write_chain(&identity, console, out))
     }
 }
@@ -214,7 +218,7 @@ fn write_chain(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]) 
         }
     }
     let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
-    write_answer(console, Answer::Certificate(text), out)
+    write_answer(console, Answer::Certificate(identity.key_source(), text), out)
 }
 
 /// The vault, opened anew for every command: what an interrupted one left is seen as it is.

@@ -3,7 +3,7 @@
 
 use core::pin::{Pin, pin};
 
-use devkit_console::FEW_COMMANDS;
+use devkit_console::{FEW_COMMANDS, KeySource};
 use devkit_settings::Setting;
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress};
 use dice_core::{RegistrationId, Uds};
@@ -21,10 +21,11 @@ use crate::board::{Board, Button, Network, NetworkLink, Panel, Parts, System};
 use crate::cloud_application::{CloudApplication, MAX_CLOUD_SILENCE_MS};
 use crate::connector::{IdentityConnector, sync_time};
 use crate::console::ConsoleSession;
+use crate::device_identity::DeviceIdentity;
 use crate::event::AppEvent;
 use crate::failure::{EndOf, Failure, FailureOf};
 use crate::host_keys::HostKeyStore;
-use crate::identity::{Identity, Profile};
+use crate::identity::{Identity, Profile, SlotKey};
 use crate::setting_store::SettingStore;
 use crate::settings::Settings;
 use crate::shared::{I2cBus, I2cHandle, Shared};
@@ -222,7 +223,7 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
         let mut id_text = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
         let id = settings.registration_id(mac, &version, &mut id_text);
         let id = id.map_err(|error| Failure::Identity(error.into()))?;
-        let identity = self.derive(uds, &version, id, &mut identity)?;
+        let identity = self.derive(uds, &version, id, settings.slot_key(), &mut identity)?;
         {
             let phase: PhaseFuture<'_, _> = pin!(self.join(&settings));
             phase.await?;
@@ -265,7 +266,8 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
         let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
         let mut application =
             CloudApplication::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
-        let mut connector = IdentityConnector::new(self.network, identity, self.shared, port, has_time);
+        let identity = DeviceIdentity::new(identity, self.bus, self.delay, &self.shared.log);
+        let mut connector = IdentityConnector::new(self.network, &identity, self.shared, port, has_time);
         pin!(device.run(&mut application, &mut connector, &mut memory.buffers(), None))
             .await
             .map_err(Failure::Cloud)
@@ -331,11 +333,12 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
         uds: Uds,
         version: &str,
         id: RegistrationId<'_>,
+        slot_key: Option<&SlotKey>,
         place: &'i mut Option<Identity>,
     ) -> Result<&'i Identity, FailureOf<B>> {
         let identity = {
             let system = self.shared.system.borrow();
-            Identity::derive(&self.options.profile, &uds, system.image(), version, id)
+            Identity::derive(&self.options.profile, &uds, system.image(), version, id, slot_key)
         };
         drop(uds);
         let identity = place.insert(identity.map_err(Failure::Identity)?);
@@ -344,6 +347,9 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
             firmware: identity.firmware(),
             certificate: identity.certificate(),
         });
+        if identity.key_source() == KeySource::Slot {
+            self.shared.log.info(format_args!("The device's key is in the secure chip"));
+        }
         Ok(identity)
     }
 

@@ -3,7 +3,10 @@
 use core::fmt;
 use core::ops::Range;
 
-use azure_iot_tls::{ChainIdentity, SecretKey};
+use azure_iot_tls::{AsyncIdentity, ChainIdentity, SecretKey, Signature};
+use devkit_console::KeySource;
+use devkit_settings::Setting;
+use dice_core::key::PublicKey;
 use dice_core::standard::{self, FirmwareInfo};
 use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, riot};
 use heapless::Vec;
@@ -55,6 +58,9 @@ impl Profile {
     }
 }
 
+/// The public half of the key in the secure chip: X and Y.
+pub type SlotKey = [u8; Setting::SlotKey.max_len()];
+
 /// Why there is no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +71,8 @@ pub enum IdentityError {
     OutsideImage,
     /// TLS does not take the chain.
     Tls(azure_iot_tls::IdentityError),
+    /// A key in the secure chip was chosen, and this profile has no certificate for one.
+    NoSlotKey,
 }
 
 impl From<azure_iot_tls::IdentityError> for IdentityError {
@@ -85,6 +93,7 @@ impl fmt::Display for IdentityError {
             Self::Dice(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::OutsideImage => f.write_str("a range to be measured lies outside the firmware image"),
+            Self::NoSlotKey => f.write_str("this firmware has no certificate for a key in the secure chip"),
         }
     }
 }
@@ -94,7 +103,7 @@ impl core::error::Error for IdentityError {
         match self {
             Self::Dice(error) => Some(error),
             Self::Tls(error) => Some(error),
-            Self::OutsideImage => None,
+            Self::OutsideImage | Self::NoSlotKey => None,
         }
     }
 }
@@ -102,18 +111,17 @@ impl core::error::Error for IdentityError {
 /// Longest chain, in bytes.
 const CHAIN_MAX_LEN: usize = LEAF_MAX_LEN + standard::DEVICE_ID_CERTIFICATE_MAX_LEN;
 
-/// A chain with its key, as TLS takes it.
-pub type TlsIdentity = ChainIdentity<SecretKey, CHAIN_MAX_LEN>;
-
-/// The client certificate chain and its key. The DeviceID key is gone, the alias key is wiped on drop.
+/// The client certificate chain and its key, if that is not in the secure chip. The DeviceID key is gone, the alias key
+/// is wiped on drop.
 #[derive(Debug)]
 pub struct Identity {
-    tls: TlsIdentity,
+    chain: ChainIdentity<Option<SecretKey>, CHAIN_MAX_LEN>,
     firmware: Vec<u8, { FirmwareDigest::MAX_LEN }>,
 }
 
 impl Identity {
-    /// Derives the identity of the device with this secret and firmware.
+    /// Derives the identity of the device with this secret and firmware. With a `slot_key` its certificate is for that
+    /// key, and says of the firmware what the other one says.
     ///
     /// # Errors
     /// [`IdentityError`] says which input is at fault.
@@ -124,6 +132,7 @@ impl Identity {
         image: &[u8],
         version: &str,
         id: RegistrationId<'_>,
+        slot_key: Option<&SlotKey>,
     ) -> Result<Self, IdentityError> {
         let mut leaf = [0; LEAF_MAX_LEN];
         match profile {
@@ -131,13 +140,17 @@ impl Identity {
                 let identity =
                     standard::Identity::derive(uds, &FirmwareDigest::of(image)?, &firmware_info(version))?;
                 let mut issuer = [0; standard::DEVICE_ID_CERTIFICATE_MAX_LEN];
-                let chain = [
-                    identity.alias_certificate(id, &mut leaf)?,
-                    identity.device_id_certificate(&mut issuer)?,
-                ];
+                // One certificate, so that its code is in the image once.
+                let key = match slot_key {
+                    None => *identity.alias_key().public_key(),
+                    Some(key) => public_key(key)?,
+                };
+                let leaf = identity.certificate_for(&key, id, &mut leaf)?;
+                let chain = [leaf, identity.device_id_certificate(&mut issuer)?];
                 let firmware = bytes(identity.firmware().as_bytes());
-                Self::new(&chain, &identity.into_alias_key(), firmware)
+                Self::new(&chain, slot_key.is_none().then(|| identity.into_alias_key()), firmware)
             }
+            Profile::Riot { .. } if slot_key.is_some() => Err(IdentityError::NoSlotKey),
             Profile::Riot { core, firmware } => {
                 let [core, firmware] = [core, firmware].map(|range| image.get(range.clone()));
                 let (Some(core), Some(firmware)) = (core, firmware) else {
@@ -146,21 +159,21 @@ impl Identity {
                 let identity = riot::Identity::derive(uds, core, firmware)?;
                 let chain = [identity.alias_certificate(id, &mut leaf)?];
                 let firmware = bytes(&identity.fwid().0);
-                Self::new(&chain, &identity.into_alias_key(), firmware)
+                Self::new(&chain, Some(identity.into_alias_key()), firmware)
             }
         }
     }
 
     fn new(
         chain: &[&[u8]],
-        alias_key: &dice_core::key::SecretKey,
+        alias_key: Option<dice_core::key::SecretKey>,
         firmware: Vec<u8, { FirmwareDigest::MAX_LEN }>,
     ) -> Result<Self, IdentityError> {
-        let tls = TlsIdentity::new(chain, *alias_key.expose_scalar().expose())?;
-        Ok(Self { tls, firmware })
+        let key = alias_key.map(|key| SecretKey::from_bytes(*key.expose_scalar().expose()));
+        Ok(Self { chain: ChainIdentity::new(chain, key)?, firmware })
     }
 
-    /// The alias certificate (DER): the leaf.
+    /// The device's certificate (DER): the leaf.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
         self.chain().next().unwrap_or_default()
@@ -168,13 +181,19 @@ impl Identity {
 
     /// The whole chain to present, leaf first (DER).
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
-        self.tls.certificates()
+        self.chain.certificates()
     }
 
-    /// Chain and key as TLS takes them.
+    /// The key of the leaf; `None` if it is in the secure chip.
     #[must_use]
-    pub fn tls(&self) -> &TlsIdentity {
-        &self.tls
+    pub fn secret_key(&self) -> Option<&SecretKey> {
+        self.chain.key().as_ref()
+    }
+
+    /// Where the key of the leaf is.
+    #[must_use]
+    pub fn key_source(&self) -> KeySource {
+        if self.secret_key().is_some() { KeySource::Derived } else { KeySource::Slot }
     }
 
     /// The measured digest of the firmware.
@@ -182,6 +201,29 @@ impl Identity {
     pub fn firmware(&self) -> &[u8] {
         &self.firmware
     }
+}
+
+/// With the key that is in memory; for the one in the secure chip the application has the way to it.
+impl AsyncIdentity for Identity {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        self.chain().nth(index)
+    }
+
+    /// Not needed where [`Self::secret_key`] gives the key.
+    async fn sign(&self, _: &[u8; 32]) -> Result<Signature, azure_iot_tls::IdentityError> {
+        Err(azure_iot_tls::IdentityError::KeyUnusable)
+    }
+
+    fn secret_key(&self) -> Option<SecretKey> {
+        self.chain.key().clone()
+    }
+}
+
+/// The key as `dice-core` has it, which checks that it is a point of the curve.
+fn public_key(key: &SlotKey) -> Result<PublicKey, Error> {
+    let mut sec1 = [4; 1 + Setting::SlotKey.max_len()];
+    sec1.iter_mut().skip(1).zip(key).for_each(|(to, from)| *to = *from);
+    PublicKey::from_sec1(&sec1)
 }
 
 /// The buffers are as long as the longest certificate or digest that goes into each.

@@ -1,8 +1,8 @@
 //! The device's settings in its secure element, plain or sealed, and the console's requests carried out on them.
 
-use devkit_console::{Answer, Request, SecureLevel, Settings};
+use devkit_console::{Answer, KeySource, Request, SecureLevel, Settings};
 use devkit_settings::pairing::level1_keys;
-use devkit_settings::{Setting, UDS_LEN, VaultError};
+use devkit_settings::{KEY_SLOT, Setting, UDS_LEN, VaultError};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -10,7 +10,7 @@ use stsafe_a100::Irreversible;
 use stsafe_a100::asynch::{Stsafe, Vault};
 use stsafe_a100::error::{CryptoError, Error};
 use stsafe_a100::session::{HostKeys, MaybeHost};
-use stsafe_a100::types::HostKeySlot;
+use stsafe_a100::types::{Curve, HostKeySlot, KeyMode};
 use stsafe_a100::vault::Stored;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -311,6 +311,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
             }
             Request::EnableSecure(level) => self.enable_secure(level, keys).await,
             Request::DisableSecure => self.disable_secure(keys).await,
+            Request::SetIdentity(source) => self.set_identity(source).await,
             Request::Show => self.show(shown).await.map(Answer::Settings),
         };
         let answer = match done {
@@ -397,9 +398,29 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
         }
     }
 
+    /// Makes a key in the chip, and notes its public half; or forgets that, which leaves the key in the chip unused.
+    async fn set_identity(&mut self, source: KeySource) -> Result<Answer<'static>, VaultError<I2C::Error>> {
+        match (source, self.vault.contains(Setting::SlotKey).await?) {
+            (KeySource::Derived, false) | (KeySource::Slot, true) => return Ok(Answer::Exists),
+            (KeySource::Derived, true) => self.vault.remove(Setting::SlotKey).await?,
+            (KeySource::Slot, false) => {
+                let (curve, mode) = (Curve::NistP256, KeyMode::SIGN_DIGEST);
+                let token = Irreversible::i_know_this_cannot_be_undone();
+                // The key before it may have been the device's, until another identity was chosen.
+                let made =
+                    self.vault.chip().generate_key_pair(KEY_SLOT, curve, mode, UNLIMITED, token).await?;
+                let mut point = [0; Setting::SlotKey.max_len()];
+                point.iter_mut().zip(made.x().iter().chain(made.y())).for_each(|(to, from)| *to = *from);
+                self.vault.set(Setting::SlotKey, &point).await?;
+            }
+        }
+        Ok(Answer::Done)
+    }
+
     async fn show<'s>(&mut self, shown: &'s mut Shown) -> Result<Settings<'s>, VaultError<I2C::Error>> {
         let wifi_password = self.vault.contains(Setting::WifiPassword).await?;
         let uds = self.vault.contains(Setting::Uds).await?;
+        let slot_key = self.vault.contains(Setting::SlotKey).await?;
         let Shown { wifi_ssid, connection, dps_endpoint, dps_id_scope, registration_id } = shown;
         Ok(Settings {
             wifi_ssid: self.get(Setting::WifiSsid, wifi_ssid).await?,
@@ -409,6 +430,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
             dps_id_scope: self.get(Setting::DpsIdScope, dps_id_scope).await?,
             registration_id: self.get(Setting::RegistrationId, registration_id).await?,
             uds,
+            identity: if slot_key { KeySource::Slot } else { KeySource::Derived },
             secure_channel: self.channel_commands().await?,
         })
     }
@@ -432,6 +454,9 @@ fn may_be_executed<E>(error: &VaultError<E>) -> bool {
     let VaultError::Chip(error) = error else { return false };
     error.outcome_unknown() || matches!(error, Error::Device(_) | Error::Timeout { .. })
 }
+
+/// A key that may be used for ever.
+const UNLIMITED: u16 = 0xFFFF;
 
 /// What an interruption left to do.
 #[derive(Clone, Copy)]

@@ -13,15 +13,17 @@ use heapless::{String, Vec};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::board::Wifi;
+use crate::identity::SlotKey;
 use crate::setting_store::SettingStore;
 
 /// The settings that are read.
-const SETTINGS: [Setting; 5] = [
+const SETTINGS: [Setting; 6] = [
     Setting::WifiSsid,
     Setting::WifiPassword,
     Setting::DpsEndpoint,
     Setting::DpsIdScope,
     Setting::RegistrationId,
+    Setting::SlotKey,
 ];
 /// The longest of their values, in bytes.
 const LONGEST: usize = Setting::DpsEndpoint.max_len();
@@ -34,6 +36,7 @@ pub struct Settings {
     endpoint: String<{ Setting::DpsEndpoint.max_len() }>,
     id_scope: String<{ Setting::DpsIdScope.max_len() }>,
     registration_id: String<{ Setting::RegistrationId.max_len() }>,
+    slot_key: Vec<u8, { Setting::SlotKey.max_len() }>,
 }
 
 impl Settings {
@@ -62,6 +65,10 @@ impl Settings {
             Setting::DpsEndpoint => copy_text(&mut self.endpoint, value),
             Setting::DpsIdScope => copy_text(&mut self.id_scope, value),
             Setting::RegistrationId => copy_text(&mut self.registration_id, value),
+            // All of a point, or none.
+            Setting::SlotKey if value.is_empty() || value.len() == setting.max_len() => {
+                copy(&mut self.slot_key, value)
+            }
             _ => None,
         }
     }
@@ -87,6 +94,12 @@ impl Settings {
     #[must_use]
     pub fn id_scope(&self) -> Option<&str> {
         (!self.id_scope.is_empty()).then_some(&*self.id_scope)
+    }
+
+    /// The public half of the key in the secure chip, if that is the device's key.
+    #[must_use]
+    pub fn slot_key(&self) -> Option<&SlotKey> {
+        self.slot_key.first_chunk()
     }
 
     /// The id to register with: the stored one, or one of MAC address and firmware version, in `buffer`.

@@ -418,7 +418,7 @@ fn stored(device: &Device) -> Vec<Option<Vec<u8>>> {
 fn a_power_cut_while_the_console_writes_loses_nothing() {
     let prepared = Device::new();
     prepared.session(&format!(
-        "{SETUP}set_az_iothub HostName=h.net;SharedAccessKey=c2VjcmV0\rset_dps_uds {UDS}\r"
+        "{SETUP}set_az_iothub HostName=h.net;SharedAccessKey=c2VjcmV0\rset_dps_uds {UDS}\rset_identity slot\r"
     ));
     let before = stored(&prepared);
     assert!(before.iter().all(Option::is_some));
@@ -433,6 +433,7 @@ fn a_power_cut_while_the_console_writes_loses_nothing() {
         "set_registration_id dev-2",
         &format!("set_dps_uds {other}"),
         "gen_uds replace",
+        "set_identity derived",
     ];
     for command in commands {
         let keys = format!("{command}\r");

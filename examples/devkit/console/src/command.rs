@@ -4,7 +4,7 @@ use dice_core::RegistrationId;
 use dps_client::Config;
 
 use super::arguments::{OpenQuote, ValueError, Words, finished_word_is_exactly, rest_as_value, value_start};
-use super::{SecureLevel, Setting, UDS_LEN};
+use super::{KeySource, SecureLevel, Setting, UDS_LEN};
 
 /// Longest value each setting takes, in bytes.
 const WIFI_SSID_MAX: usize = 32;
@@ -33,6 +33,7 @@ pub(super) enum Action {
     EnableSecure(Level),
     DisableSecure,
     ForgetKeys,
+    SetIdentity(KeySource),
     Show,
     Certificate,
     Unknown(Range),
@@ -117,12 +118,13 @@ enum Verb {
     EnableSecure,
     DisableSecure,
     ForgetKeys,
+    SetIdentity,
     Show,
     Certificate,
 }
 
 /// All commands, in the order of the help text: the original's ten, then ours.
-pub(super) const COMMANDS: [Command; 18] = [
+pub(super) const COMMANDS: [Command; 19] = [
     plain("help", "Help document.", Verb::Help),
     plain("version", "System version.", Verb::Versions),
     plain("exit", "Exit and reboot.", Verb::Exit),
@@ -186,6 +188,12 @@ pub(super) const COMMANDS: [Command; 18] = [
         "Make the UDS inside the device; \"gen_uds replace\" gives up the stored one.",
         Verb::GenerateUds,
     ),
+    Command {
+        name: "set_identity",
+        help: "Choose the device's key: \"slot\" makes one in the secure chip, \"derived\" is made of UDS and firmware.",
+        usage: "Usage: set_identity <derived|slot>.",
+        verb: Verb::SetIdentity,
+    },
     plain("show", "Show the settings, without secrets.", Verb::Show),
     plain("cert", "Print the device's public certificate.", Verb::Certificate),
     Command {
@@ -236,6 +244,11 @@ pub(super) fn parse(line: &mut [u8]) -> Result<Action, OpenQuote> {
             None => Action::GenerateUds { replace: false },
             Some(b"replace") => Action::GenerateUds { replace: true },
             Some(_) => Action::Usage("Usage: gen_uds [replace]."),
+        },
+        Verb::SetIdentity => match words.get(line, 1) {
+            Some(b"derived") => Action::SetIdentity(KeySource::Derived),
+            Some(b"slot") => Action::SetIdentity(KeySource::Slot),
+            _ => Action::Usage(command.usage),
         },
         Verb::DisableSecure | Verb::ForgetKeys if words.get(line, 1) != Some(b"yes") => {
             Action::Usage(command.usage)
@@ -513,6 +526,15 @@ mod tests {
         for line in ["disable_secure", "forget_keys", "forget_keys no"] {
             assert!(matches!(parsed(line), Action::Usage(_)), "{line}");
         }
+    }
+
+    #[test]
+    fn an_identity_is_one_of_two() {
+        assert_eq!(parsed("set_identity slot"), Action::SetIdentity(KeySource::Slot));
+        assert_eq!(parsed("set_identity derived"), Action::SetIdentity(KeySource::Derived));
+        assert!(matches!(parsed("set_identity slot 1"), Action::Surplus(_)));
+        assert!(matches!(parsed("set_identity"), Action::Usage(_)));
+        assert!(matches!(parsed("set_identity Slot"), Action::Usage(_)));
     }
 
     #[test]

@@ -37,6 +37,16 @@ pub enum SecureLevel<'a> {
     Random,
 }
 
+/// Where the key is that signs for the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeySource {
+    /// Derived from the unique device secret and the firmware at every start.
+    #[default]
+    Derived,
+    /// Made in a slot of the secure chip, which it never leaves.
+    Slot,
+}
+
 /// What the program has to do, and then to [answer](Console::answer).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
@@ -66,6 +76,9 @@ pub enum Request<'a> {
     DisableSecure,
     /// Give up the key of the secure channel; answer [`Answer::Done`] or [`Answer::Failed`].
     ForgetKeys,
+    /// Choose the device's key, and make it if it is one of the chip's; answer [`Answer::Done`], [`Answer::Exists`] if
+    /// that is the device's key already, or [`Answer::Failed`].
+    SetIdentity(KeySource),
     /// Collect the stored settings; answer [`Answer::Settings`].
     Show,
     /// Derive the device's public certificate; answer [`Answer::Certificate`].
@@ -89,8 +102,8 @@ pub enum Answer<'a> {
     Networks(&'a [&'a [u8]]),
     /// The stored settings.
     Settings(Settings<'a>),
-    /// A certificate, or several, in PEM form.
-    Certificate(&'a str),
+    /// A certificate, or several, in PEM form, and where the key of the first one is.
+    Certificate(KeySource, &'a str),
 }
 
 /// The configuration console. See the [crate](self) for its use and behaviour.
@@ -235,6 +248,7 @@ impl Console {
                 Action::EnableSecure(level) => secret().map(|key| Request::EnableSecure(level.with_key(key))),
                 Action::DisableSecure => Some(Request::DisableSecure),
                 Action::ForgetKeys => Some(Request::ForgetKeys),
+                Action::SetIdentity(source) => Some(Request::SetIdentity(source)),
                 Action::Show => Some(Request::Show),
                 Action::Certificate => Some(Request::Certificate),
                 _ => None,
@@ -284,6 +298,7 @@ impl core::fmt::Debug for Request<'_> {
             Self::EnableSecure(level) => write!(f, "EnableSecure({level:?})"),
             Self::DisableSecure => f.write_str("DisableSecure"),
             Self::ForgetKeys => f.write_str("ForgetKeys"),
+            Self::SetIdentity(source) => write!(f, "SetIdentity({source:?})"),
             Self::Show => f.write_str("Show"),
             Self::Certificate => f.write_str("Certificate"),
         }

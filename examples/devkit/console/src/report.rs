@@ -2,8 +2,8 @@
 
 use embedded_io::{Write, WriteFmtError};
 
-use super::Answer;
 use super::command::{Action, COMMANDS, Refusal};
+use super::{Answer, KeySource};
 
 /// Networks a scan shows, as many as the original.
 const NETWORKS_SHOWN: usize = 10;
@@ -26,6 +26,8 @@ pub struct Settings<'a> {
     pub registration_id: Option<&'a [u8]>,
     /// Whether a unique device secret is stored.
     pub uds: bool,
+    /// Where the device's key is.
+    pub identity: KeySource,
     /// Whether the settings are protected by the channel between chip and host: how many commands the chip will still
     /// take over it.
     pub secure_channel: Option<u32>,
@@ -197,7 +199,15 @@ pub(super) fn result<W: Write>(out: &mut W, action: Action, answer: Answer<'_>) 
             Ok(())
         }
         (Action::Show, Answer::Settings(stored)) => settings(out, &stored),
-        (Action::Certificate, Answer::Certificate(pem)) => {
+        (Action::SetIdentity(source), Answer::Done) => {
+            put(out, &["INFO: Set identity successfully: ", key_text(source), ".\r\n", CERTIFICATE_CHANGED])
+        }
+        (Action::SetIdentity(source), Answer::Exists) => {
+            put(out, &["INFO: The identity is already: ", key_text(source), ".\r\n"])
+        }
+        (Action::SetIdentity(_), Answer::Failed(why)) => failed(out, "set the identity", why),
+        (Action::Certificate, Answer::Certificate(source, pem)) => {
+            put(out, &["INFO: Identity: ", key_text(source), ".\r\n"])?;
             pem.lines().try_for_each(|line| put(out, &[line, "\r\n"]))
         }
         (_, Answer::Failed(why)) => failed(out, "carry out the command", why),
@@ -210,6 +220,15 @@ const NOT_SET: &[u8] = b"(not set)";
 
 const NEW_IDENTITY: &str =
     "INFO: Another UDS was stored before: the device has a new identity, enrol it again.\r\n";
+
+const CERTIFICATE_CHANGED: &str = "INFO: The device has another certificate now, enrol it.\r\n";
+
+const fn key_text(source: KeySource) -> &'static str {
+    match source {
+        KeySource::Derived => "derived (key made of UDS and firmware)",
+        KeySource::Slot => "slot (key in the secure chip)",
+    }
+}
 
 fn failed<W: Write>(out: &mut W, what: &str, why: &str) -> Result<(), W::Error> {
     put(out, &["ERROR: Failed to ", what, ": ", why, ".\r\n"])
@@ -237,6 +256,7 @@ fn settings<W: Write>(out: &mut W, stored: &Settings<'_>) -> Result<(), W::Error
     text(out, "DPS ID scope", stored.dps_id_scope)?;
     text(out, "Registration ID", stored.registration_id)?;
     flag(out, "DPS UDS", stored.uds)?;
+    put(out, &["  Identity: ", key_text(stored.identity), "\r\n"])?;
     match stored.secure_channel {
         None => put(out, &["  Secure channel: not enabled\r\n"]),
         Some(left) => {

@@ -1,6 +1,6 @@
 //! The configuration console against the recorded sessions of the original, and against hostile input.
 
-use devkit_console::{Answer, Console, Request, SecureLevel, Setting, Settings};
+use devkit_console::{Answer, Console, KeySource, Request, SecureLevel, Setting, Settings};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -69,8 +69,12 @@ impl Shell {
                     uds: self.uds.is_some(),
                     ..Settings::default()
                 }),
+                Request::SetIdentity(KeySource::Slot) => Answer::Done,
+                Request::SetIdentity(KeySource::Derived) => Answer::Exists,
                 Request::Versions => Answer::Lines(&["firmware 1.0", "driver 2.0"]),
-                Request::Certificate => Answer::Certificate("-----BEGIN X-----\nAAAA\n-----END X-----\n"),
+                Request::Certificate => {
+                    Answer::Certificate(KeySource::Derived, "-----BEGIN X-----\nAAAA\n-----END X-----\n")
+                }
             };
             self.console.answer(answer, &mut self.terminal).unwrap();
         }
@@ -132,6 +136,7 @@ fn banner_is_the_original_list_and_the_new_commands() {
             "set_dps_idscope",
             "set_registration_id",
             "gen_uds",
+            "set_identity",
             "show",
             "cert",
             "disable_secure",
@@ -325,8 +330,13 @@ fn new_commands() {
     assert!(shell.text().contains("Registration ID: reg-1\r\n"));
     assert!(!shell.text().contains("c2VjcmV0"));
 
+    let shell = Shell::session("set_identity slot\rset_identity derived\rset_identity\r");
+    assert!(shell.text().contains("INFO: Set identity successfully: slot (key in the secure chip)."));
+    assert!(shell.text().contains("INFO: The identity is already: derived (key made of UDS and firmware)."));
+    assert!(shell.text().contains("Usage: set_identity <derived|slot>."));
+
     let shell = Shell::session("cert\rversion\r");
-    assert!(shell.text().contains("cert\r\n-----BEGIN X-----\r\nAAAA\r\n-----END X-----\r\n\r\n# "));
+    assert!(shell.text().contains("cert\r\nINFO: Identity: derived (key made of UDS and firmware).\r\n-----BEGIN X-----\r\nAAAA\r\n-----END X-----\r\n\r\n# "));
     assert!(shell.text().contains("version\r\nfirmware 1.0\r\ndriver 2.0\r\n\r\n# "));
 
     let uds = "19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae";

@@ -29,14 +29,20 @@ pub enum Setting {
     DpsIdScope,
     /// DPS registration ID.
     RegistrationId,
+    /// The public half of a key that was made in the chip's slot [`KEY_SLOT`], X and Y, 64 bytes: with it the device
+    /// shows a certificate for that key. The chip does not tell it a second time.
+    SlotKey,
 }
+
+/// The slot of the chip in which the device's own key is made.
+pub const KEY_SLOT: u8 = 0;
 
 /// An error of the vault over these settings; `E` is the bus error.
 pub type VaultError<E> = vault::VaultError<Setting, E>;
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Uds,
         Self::WifiSsid,
         Self::WifiPassword,
@@ -44,6 +50,7 @@ impl Setting {
         Self::DpsEndpoint,
         Self::DpsIdScope,
         Self::RegistrationId,
+        Self::SlotKey,
     ];
 
     /// Longest value in bytes.
@@ -55,7 +62,7 @@ impl Setting {
     const fn max_bytes(self) -> u16 {
         match self {
             Self::Uds | Self::WifiSsid | Self::DpsIdScope => 32,
-            Self::WifiPassword => 64,
+            Self::WifiPassword | Self::SlotKey => 64,
             Self::Connection => 512,
             Self::DpsEndpoint | Self::RegistrationId => 128,
         }
@@ -79,7 +86,8 @@ impl vault::Setting for Setting {
     const TABLE: &'static [Entry<Self>] = &[
         Self::Uds.table_entry(1, "UDS", (2, 0), (7, 96)).secret().checked(is_uds).formerly(Former {
             zone: 6,
-            usable: 680,
+            // One envelope of the original's. It has zeros behind that.
+            usable: 488,
             window: UDS_WINDOW,
             decode: former::uds,
         }),
@@ -95,6 +103,7 @@ impl vault::Setting for Setting {
         Self::DpsEndpoint.table_entry(5, "DPS endpoint", (0, 552), (8, 552)),
         Self::DpsIdScope.table_entry(6, "DPS ID scope", (2, 128), (7, 224)),
         Self::RegistrationId.table_entry(7, "registration ID", (0, 712), (8, 712)),
+        Self::SlotKey.table_entry(8, "slot's public key", (6, 512), (7, 288)),
     ];
 }
 

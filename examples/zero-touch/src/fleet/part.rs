@@ -121,7 +121,7 @@ fn make(number: u16, image: &[u8]) -> Result<(String, Identity)> {
     let mac = MacAddress([0x02, 0, 0, 0, high, low]);
     let mut id = [0; DEFAULT_REGISTRATION_ID_MAX_LEN];
     let id = default_registration_id(mac, FIRMWARE_VERSION, &mut id)?;
-    let identity = Identity::derive(&Profile::Standard, &uds, image, FIRMWARE_VERSION, id)?;
+    let identity = Identity::derive(&Profile::Standard, &uds, image, FIRMWARE_VERSION, id, None)?;
     Ok((id.as_str().to_owned(), identity))
 }
 

@@ -32,7 +32,7 @@ pub async fn restart<D: Device>(mut bench: Bench<D>, running: &Running) -> Resul
 }
 
 /// Another cloud with the same enrolments takes the place of this one, at the same ports: it knows no device.
-async fn replace<D>(mut bench: Bench<D>, change: impl FnOnce(&mut Config)) -> Result<Bench<D>> {
+pub(super) async fn replace<D>(mut bench: Bench<D>, change: impl FnOnce(&mut Config)) -> Result<Bench<D>> {
     let mut config = Config {
         authority: Some(bench.cloud.authority().clone()),
         dps_port: bench.cloud.dps_address().port(),
@@ -72,7 +72,10 @@ pub async fn tls_versions<D: Device>(
 }
 
 /// The versions of the connections to the provisioning service and to the hub of a device that works over them.
-async fn one_version<D: Device>(bench: &mut Bench<D>, running: &Running) -> Result<[TlsVersion; 2]> {
+pub(super) async fn one_version<D: Device>(
+    bench: &mut Bench<D>,
+    running: &Running,
+) -> Result<[TlsVersion; 2]> {
     let registered = bench.registration(running).await?;
     let connected = bench.event("session", running, |event| match event {
         Event::Connected { tls, .. } => Some(tls),

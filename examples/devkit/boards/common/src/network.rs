@@ -7,8 +7,8 @@ use core::pin::pin;
 use azure_iot_embassy::network::{self, Buffers, Error};
 use azure_iot_embassy::time;
 use azure_iot_tls::roots;
-use devkit_app::board::Wifi;
-use devkit_app::{Identity, Network, NetworkLink};
+use devkit_app::board::{AsyncIdentity, Wifi};
+use devkit_app::{Network, NetworkLink};
 use embassy_net::Stack;
 use static_cell::ConstStaticCell;
 
@@ -50,13 +50,13 @@ impl Network for StackNetwork<'_> {
         Ok(now)
     }
 
-    async fn connect<'s>(
+    async fn connect<'s, I: AsyncIdentity>(
         &'s mut self,
         host: &str,
         port: u16,
-        identity: &'s Identity,
+        identity: &'s I,
     ) -> Result<Self::Stream<'s>, Error> {
-        pin!(self.0.connect(host, port, Some(identity.tls()))).await
+        pin!(self.0.connect(host, port, Some(identity))).await
     }
 
     fn is_retriable(error: &Error) -> bool {

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use azure_iot_tls::{Trust, rustls};
-use devkit_app::board::{Networks, Wifi};
-use devkit_app::{Identity, Network, NetworkLink};
+use azure_iot_tls::{ChainIdentity, IdentityError, SecretKey, Trust, rustls};
+use devkit_app::board::{AsyncIdentity, Networks, Wifi};
+use devkit_app::{Network, NetworkLink};
 use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::net::TcpStream;
 
@@ -122,11 +122,12 @@ impl Network for HostNetwork {
         Ok(names.map(|point| point.ssid.iter().copied().take(32).collect()).take(10).collect())
     }
 
-    async fn connect<'s>(
+    /// Not with a key in the secure chip: rustls asks for signatures from where nothing can be awaited.
+    async fn connect<'s, I: AsyncIdentity>(
         &'s mut self,
         host: &str,
         port: u16,
-        identity: &'s Identity,
+        identity: &'s I,
     ) -> Result<Self::Stream<'s>, ConnectError> {
         let tcp = match self.hosts.get(host) {
             Some(address) => TcpStream::connect(address).await?,
@@ -135,7 +136,11 @@ impl Network for HostNetwork {
         tcp.set_nodelay(true)?;
         let roots: Vec<&[u8]> = self.roots.iter().map(Vec::as_slice).collect();
         let trust = Trust::new(host, &roots)?;
-        Ok(rustls::connect(FromTokio::new(tcp), &trust, Some(Arc::new(identity.tls().clone()))).await?)
+        let key = identity.secret_key().ok_or(azure_iot_tls::Error::from(IdentityError::KeyUnusable))?;
+        let chain: Vec<&[u8]> = (0..).map_while(|index| identity.certificate(index)).collect();
+        let identity =
+            ChainIdentity::<SecretKey, 4096>::new(&chain, key).map_err(azure_iot_tls::Error::from)?;
+        Ok(rustls::connect(FromTokio::new(tcp), &trust, Some(Arc::new(identity))).await?)
     }
 
     /// The network may come back; a server that is not who it should be stays that.

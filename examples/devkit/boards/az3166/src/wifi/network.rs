@@ -5,8 +5,8 @@ use core::net::Ipv4Addr;
 
 use azure_iot_embassy::network::Error as NetworkError;
 use bcm43362::{CredentialsError, Key, Ssid};
-use devkit_app::board::{Networks, Wifi};
-use devkit_app::{Identity, Network, NetworkLink};
+use devkit_app::board::{AsyncIdentity, Networks, Wifi};
+use devkit_app::{Network, NetworkLink};
 use devkit_common::network::{StackLink, StackNetwork};
 use embassy_net::Stack;
 use embassy_time::{Duration, with_timeout};
@@ -104,11 +104,11 @@ impl Network for WifiNetwork {
         self.connection.scan().await.map_err(WifiError::Connection)
     }
 
-    async fn connect<'s>(
+    async fn connect<'s, I: AsyncIdentity>(
         &'s mut self,
         host: &str,
         port: u16,
-        identity: &'s Identity,
+        identity: &'s I,
     ) -> Result<Self::Stream<'s>, WifiError> {
         core::pin::pin!(self.network.connect(host, port, identity)).await.map_err(WifiError::Network)
     }

@@ -152,7 +152,7 @@ fn enrol(cloud: &local_cloud::Handle, bench: &Bench) {
     let id = dice_core::RegistrationId::new(ID).unwrap();
     let uds = Uds::from_bytes(UDS).unwrap();
     let identity =
-        devkit_app::Identity::derive(&bench.options.profile, &uds, &bench.image, VERSION, id).unwrap();
+        devkit_app::Identity::derive(&bench.options.profile, &uds, &bench.image, VERSION, id, None).unwrap();
     let attestation = local_cloud::Attestation::certificate(identity.certificate());
     cloud.enrollments().put_individual(local_cloud::Enrollment::new(ID, attestation));
 }

@@ -272,8 +272,9 @@ async fn nothing_secret_is_shown() {
         let id = dice_core::RegistrationId::new(ID).unwrap();
         let uds = Uds::from_bytes(UDS).unwrap();
         let identity =
-            devkit_app::Identity::derive(&bench.options.profile, &uds, &bench.image, "2.0.0", id).unwrap();
-        identity.tls().key().as_bytes().to_vec()
+            devkit_app::Identity::derive(&bench.options.profile, &uds, &bench.image, "2.0.0", id, None)
+                .unwrap();
+        identity.secret_key().unwrap().as_bytes().to_vec()
     };
     for secret in [&UDS[..], &key, b"correct-horse-9"] {
         let forms = [

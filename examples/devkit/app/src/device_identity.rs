@@ -1,0 +1,71 @@
+//! The device's identity as TLS asks for it: the chain, and a key in memory or one in the secure element.
+
+use core::fmt::Debug;
+
+use azure_iot_tls::{AsyncIdentity, IdentityError, SecretKey, Signature};
+use devkit_settings::KEY_SLOT;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::mutex::Mutex;
+use embassy_time::Instant;
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::i2c::I2c;
+use stsafe_a100::asynch::Stsafe;
+use stsafe_a100::error::Error;
+
+use crate::identity::Identity;
+use crate::log::Log;
+use crate::shared::{I2cBus, I2cHandle};
+
+/// The identity with the way to its key.
+pub(crate) struct DeviceIdentity<'a, 'b, I2C, D> {
+    identity: &'a Identity,
+    bus: &'a I2cBus<'b, I2C>,
+    delay: Mutex<NoopRawMutex, &'a mut D>,
+    log: &'a Log,
+}
+
+impl<'a, 'b, I2C, D> DeviceIdentity<'a, 'b, I2C, D> {
+    pub(crate) fn new(
+        identity: &'a Identity,
+        bus: &'a I2cBus<'b, I2C>,
+        delay: &'a mut D,
+        log: &'a Log,
+    ) -> Self {
+        Self { identity, bus, delay: Mutex::new(delay), log }
+    }
+}
+
+impl<I2C: I2c, D: DelayNs> AsyncIdentity for DeviceIdentity<'_, '_, I2C, D> {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        self.identity.chain().nth(index)
+    }
+
+    /// Display and sensors use the bus between the frames of the exchange.
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
+        let began = Instant::now();
+        let mut delay = self.delay.lock().await;
+        // The types that the settings' chip has: the driver is in the image once.
+        let mut i2c = I2cHandle::new(self.bus);
+        let mut chip = Stsafe::new(&mut i2c, &mut **delay);
+        let signature = chip.sign(KEY_SLOT, digest).await.map_err(|error| self.failed(&error))?;
+        let bytes = signature.to_bytes().try_into().map_err(|_| IdentityError::KeyUnusable)?;
+        let ms = began.elapsed().as_millis();
+        self.log.info(format_args!("The secure chip has signed the handshake in {ms} ms"));
+        Ok(Signature::from_bytes(bytes))
+    }
+
+    fn secret_key(&self) -> Option<SecretKey> {
+        self.identity.secret_key().cloned()
+    }
+}
+
+impl<I2C, D> DeviceIdentity<'_, '_, I2C, D> {
+    fn failed<E: Debug>(&self, error: &Error<E>) -> IdentityError {
+        self.log.warning(format_args!("The secure chip does not sign: {error}"));
+        match error {
+            // It has no key there, or the key is not for this.
+            Error::Device(_) => IdentityError::KeyUnusable,
+            _ => IdentityError::Signer,
+        }
+    }
+}
