@@ -501,10 +501,10 @@ fn a_broken_connection_goes_on_where_it_was() {
                 }
                 match device.act() {
                     Did::Connect(_) => {
-                        assert_eq!(device.handle(RegistrationEvent::Connected), Meant::Accepted)
+                        assert_eq!(device.handle(RegistrationEvent::Connected), Meant::Accepted);
                     }
                     Did::Subscribe => {
-                        assert_eq!(device.handle(RegistrationEvent::Subscribed), Meant::Accepted)
+                        assert_eq!(device.handle(RegistrationEvent::Subscribed), Meant::Accepted);
                     }
                     Did::Register { rid, .. } => {
                         assert!(!known, "an operation that is known is not begun again");
