@@ -212,7 +212,7 @@ fn ten_thousand_cuts_one_after_the_other_leave_a_credential() {
         // Often cut again before anything was done, sometimes after several renewals.
         let power = if at.next_u32() & 1 == 0 { at.random_range(1..64) } else { at.random_range(1..20_000) };
         cuts += usize::from(cut_life::<3>(&mut flash, &mut hub, 4, power));
-        if at.next_u32() & 3 == 0 {
+        if at.next_u32().is_multiple_of(4) {
             assert_eq!(block_on(life::<3>(&mut flash, &mut hub, 0)), Ok(true), "after {cuts} cuts");
         }
     }

@@ -49,6 +49,36 @@ fn issue(csr: &[u8], name: &str) -> (Vec<u8>, String) {
     ([leaf.der().to_vec(), root.der().to_vec()].concat(), root.pem())
 }
 
+/// A key elsewhere, whose signatures are of the wrong curve, or do not come.
+struct Slot(PublicKey, Option<Signature>);
+
+impl RequestSigner for Slot {
+    fn public_key(&self) -> Result<PublicKey, Error> {
+        Ok(self.0)
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Signature, Error> {
+        self.1.ok_or(Error::Signer)
+    }
+}
+
+/// A random generator that is broken.
+struct Zeros;
+impl rand::TryRng for Zeros {
+    type Error = core::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0)
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0)
+    }
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        out.fill(0);
+        Ok(())
+    }
+}
+impl rand::TryCryptoRng for Zeros {}
+
 #[test]
 fn openssl_verifies_requests_and_the_certificates_issued_for_them() {
     for curve in [Curve::P256, Curve::P384] {
@@ -101,19 +131,6 @@ fn a_request_is_refused_before_it_is_made() {
         Error::BufferTooSmall { needed }
     );
 
-    /// A key elsewhere, whose signatures are of the wrong curve, or do not come.
-    struct Slot(PublicKey, Option<Signature>);
-
-    impl RequestSigner for Slot {
-        fn public_key(&self) -> Result<PublicKey, Error> {
-            Ok(self.0)
-        }
-
-        fn sign(&self, _: &[u8]) -> Result<Signature, Error> {
-            self.1.ok_or(Error::Signer)
-        }
-    }
-
     let public = key.public_key().unwrap();
     let other = Signature::from_bytes(Curve::P384, &[1; 96]).unwrap();
     assert_eq!(request::write("d", &Slot(public, Some(other)), &mut out), Err(Error::Signer));
@@ -133,21 +150,6 @@ fn keys_are_scalars_of_their_curve_and_are_not_printed() {
         assert!(!format!("{key:?} {:?}", key.public_key()).contains("7,"));
         assert!(PublicKey::from_point(curve, &[4; 64]).is_err());
     }
-    struct Zeros;
-    impl rand::TryRng for Zeros {
-        type Error = core::convert::Infallible;
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            Ok(0)
-        }
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            Ok(0)
-        }
-        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
-            out.fill(0);
-            Ok(())
-        }
-    }
-    impl rand::TryCryptoRng for Zeros {}
     assert_eq!(PrivateKey::generate(Curve::P384, &mut Zeros).unwrap_err(), Error::Key);
 }
 

@@ -386,7 +386,7 @@ fn behind(length: usize, error: azure_iot_common::Error) -> Error {
         azure_iot_common::Error::BufferTooSmall { needed } => {
             Error::BufferTooSmall { needed: needed + length }
         }
-        other => other.into(),
+        other @ azure_iot_common::Error::Invalid { .. } => other.into(),
     }
 }
 

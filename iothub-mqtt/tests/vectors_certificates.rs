@@ -34,12 +34,9 @@ fn requests_and_answers() {
             assert_eq!(certificate::request_topic(text(case, "rid"), &mut out).unwrap(), text(case, "topic"));
             continue;
         }
-        let answer = match Answer::parse(text(case, "topic"), text(case, "payload").as_bytes()) {
-            Err(_) => {
-                assert_eq!(text(case, "result"), "no match", "{case}");
-                continue;
-            }
-            Ok(answer) => answer,
+        let Ok(answer) = Answer::parse(text(case, "topic"), text(case, "payload").as_bytes()) else {
+            assert_eq!(text(case, "result"), "no match", "{case}");
+            continue;
         };
         assert_eq!(
             (u64::from(answer.status), answer.request_id),

@@ -84,8 +84,8 @@ async fn meet<A: Adapter>(
     tokio::join!(client, echo)
 }
 
-fn authority<A: Adapter>(device: &pki::Device) -> Option<&[u8]> {
-    Some(if A::CLIENT_CHAIN { &device.root } else { &device.chain[1] })
+fn authority<A: Adapter>(device: &pki::Device) -> &[u8] {
+    if A::CLIENT_CHAIN { &device.root } else { &device.chain[1] }
 }
 
 /// Cipher suites with either hash, which decides what is signed.
@@ -110,7 +110,7 @@ async fn awaited<A: Adapter>(adapter: &A) {
                     continue;
                 }
                 let slow = Slow::new([]);
-                let clients = authority::<A>(&slow.device);
+                let clients = Some(authority::<A>(&slow.device));
                 let (answer, echoed) =
                     meet(adapter, &pki::server(family), (*version, suites), (clients, slow)).await;
                 assert_eq!(answer.as_deref(), Ok(&b"hello"[..]), "{version:?} {family:?} {suites:?}");
@@ -136,7 +136,7 @@ async fn fails_once<A: Adapter>(adapter: &A) {
     for version in A::VERSIONS {
         for cause in [IdentityError::Signer, IdentityError::KeyUnusable] {
             let slow = Slow::new([Turn::Fails(cause)]);
-            let clients = authority::<A>(&slow.device);
+            let clients = Some(authority::<A>(&slow.device));
             let server = pki::server(Family::P256);
             let (answer, echoed) = meet(adapter, &server, (*version, SUITES[0]), (clients, slow)).await;
             let error = answer.unwrap_err();
@@ -153,7 +153,7 @@ async fn fails_once<A: Adapter>(adapter: &A) {
 async fn another_key<A: Adapter>(adapter: &A) {
     for version in A::VERSIONS {
         let slow = Slow::new([Turn::OtherKey]);
-        let clients = authority::<A>(&slow.device);
+        let clients = Some(authority::<A>(&slow.device));
         let (answer, echoed) =
             meet(adapter, &pki::server(Family::P256), (*version, SUITES[0]), (clients, slow)).await;
         let expected = A::reports(*version, Error::ClientRefused { alert: Alert(51) });
@@ -195,9 +195,9 @@ async fn through_signature<A: Adapter>(adapter: &A) {
     let chain: Vec<&[u8]> = device.chain.iter().map(Vec::as_slice).collect();
     let key = || PrehashKey(Key(device.signing_key()));
     let awaited = ChainIdentity::<Awaited<_>, 4096>::new(&chain, Awaited(key())).unwrap();
-    connects(adapter, authority::<A>(&device), leaked(awaited)).await;
+    connects(adapter, Some(authority::<A>(&device)), leaked(awaited)).await;
     let at_once = ChainIdentity::<PrehashKey<Key>, 4096>::new(&chain, key()).unwrap();
-    connects(adapter, authority::<A>(&device), leaked(at_once)).await;
+    connects(adapter, Some(authority::<A>(&device)), leaked(at_once)).await;
 }
 
 /// A platform with the PSA Crypto API, which has one key.
@@ -276,9 +276,9 @@ async fn through_psa<A: Adapter>(adapter: &A) {
     let platform = Platform::new(&device);
     let key = psa::PsaKey::new(platform, KEY_ID);
     let in_pieces = ChainIdentity::<Awaited<_>, 4096>::new(&chain, Awaited(key)).unwrap();
-    connects(adapter, authority::<A>(&device), leaked(in_pieces)).await;
+    connects(adapter, Some(authority::<A>(&device)), leaked(in_pieces)).await;
     let at_once = ChainIdentity::<psa::PsaKey<_>, 4096>::new(&chain, key).unwrap();
-    connects(adapter, authority::<A>(&device), leaked(at_once)).await;
+    connects(adapter, Some(authority::<A>(&device)), leaked(at_once)).await;
     assert_eq!(platform.aborted(), A::VERSIONS.len());
 }
 

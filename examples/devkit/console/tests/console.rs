@@ -59,7 +59,6 @@ impl Shell {
                         _ => Answer::Failed(""),
                     }
                 }
-                Request::DisableSecure => Answer::Exists,
                 Request::ForgetKeys => Answer::Failed("not in this test"),
                 Request::Show => Answer::Settings(Settings {
                     wifi_ssid: Some(b"Home\x1b[2JAP"),
@@ -70,7 +69,7 @@ impl Shell {
                     ..Settings::default()
                 }),
                 Request::SetIdentity(KeySource::Slot) => Answer::Done,
-                Request::SetIdentity(KeySource::Derived) => Answer::Exists,
+                Request::DisableSecure | Request::SetIdentity(KeySource::Derived) => Answer::Exists,
                 Request::Versions => Answer::Lines(&["firmware 1.0", "driver 2.0"]),
                 Request::Certificate => {
                     Answer::Certificate(KeySource::Derived, "-----BEGIN X-----\nAAAA\n-----END X-----\n")

@@ -117,7 +117,7 @@ fn accept(
     match (&device.issuing, replace) {
         (Some(active), Some(replaced)) if replaced == "*" || replaced == active.rid => {}
         (None, None | Some("*")) => {}
-        (None, Some(_)) | (Some(_), Some(_)) => {
+        (None | Some(_), Some(_)) => {
             return Err(Refusal::new(412_001, "There is no such operation to replace."));
         }
         (Some(active), None) => {
