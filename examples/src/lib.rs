@@ -40,6 +40,18 @@ pub struct Args {
     pub any_hub: bool,
 }
 
+impl Args {
+    /// The registration that these ask for.
+    pub fn registration(&self) -> anyhow::Result<Config<'_>> {
+        let registration = Config::new(&self.id_scope, &self.id)?;
+        Ok(if self.any_hub {
+            registration.with_api_version(API_VERSION_CONNECTION_PROFILE)?
+        } else {
+            registration
+        })
+    }
+}
+
 /// A TLS connection of this machine.
 pub type Stream = rustls::Stream<FromTokio<TcpStream>>;
 /// The certificate chain of a device with its key.
@@ -128,11 +140,7 @@ pub fn certificate(id: &str) -> anyhow::Result<Certificate> {
 /// Somebody has to act.
 pub async fn stay_online<A: Application<Error>>(args: &Args, application: &mut A) -> anyhow::Result<()> {
     let mut network = Network::new(args, Some(certificate(&args.id)?))?;
-    let mut registration = Config::new(&args.id_scope, &args.id)?;
-    if args.any_hub {
-        registration = registration.with_api_version(API_VERSION_CONNECTION_PROFILE)?;
-    }
-    let settings = Settings::new(registration);
+    let settings = Settings::new(args.registration()?);
     let mut device: Device<'_, _> = Device::new(settings, rand::random);
     let mut memory: Box<Memory> = Box::new(Memory::new());
     let ended = device.run(application, &mut network, &mut memory.buffers(), None).await;

@@ -32,9 +32,10 @@ const OPERATIONS: [&str; 14] = [
 fn no_operation_is_left_out() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors")).unwrap();
     let mut found = std::collections::BTreeSet::new();
-    for path in
-        folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"))
-    {
+    for path in folder.map(|entry| entry.unwrap().path()).filter(|path| {
+        // Those of `vectors_certificates.rs` have a form of their own.
+        path.extension().is_some_and(|e| e == "json") && !path.ends_with("hub_certificates.json")
+    }) {
         let set: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let cases = set["cases"].as_array().unwrap();
         assert_eq!(set["count"], cases.len());

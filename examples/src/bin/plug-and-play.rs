@@ -4,7 +4,6 @@
 
 use clap::Parser as _;
 use examples::{Args, Network};
-use iothub_mqtt::dps_client::Config;
 use iothub_mqtt::method::{ReplyTo, status};
 use iothub_mqtt::pnp::{self, Acknowledgement, Report};
 use iothub_mqtt::runner::{Application, Device, DeviceCommand, DeviceEvent, Memory, Settings};
@@ -79,7 +78,7 @@ impl<E> Application<E> for Thermostat {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let mut network = Network::new(&args, Some(examples::certificate(&args.id)?))?;
-    let mut settings = Settings::new(Config::new(&args.id_scope, &args.id)?);
+    let mut settings = Settings::new(args.registration()?);
     settings.announcement = Announcement::default().with_model_id(MODEL)?; // told on every connect
     let mut device: Device<'_, _> = Device::new(settings, rand::random);
     let mut memory: Memory = Memory::new();

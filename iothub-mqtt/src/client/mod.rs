@@ -26,7 +26,7 @@ use twin_state::TwinState;
 const RESERVED: usize = 2;
 
 /// What a client wants of the hub.
-#[expect(clippy::struct_excessive_bools, reason = "each is a subscription that is wanted or not")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a subscription that is wanted or not")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ClientOptions {

@@ -5,8 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
+
+/// One test at a time: a program cannot be run while the child of another test, just forked, has it open for writing.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../..");
 
@@ -19,7 +23,8 @@ fn program(folder: &Path, name: &str, then: &str) {
 }
 
 /// The script in a tree where nothing is built, and with it this `probe-rs`.
-fn tree(probe_rs: Option<&str>) -> TempDir {
+fn tree(probe_rs: Option<&str>) -> (TempDir, MutexGuard<'static, ()>) {
+    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let tree = tempfile::tempdir().unwrap();
     let root = tree.path();
     program(root, "tools/setup", "");
@@ -32,7 +37,7 @@ fn tree(probe_rs: Option<&str>) -> TempDir {
         program(&root.join("bin"), "probe-rs", then);
     }
     fs::copy(format!("{REPOSITORY}/tools/flash-az3166"), root.join("tools/flash-az3166")).unwrap();
-    tree
+    (tree, alone)
 }
 
 fn flash(tree: &TempDir, arguments: &[&str]) -> (Output, Vec<String>) {
@@ -51,7 +56,7 @@ fn flash(tree: &TempDir, arguments: &[&str]) -> (Output, Vec<String>) {
 
 #[test]
 fn the_applications_sectors_are_written_and_nothing_else() {
-    let tree = tree(Some("[ \"$1\" = reset ] || [ -f target/firmware/devkit-az3166.bin ]"));
+    let (tree, _alone) = tree(Some("[ \"$1\" = reset ] || [ -f target/firmware/devkit-az3166.bin ]"));
     let (output, calls) = flash(&tree, &["--probe", "0483:374b"]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
@@ -71,14 +76,16 @@ fn the_applications_sectors_are_written_and_nothing_else() {
 
 #[test]
 fn a_failure_is_passed_on_and_the_board_is_left_alone() {
-    let (output, calls) = flash(&tree(Some("exit 3")), &[]);
+    let (tree, _alone) = tree(Some("exit 3"));
+    let (output, calls) = flash(&tree, &[]);
     assert_eq!(output.status.code(), Some(3));
     assert!(calls.last().unwrap().starts_with("probe-rs download"), "{calls:?}");
 }
 
 #[test]
 fn without_probe_rs_nothing_is_built() {
-    let (output, calls) = flash(&tree(None), &[]);
+    let (tree, _alone) = tree(None);
+    let (output, calls) = flash(&tree, &[]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("cargo install probe-rs-tools"), "{said}");
     assert!(calls.is_empty(), "{calls:?}");
