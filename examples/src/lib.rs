@@ -42,6 +42,9 @@ pub struct Args {
 
 impl Args {
     /// The registration that these ask for.
+    ///
+    /// # Errors
+    /// An id that the provisioning service would not take.
     pub fn registration(&self) -> anyhow::Result<Config<'_>> {
         let registration = Config::new(&self.id_scope, &self.id)?;
         Ok(if self.any_hub {

@@ -14,8 +14,8 @@ use crate::online::{Online, configure, enrolled, telemetry};
 /// Power cuts while settings are written, and while the secret is.
 const CUTS: u64 = 18;
 const SECRET_CUTS: u64 = 8;
-/// A command is over after so many cycles: about a third of a second.
-const COMMAND: u64 = 30_000_000;
+/// A command is over after so many cycles: about six tenths of a second.
+const COMMAND: u64 = 60_000_000;
 /// Power cuts of a device on its way to the hub: within the first second, and later.
 const EARLY_CUTS: u64 = 3;
 const LATE_CUTS: u64 = 3;
