@@ -210,7 +210,7 @@ pub enum DeviceEvent<'a, E> {
     /// next one follows.
     Renewing,
     /// A [`DeviceCommand::RequestCertificate`] was sent; how it goes on comes in
-    /// [`HubEvent::Certificate`](crate::HubEvent::Certificate).
+    /// [`HubEvent::Certificate`].
     #[cfg(feature = "certificates")]
     RequestingCertificate(client::RequestId),
 }
