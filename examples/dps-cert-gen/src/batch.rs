@@ -199,9 +199,19 @@ fn write_file(path: &Path, content: &str) -> Result<()> {
     let write = || {
         let mut file = std::fs::File::create_new(path)?;
         file.write_all(content.as_bytes())?;
-        file.sync_all()
+        if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Has the disk hold every file of a folder: with Linux one call, in place of one for each file, where the disk's time
+/// would be several times that of the arithmetic. Elsewhere each file is there already.
+fn sync(folder: &Path) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(std::fs::File::open(folder)?)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = folder;
+    Ok(())
 }
 
 /// A folder that is made completely before it gets its name, and removed if that does not happen.
@@ -229,6 +239,7 @@ impl Staged {
     }
 
     fn publish(mut self, out: &Path) -> Result<()> {
+        sync(self.path()).with_context(|| format!("cannot write {}", out.display()))?;
         if let Err(error) = std::fs::rename(self.path(), out) {
             if out.exists() {
                 bail!("{} exists already: choose another folder", out.display());
