@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::builder::ArgPredicate;
 use clap::{Parser, Subcommand, ValueEnum};
+use dice_core::standard::FirmwareInfo;
 
+use super::batch::BatchArgs;
 use super::make::Make;
 use super::verify::VerifyArgs;
 
@@ -67,17 +69,9 @@ pub struct Args {
     #[arg(long, value_name = "X.Y.Z")]
     pub firmware_version: Option<String>,
 
-    /// Maker of the device, in a standard certificate
-    #[arg(long, value_name = "NAME", default_value = "MXCHIP")]
-    pub vendor: String,
-
-    /// Model of the device, in a standard certificate
-    #[arg(long, value_name = "NAME", default_value = "AZ3166")]
-    pub model: String,
-
-    /// Security version number of the firmware, in a standard certificate
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub svn: u64,
+    /// What a standard certificate says of the device
+    #[command(flatten)]
+    pub device: DeviceArgs,
 
     /// Where to write it; `-` is standard output; without it, a file in the current directory: `<ID>.pem` for a
     /// certificate
@@ -102,6 +96,30 @@ pub struct Args {
     pub insecure_constant_nonce: bool,
 }
 
+/// What a standard certificate says of the device beside its firmware version.
+#[derive(Debug, clap::Args)]
+pub struct DeviceArgs {
+    /// Maker of the device, in a standard certificate
+    #[arg(long, value_name = "NAME", default_value = "MXCHIP")]
+    pub vendor: String,
+
+    /// Model of the device, in a standard certificate
+    #[arg(long, value_name = "NAME", default_value = "AZ3166")]
+    pub model: String,
+
+    /// Security version number of the firmware, in a standard certificate
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub svn: u64,
+}
+
+impl DeviceArgs {
+    /// With the firmware's version, what a certificate says of the firmware.
+    #[must_use]
+    pub fn firmware<'a>(&'a self, version: &'a str) -> FirmwareInfo<'a> {
+        FirmwareInfo::new(&self.vendor, &self.model, version, self.svn)
+    }
+}
+
 /// How an identity is derived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProfileName {
@@ -116,6 +134,8 @@ pub enum ProfileName {
 pub enum Command {
     /// Check a device's certificate chain, and what runs there against reference values
     Verify(VerifyArgs),
+    /// Make the certificates of many devices in one go, from a CSV file
+    Batch(BatchArgs),
 }
 
 const AFTER_HELP: &str = "\

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod ask;
+pub mod batch;
 pub mod certificates;
 pub mod ear;
 pub mod files;
@@ -27,7 +28,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use dice_core::standard::FirmwareInfo;
 use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, pem, riot};
 use zeroize::Zeroizing;
 
@@ -85,8 +85,10 @@ struct Request {
 pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<()> {
     let interactive = args.len() <= 1;
     let args = Args::try_parse_from(args::fold_original_flags(args))?;
-    if let Some(Command::Verify(args)) = &args.command {
-        return verify::run(args, stdin, stdout);
+    match &args.command {
+        Some(Command::Verify(args)) => return verify::run(args, stdin, stdout),
+        Some(Command::Batch(args)) => return batch::run(args, stdin, stdout),
+        None => {}
     }
     let request = if interactive {
         let ask::Answers { bin, map, uds, subject } = ask::ask(stdin, stdout)?;
@@ -101,7 +103,7 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
         from_command_line(&args, stdin)?
     };
     let measured = request.bin.as_deref().filter(|_| request.make.needs_firmware());
-    let image = measured.map(|bin| read_image(bin, &request, &args)).transpose()?;
+    let image = measured.map(|bin| read_image(bin, request.map.is_none(), args.force_image)).transpose()?;
 
     // The original's order of checks: secret, id, map.
     let uds = request.uds.as_deref().map(|text| parse_uds(text)).transpose()?;
@@ -145,14 +147,14 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     Ok(())
 }
 
-fn read_image(path: &Path, request: &Request, args: &Args) -> Result<Vec<u8>> {
+fn read_image(path: &Path, has_vectors: bool, force: bool) -> Result<Vec<u8>> {
     let file = files::open(path)?;
     let mut bytes = Vec::new();
     // One byte too many is enough to tell; a device such as /dev/zero has no end.
-    let limit = if args.force_image { u64::MAX } else { image::MAX_LEN + 1 };
+    let limit = if force { u64::MAX } else { image::MAX_LEN + 1 };
     file.take(limit).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
-    if !args.force_image {
-        image::check(&path.display().to_string(), &bytes, request.map.is_none())?;
+    if !force {
+        image::check(&path.display().to_string(), &bytes, has_vectors)?;
     }
     Ok(bytes)
 }
@@ -191,7 +193,7 @@ fn derive(
     }
     let made = if request.make.needs_firmware() {
         let version = args.firmware_version.as_deref().unwrap_or_default();
-        let info = FirmwareInfo::new(&args.vendor, &args.model, version, args.svn);
+        let info = args.device.firmware(version);
         let firmware = FirmwareDigest::of(image()?).context("firmware image")?;
         if !request.make.needs_uds() {
             let json = shown::json(&reference::of_firmware(&firmware, &info))? + "\n";
@@ -210,6 +212,11 @@ fn derive(
 /// Prints an error to standard error and gives the exit code: 0 for help, 1 for everything else.
 #[must_use]
 pub fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(batch::Refused { file, lines, .. }) = error.downcast_ref() {
+        for line in lines {
+            eprintln!("dps-cert-gen: {}", shown::one_line(&format!("{file}: {line}")));
+        }
+    }
     let Some(usage) = error.downcast_ref::<clap::Error>() else {
         eprintln!("dps-cert-gen: {}", shown::one_line(&format!("{error:#}")));
         return ExitCode::FAILURE;

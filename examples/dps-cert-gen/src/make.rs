@@ -102,6 +102,21 @@ pub fn from_firmware(
     Ok(Made { der, device_id, fwid: Some(firmware.as_bytes().to_vec()) })
 }
 
+/// The alias certificate alone, in DER: what [`from_firmware`] makes as [`Make::Certificate`], and nothing beside it.
+///
+/// # Errors
+/// Names the input at fault.
+pub fn certificate(
+    uds: &Uds,
+    firmware: &FirmwareDigest,
+    info: &FirmwareInfo<'_>,
+    id: RegistrationId<'_>,
+) -> Result<Vec<u8>> {
+    let mut out = [0; standard::ALIAS_CERTIFICATE_MAX_LEN];
+    let identity = Identity::derive(uds, firmware, info)?;
+    Ok(identity.alias_certificate(id, &mut out).map_err(id_error)?.to_vec())
+}
+
 /// Makes what the DeviceID key alone is enough for.
 ///
 /// # Errors
