@@ -335,7 +335,10 @@ fn new_commands() {
     assert!(shell.text().contains("Usage: set_identity <derived|slot>."));
 
     let shell = Shell::session("cert\rversion\r");
-    assert!(shell.text().contains("cert\r\nINFO: Identity: derived (key made of UDS and firmware).\r\n-----BEGIN X-----\r\nAAAA\r\n-----END X-----\r\n\r\n# "));
+    assert!(shell.text().contains(concat!(
+        "cert\r\nINFO: Identity: derived (key made of UDS and firmware).\r\n",
+        "-----BEGIN X-----\r\nAAAA\r\n-----END X-----\r\n\r\n# "
+    )));
     assert!(shell.text().contains("version\r\nfirmware 1.0\r\ndriver 2.0\r\n\r\n# "));
 
     let uds = "19e25a259d0c2be03a02d416c05c48ccd0cc7d1743458aae1cb488b074993eae";
