@@ -9,7 +9,20 @@ const MAX: usize = 12;
 /// A number of a curve, of whose words the highest are zero if the curve has fewer: one code for both curves.
 pub(crate) type Number = [u32; MAX];
 
-/// A curve. Its constants are little-endian words; those of the equation and the base point are in Montgomery form.
+/// The number with these hexadecimal digits, for constants.
+const fn number(digits: &str) -> Number {
+    let digits = digits.as_bytes();
+    let mut number = [0; MAX];
+    let mut place = 0;
+    while place < digits.len() {
+        let digit = (digits[digits.len() - 1 - place] as char).to_digit(16);
+        number[place / 8] |= digit.expect("a digit") << (place % 8 * 4);
+        place += 1;
+    }
+    number
+}
+
+/// A curve. The constants of the equation and the base point are in Montgomery form.
 #[derive(Debug)]
 pub(crate) struct Curve {
     /// How many words its numbers have.
@@ -29,171 +42,40 @@ pub(crate) struct Curve {
 /// P-256 (FIPS 186-5, SP 800-186 §3.2.1.3).
 pub(crate) static P256: Curve = Curve {
     words: 8,
-    prime: [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0, 0, 1, 0xffff_ffff, 0, 0, 0, 0],
-    prime_r2: [3, 0, 0xffff_ffff, 0xffff_fffb, 0xffff_fffe, 0xffff_ffff, 0xffff_fffd, 4, 0, 0, 0, 0],
-    order: [
-        0xfc63_2551,
-        0xf3b9_cac2,
-        0xa717_9e84,
-        0xbce6_faad,
-        0xffff_ffff,
-        0xffff_ffff,
-        0,
-        0xffff_ffff,
-        0,
-        0,
-        0,
-        0,
-    ],
-    order_r2: [
-        0xbe79_eea2,
-        0x8324_4c95,
-        0x49bd_6fa6,
-        0x4699_799c,
-        0x2b6b_ec59,
-        0x2845_b239,
-        0xf3d9_5620,
-        0x66e1_2d94,
-        0,
-        0,
-        0,
-        0,
-    ],
-    b: [
-        0x29c4_bddf,
-        0xd89c_df62,
-        0x7884_3090,
-        0xacf0_05cd,
-        0xf721_2ed6,
-        0xe5a2_20ab,
-        0x0487_4834,
-        0xdc30_061d,
-        0,
-        0,
-        0,
-        0,
-    ],
+    prime: number("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"),
+    prime_r2: number("4fffffffdfffffffffffffffefffffffbffffffff0000000000000003"),
+    order: number("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"),
+    order_r2: number("66e12d94f3d956202845b2392b6bec594699799c49bd6fa683244c95be79eea2"),
+    b: number("dc30061d04874834e5a220abf7212ed6acf005cd78843090d89cdf6229c4bddf"),
     base: [
-        [
-            0x18a9_143c,
-            0x79e7_30d4,
-            0x5fed_b601,
-            0x75ba_95fc,
-            0x7762_2510,
-            0x79fb_732b,
-            0xa537_55c6,
-            0x1890_5f76,
-            0,
-            0,
-            0,
-            0,
-        ],
-        [
-            0xce95_560a,
-            0xddf2_5357,
-            0xba19_e45c,
-            0x8b4a_b8e4,
-            0xdd21_f325,
-            0xd2e8_8688,
-            0x2588_5d85,
-            0x8571_ff18,
-            0,
-            0,
-            0,
-            0,
-        ],
+        number("18905f76a53755c679fb732b7762251075ba95fc5fedb60179e730d418a9143c"),
+        number("8571ff1825885d85d2e88688dd21f3258b4ab8e4ba19e45cddf25357ce95560a"),
     ],
 };
 
 /// P-384 (FIPS 186-5, SP 800-186 §3.2.1.4).
 pub(crate) static P384: Curve = Curve {
     words: 12,
-    prime: [
-        0xffff_ffff,
-        0,
-        0,
-        0xffff_ffff,
-        0xffff_fffe,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-    ],
-    prime_r2: [1, 0xffff_fffe, 0, 2, 0, 0xffff_fffe, 0, 2, 1, 0, 0, 0],
-    order: [
-        0xccc5_2973,
-        0xecec_196a,
-        0x48b0_a77a,
-        0x581a_0db2,
-        0xf437_2ddf,
-        0xc763_4d81,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-        0xffff_ffff,
-    ],
-    order_r2: [
-        0x19b4_09a9,
-        0x2d31_9b24,
-        0xdf1a_a419,
-        0xff3d_81e5,
-        0xfcb8_2947,
-        0xbc3e_483a,
-        0x4aab_1cc5,
-        0xd40d_4917,
-        0x2826_6895,
-        0x3fb0_5b7a,
-        0x2b39_bf21,
-        0x0c84_ee01,
-    ],
-    b: [
-        0x9d41_2dcc,
-        0x0811_8871,
-        0x7a4c_32ec,
-        0xf729_add8,
-        0x1920_022e,
-        0x77f2_209b,
-        0x9493_8ae2,
-        0xe337_4bee,
-        0x1f02_2094,
-        0xb62b_21f4,
-        0x604f_bff9,
-        0xcd08_114b,
-    ],
+    prime: number(
+        "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
+    ),
+    prime_r2: number("10000000200000000fffffffe000000000000000200000000fffffffe00000001"),
+    order: number(
+        "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
+    ),
+    order_r2: number(
+        "c84ee012b39bf213fb05b7a28266895d40d49174aab1cc5bc3e483afcb82947ff3d81e5df1aa4192d319b2419b409a9",
+    ),
+    b: number(
+        "cd08114b604fbff9b62b21f41f022094e3374bee94938ae277f2209b1920022ef729add87a4c32ec081188719d412dcc",
+    ),
     base: [
-        [
-            0x49c0_b528,
-            0x3dd0_7566,
-            0xa0d6_ce38,
-            0x20e3_78e2,
-            0x541b_4d6e,
-            0x879c_3afc,
-            0x59a3_0eff,
-            0x6454_8684,
-            0x614e_de2b,
-            0x812f_f723,
-            0x299e_1513,
-            0x4d3a_adc2,
-        ],
-        [
-            0x4b03_a4fe,
-            0x2304_3dad,
-            0x7bb4_a9ac,
-            0xa1bf_a8bf,
-            0x2e83_b050,
-            0x8bad_e756,
-            0x68f4_ffd9,
-            0xc6c3_5219,
-            0x3969_a840,
-            0xdd80_0226,
-            0x5a15_c5e9,
-            0x2b78_abc2,
-        ],
+        number(
+            "4d3aadc2299e1513812ff723614ede2b6454868459a30eff879c3afc541b4d6e20e378e2a0d6ce383dd0756649c0b528",
+        ),
+        number(
+            "2b78abc25a15c5e9dd8002263969a840c6c3521968f4ffd98bade7562e83b050a1bfa8bf7bb4a9ac23043dad4b03a4fe",
+        ),
     ],
 };
 

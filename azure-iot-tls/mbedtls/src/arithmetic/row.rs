@@ -52,8 +52,19 @@ fn words(sum: &mut [u32], a: u32, b: &[u32], modulus: &[u32], inverse: u32) -> (
 /// All words but the highest; gives both carries. UMAAL is `a · b + c + d` in one instruction.
 #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
 fn words(sum: &mut [u32], a: u32, b: &[u32], modulus: &[u32], inverse: u32) -> (u32, u32) {
+    macro_rules! word {
+        () => {
+            "ldr {x}, [{b}], #4
+            ldr {y}, [{sum}, #4]
+            umaal {y}, {carry}, {a}, {x}
+            ldr {x}, [{modulus}], #4
+            umaal {y}, {other}, {multiple}, {x}
+            str {y}, [{sum}], #4"
+        };
+    }
     let (mut carry, mut other) = (0, 0);
-    // SAFETY: the pointers go over all words of the slices, which have the same length: a multiple of four, not zero.
+    // SAFETY: `row` has checked that the slices have the same length, a multiple of four and not zero. Each pointer
+    // goes once over the words of its slice, and only those of the sum are written.
     unsafe {
         core::arch::asm!(
             "ldr {x}, [{b}], #4",
@@ -65,31 +76,11 @@ fn words(sum: &mut [u32], a: u32, b: &[u32], modulus: &[u32], inverse: u32) -> (
             // The first time round there are three left of four.
             "b 3f",
             "2:",
-            "ldr {x}, [{b}], #4",
-            "ldr {y}, [{sum}, #4]",
-            "umaal {y}, {carry}, {a}, {x}",
-            "ldr {x}, [{modulus}], #4",
-            "umaal {y}, {other}, {multiple}, {x}",
-            "str {y}, [{sum}], #4",
+            word!(),
             "3:",
-            "ldr {x}, [{b}], #4",
-            "ldr {y}, [{sum}, #4]",
-            "umaal {y}, {carry}, {a}, {x}",
-            "ldr {x}, [{modulus}], #4",
-            "umaal {y}, {other}, {multiple}, {x}",
-            "str {y}, [{sum}], #4",
-            "ldr {x}, [{b}], #4",
-            "ldr {y}, [{sum}, #4]",
-            "umaal {y}, {carry}, {a}, {x}",
-            "ldr {x}, [{modulus}], #4",
-            "umaal {y}, {other}, {multiple}, {x}",
-            "str {y}, [{sum}], #4",
-            "ldr {x}, [{b}], #4",
-            "ldr {y}, [{sum}, #4]",
-            "umaal {y}, {carry}, {a}, {x}",
-            "ldr {x}, [{modulus}], #4",
-            "umaal {y}, {other}, {multiple}, {x}",
-            "str {y}, [{sum}], #4",
+            word!(),
+            word!(),
+            word!(),
             "subs {fours}, {fours}, #1",
             "bne 2b",
             sum = inout(reg) sum.as_mut_ptr() => _,
