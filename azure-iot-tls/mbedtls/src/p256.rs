@@ -1,8 +1,8 @@
 //! P-256 in Cortex-M4 assembly, from the crate `p256-cm4`: every multiplication of Mbed TLS's, by its own hook, and
 //! those of verification.
 //!
-//! The sequence of instructions does not depend on scalars. The addresses of table look-ups do, which takes the same
-//! time on cores without a data cache.
+//! It is written so that the sequence of instructions does not depend on scalars. The addresses of table look-ups do,
+//! which takes the same time on cores without a data cache.
 
 use core::ffi::c_void;
 
@@ -17,14 +17,14 @@ use mbedtls_rs::sys::{
 use zeroize::Zeroize;
 
 use crate::Code;
+use crate::arithmetic::Error;
 use crate::arithmetic::curve::{Curve, Field, Number, Point};
 use crate::arithmetic::ecdsa::Signed;
-use crate::arithmetic::rsa::Unable;
-use crate::wrapped::words;
+use crate::wrapped::{coordinates, number};
 
 /// Has Mbed TLS multiply points of P-256 by the assembly, from now on.
 pub(crate) fn install() {
-    // SAFETY: it lives for ever, and computes what Mbed TLS would.
+    // SAFETY: it lives for ever, computes what Mbed TLS would, and keeps no state: it may come between two operations.
     unsafe { hook_ecp_mul(Some(&Assembly)) };
 }
 
@@ -45,10 +45,13 @@ impl MbedtlsEcpMul for Assembly {
         restart: *mut MbedtlsEcpRestartCtx,
     ) -> Result<(), MbedtlsError> {
         if group.id == SECP256R1
-            && let Some(of) = coordinates(point)
-            && let Some(mut words) = whole(scalar)
+            // SAFETY: a point that Mbed TLS has initialised.
+            && let Some(of) = unsafe { coordinates(point) }
+            // SAFETY: a number that Mbed TLS has initialised.
+            && let Some(mut words) = unsafe { number(scalar) }
         {
-            let base = coordinates(&group.G);
+            // SAFETY: as above.
+            let base = unsafe { coordinates(&raw const group.G) };
             let product =
                 if base.as_ref() == Some(&of) { base_multiple(&words) } else { multiple(&of, &words) };
             let in_range = p256_cm4::check_range_n(&words);
@@ -69,26 +72,6 @@ impl MbedtlsEcpMul for Assembly {
     }
 }
 
-/// The coordinates of a point that is affine.
-fn coordinates(point: &mbedtls_ecp_point) -> Option<[Words; 2]> {
-    let z = whole(&point.private_Z)?;
-    let affine = z.iter().zip(1..).all(|(word, place)| *word == u32::from(place == 1));
-    affine.then_some([whole(&point.private_X)?, whole(&point.private_Y)?])
-}
-
-/// Without a copy of a secret that stays anywhere.
-fn whole(mpi: &mbedtls_mpi) -> Option<Words> {
-    if mpi.private_s < 0 {
-        return None;
-    }
-    // SAFETY: Mbed TLS's numbers are initialised.
-    let words = unsafe { words(mpi) };
-    let (low, high) = words.split_at(words.len().min(8));
-    let mut out = [0; 8];
-    out.iter_mut().zip(low).for_each(|(to, from)| *to = *from);
-    high.iter().all(|word| *word == 0).then_some(out)
-}
-
 /// The words of a number of a curve.
 fn short(number: &Number) -> Words {
     *number.first_chunk().unwrap_or(&[0; 8])
@@ -105,7 +88,7 @@ fn write(point: &mut mbedtls_ecp_point, coordinates: &[Words; 2]) -> Result<(), 
     let check = |code| Code::check(code).map_err(|Code(code)| MbedtlsError::new(code));
     let [x, y] = coordinates;
     for (to, from) in [(&raw mut point.private_X, x), (&raw mut point.private_Y, y)] {
-        // SAFETY: the number is initialised, and the words are as many bytes, the lowest first.
+        // SAFETY: a number that Mbed TLS has initialised, and as many bytes as the words have, the lowest first.
         check(unsafe { mbedtls_mpi_read_binary_le(to, from.as_ptr().cast(), size_of_val(from)) })?;
     }
     // SAFETY: as above.
@@ -130,10 +113,10 @@ pub(crate) fn multiply_both(
     field: &Field<'_>,
     signed: &Signed<'_>,
     [of_base, of_key]: &[Number; 2],
-) -> Result<Point, Unable> {
+) -> Result<Point, Error> {
     let point = |[x, y]: [Words; 2]| curve.point(field, &long(&x), &long(&y));
     let key = signed.key.each_ref().map(short);
-    let sum = multiple(&key, &short(of_key)).and_then(point).ok_or(Unable::Input)?;
+    let sum = multiple(&key, &short(of_key)).and_then(point).ok_or(Error::Input)?;
     // A digest of zero has none.
     let base = base_multiple(&short(of_base)).and_then(point);
     Ok(base.map_or(sum, |base| field.sum(&sum, &base)))

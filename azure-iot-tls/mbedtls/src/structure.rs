@@ -46,34 +46,33 @@ structure!(
     mbedtls_ssl_config mbedtls_ssl_config_init mbedtls_ssl_config_free,
     mbedtls_x509_crt mbedtls_x509_crt_init mbedtls_x509_crt_free,
     mbedtls_pk_context mbedtls_pk_init mbedtls_pk_free,
-    mbedtls_mpi mbedtls_mpi_init mbedtls_mpi_free,
 );
 
-/// A small structure on the stack, to which nothing else of Mbed TLS points.
-pub(crate) struct InPlace<T: Structure>(UnsafeCell<T>);
+/// A number of Mbed TLS's, on the stack. It may be moved: its words are on the heap, and nothing points to it.
+pub(crate) struct Mpi(UnsafeCell<mbedtls_mpi>);
 
-impl<T: Structure> InPlace<T> {
-    /// A new one.
+impl Mpi {
+    /// Zero.
     pub(crate) fn new() -> Self {
-        let this = Self(UnsafeCell::new(T::default()));
-        // SAFETY: just made. It may be moved: what is in it points elsewhere only.
-        unsafe { T::init(this.0.get()) };
+        let this = Self(UnsafeCell::default());
+        // SAFETY: just made.
+        unsafe { mbedtls_mpi_init(this.0.get()) };
         this
     }
 
-    pub(crate) fn as_ptr(&self) -> *mut T {
+    pub(crate) fn as_ptr(&self) -> *mut mbedtls_mpi {
         self.0.get()
     }
 }
 
-impl<T: Structure> Drop for InPlace<T> {
+impl Drop for Mpi {
     fn drop(&mut self) {
         // SAFETY: made by `new`.
-        unsafe { T::free(self.0.get()) };
+        unsafe { mbedtls_mpi_free(self.0.get()) };
     }
 }
 
-/// A structure on the heap. Others of Mbed TLS may point to it, so no reference to it is ever made.
+/// A structure on the heap. Others of Mbed TLS may point to it, so there is no reference to it while Mbed TLS runs.
 pub(crate) struct Owned<T: Structure>(NonNull<T>);
 
 impl<T: Structure> Owned<T> {

@@ -9,18 +9,18 @@ use mbedtls_rs::sys::{
     MBEDTLS_ERR_ECP_ALLOC_FAILED, MBEDTLS_ERR_ECP_BAD_INPUT_DATA, MBEDTLS_ERR_ECP_SIG_LEN_MISMATCH,
     MBEDTLS_ERR_ECP_VERIFY_FAILED, MBEDTLS_ERR_MPI_ALLOC_FAILED, mbedtls_asn1_get_mpi, mbedtls_asn1_get_tag,
     mbedtls_ecdsa_verify, mbedtls_ecp_group_id_MBEDTLS_ECP_DP_SECP256R1 as SECP256R1,
-    mbedtls_ecp_group_id_MBEDTLS_ECP_DP_SECP384R1 as SECP384R1, mbedtls_ecp_keypair, mbedtls_mpi,
-    mbedtls_mpi_copy, mbedtls_mpi_exp_mod, mbedtls_mpi_grow, mbedtls_mpi_uint,
+    mbedtls_ecp_group_id_MBEDTLS_ECP_DP_SECP384R1 as SECP384R1, mbedtls_ecp_keypair, mbedtls_ecp_point,
+    mbedtls_mpi, mbedtls_mpi_copy, mbedtls_mpi_exp_mod, mbedtls_mpi_grow, mbedtls_mpi_uint,
 };
 
-use crate::arithmetic::curve::{Number, P256, P384};
+use crate::arithmetic::curve::{P256, P384};
 use crate::arithmetic::ecdsa::Signed;
 use crate::arithmetic::montgomery::bit_len;
-use crate::arithmetic::rsa::{self, Unable};
-use crate::structure::InPlace;
+use crate::arithmetic::{Error, rsa};
+use crate::structure::Mpi;
 
 /// Words of 32 bits in a limb of Mbed TLS's.
-const WORDS: usize = size_of::<mbedtls_mpi_uint>() / size_of::<u32>();
+const LIMB: usize = size_of::<mbedtls_mpi_uint>() / size_of::<u32>();
 
 #[cfg(target_endian = "big")]
 compile_error!("limbs are read as words, the lowest first");
@@ -47,7 +47,7 @@ unsafe extern "C" fn __wrap_mbedtls_ecdsa_read_signature(
         if end.offset_from(at).cast_unsigned() != length {
             return MBEDTLS_ERR_ECP_BAD_INPUT_DATA + MBEDTLS_ERR_ASN1_LENGTH_MISMATCH;
         }
-        let (r, s) = (InPlace::<mbedtls_mpi>::new(), InPlace::<mbedtls_mpi>::new());
+        let (r, s) = (Mpi::new(), Mpi::new());
         for number in [&r, &s] {
             let code = mbedtls_asn1_get_mpi(&raw mut at, end, number.as_ptr());
             if code != 0 {
@@ -93,18 +93,18 @@ unsafe fn verify(
     };
     match verified {
         Some(Ok(true)) => 0,
-        Some(Err(Unable::Memory)) => MBEDTLS_ERR_ECP_ALLOC_FAILED,
-        Some(Ok(false) | Err(Unable::Input)) | None => MBEDTLS_ERR_ECP_VERIFY_FAILED,
+        Some(Err(Error::Memory)) => MBEDTLS_ERR_ECP_ALLOC_FAILED,
+        Some(Ok(false) | Err(Error::Input)) | None => MBEDTLS_ERR_ECP_VERIFY_FAILED,
     }
 }
 
 #[cfg(not(all(feature = "p256-cm4", target_arch = "arm")))]
-fn verify_p256(signed: &Signed<'_>) -> Result<bool, Unable> {
+fn verify_p256(signed: &Signed<'_>) -> Result<bool, Error> {
     P256.verify(signed)
 }
 
 #[cfg(all(feature = "p256-cm4", target_arch = "arm"))]
-fn verify_p256(signed: &Signed<'_>) -> Result<bool, Unable> {
+fn verify_p256(signed: &Signed<'_>) -> Result<bool, Error> {
     P256.verify_with(signed, crate::p256::multiply_both)
 }
 
@@ -112,7 +112,6 @@ fn verify_p256(signed: &Signed<'_>) -> Result<bool, Unable> {
 ///
 /// # Safety
 /// As above.
-#[expect(clippy::many_single_char_names, reason = "ECDSA's own names")]
 unsafe fn signed(
     key: *const mbedtls_ecp_keypair,
     digest: &[u8],
@@ -121,14 +120,25 @@ unsafe fn signed(
 ) -> Option<Signed<'_>> {
     // SAFETY: the caller's.
     unsafe {
-        let point = &raw const (*key).private_Q;
-        let z = number(&raw const (*point).private_Z)?;
         // Mbed TLS reads keys as affine points.
-        if z.iter().zip(1..).any(|(word, place)| *word != u32::from(place == 1)) {
-            return None;
-        }
+        let key = coordinates(&raw const (*key).private_Q)?;
+        Some(Signed { key, digest, r: number(r)?, s: number(s)? })
+    }
+}
+
+/// The coordinates of a point; `None` if it is not affine, or they have more words than that.
+///
+/// # Safety
+/// It must be initialised.
+pub(crate) unsafe fn coordinates<const WORDS: usize>(
+    point: *const mbedtls_ecp_point,
+) -> Option<[[u32; WORDS]; 2]> {
+    // SAFETY: the caller's.
+    unsafe {
+        let z = number::<WORDS>(&raw const (*point).private_Z)?;
+        let affine = z.iter().zip(1..).all(|(word, place)| *word == u32::from(place == 1));
         let [x, y] = [&raw const (*point).private_X, &raw const (*point).private_Y];
-        Some(Signed { key: [number(x)?, number(y)?], digest, r: number(r)?, s: number(s)? })
+        affine.then_some([number(x)?, number(y)?])
     }
 }
 
@@ -136,22 +146,22 @@ unsafe fn signed(
 ///
 /// # Safety
 /// It must be initialised, and stay as it is as long as `'w`.
-pub(crate) unsafe fn words<'w>(number: *const mbedtls_mpi) -> &'w [u32] {
-    // SAFETY: limbs are pairs of words or words, on a machine that stores the lowest first.
+unsafe fn words<'w>(number: *const mbedtls_mpi) -> &'w [u32] {
+    // SAFETY: the caller's. Unless its pointer is null, a number has that many limbs, each of which is a word or two.
     unsafe {
         let (start, limbs) = ((*number).private_p, usize::from((*number).private_n));
         if start.is_null() || (*number).private_s < 0 {
             return &[];
         }
-        slice::from_raw_parts(start.cast::<u32>(), limbs * WORDS)
+        slice::from_raw_parts(start.cast::<u32>(), limbs * LIMB)
     }
 }
 
-/// A number that is not negative and has at most so many words.
+/// A number in so many words; `None` if it is negative or has more.
 ///
 /// # Safety
 /// It must be initialised.
-pub(crate) unsafe fn number(number: *const mbedtls_mpi) -> Option<Number> {
+pub(crate) unsafe fn number<const WORDS: usize>(number: *const mbedtls_mpi) -> Option<[u32; WORDS]> {
     // SAFETY: the caller's.
     let words = unsafe {
         if (*number).private_s < 0 {
@@ -159,8 +169,8 @@ pub(crate) unsafe fn number(number: *const mbedtls_mpi) -> Option<Number> {
         }
         words(number)
     };
-    let (low, high) = words.split_at(words.len().min(Number::default().len()));
-    let mut out = Number::default();
+    let (low, high) = words.split_at(words.len().min(WORDS));
+    let mut out = [0; WORDS];
     out.iter_mut().zip(low).for_each(|(to, from)| *to = *from);
     high.iter().all(|word| *word == 0).then_some(out)
 }
@@ -175,7 +185,8 @@ unsafe extern "C" fn __wrap_mbedtls_mpi_exp_mod_unsafe(
     modulus: *const mbedtls_mpi,
     prepared: *mut mbedtls_mpi,
 ) -> c_int {
-    // SAFETY: Mbed TLS gives initialised numbers. Those that are read are others than the one that is written.
+    // SAFETY: Mbed TLS gives initialised numbers. `x` is written only if exponent and modulus are others (`apart`), and
+    // has room then for as many limbs as are used of it.
     unsafe {
         // Mbed TLS reads moduli with a zero in front.
         let (power, modulus_words) = (words(exponent), words(modulus));
@@ -185,19 +196,19 @@ unsafe extern "C" fn __wrap_mbedtls_mpi_exp_mod_unsafe(
         let ours = apart && power.iter().any(|word| *word != 0) && length > 0;
         if ours && (*base).private_s > 0 {
             let code = mbedtls_mpi_copy(x, base);
-            let code = if code == 0 { mbedtls_mpi_grow(x, length.div_ceil(WORDS)) } else { code };
+            let code = if code == 0 { mbedtls_mpi_grow(x, length.div_ceil(LIMB)) } else { code };
             if code != 0 {
                 return code;
             }
-            let all = usize::from((*x).private_n) * WORDS;
+            let all = usize::from((*x).private_n) * LIMB;
             let (low, high) =
                 slice::from_raw_parts_mut((*x).private_p.cast::<u32>(), all).split_at_mut(length);
             let below = high.iter().all(|word| *word == 0);
-            match if below { rsa::power(low, power, modulus_words) } else { Err(Unable::Input) } {
+            match if below { rsa::power(low, power, modulus_words) } else { Err(Error::Input) } {
                 Ok(()) => return 0,
-                Err(Unable::Memory) => return MBEDTLS_ERR_MPI_ALLOC_FAILED,
+                Err(Error::Memory) => return MBEDTLS_ERR_MPI_ALLOC_FAILED,
                 // An even modulus; or a base that is not below it, which RSA does not have. `x` has its value.
-                Err(Unable::Input) => return mbedtls_mpi_exp_mod(x, x, exponent, modulus, prepared),
+                Err(Error::Input) => return mbedtls_mpi_exp_mod(x, x, exponent, modulus, prepared),
             }
         }
         mbedtls_mpi_exp_mod(x, base, exponent, modulus, prepared)
@@ -297,8 +308,8 @@ mod tests {
     }
 
     /// A number of Mbed TLS's.
-    fn mpi(bytes: &[u8]) -> InPlace<mbedtls_mpi> {
-        let number = InPlace::<mbedtls_mpi>::new();
+    fn mpi(bytes: &[u8]) -> Mpi {
+        let number = Mpi::new();
         // SAFETY: initialised, and bytes of that length.
         assert_eq!(unsafe { mbedtls_mpi_read_binary(number.as_ptr(), bytes.as_ptr(), bytes.len()) }, 0);
         number
@@ -317,7 +328,7 @@ mod tests {
         #[test]
         fn powers_are_those_of_mbed_tls(modulus in odd(), base in odd(), exponent in any::<u32>()) {
             let (modulus, base, exponent) = (mpi(&modulus), mpi(&base), mpi(&exponent.to_be_bytes()));
-            let (ours, theirs) = (InPlace::<mbedtls_mpi>::new(), InPlace::<mbedtls_mpi>::new());
+            let (ours, theirs) = (Mpi::new(), Mpi::new());
             // SAFETY: initialised numbers.
             unsafe {
                 let (base, exponent, modulus) = (base.as_ptr(), exponent.as_ptr(), modulus.as_ptr());

@@ -1,8 +1,8 @@
 //! Verification of ECDSA signatures (FIPS 186-5 §6.4.2) on P-256 and P-384.
 
+use super::Error;
 use super::curve::{Curve, Field, Number, Point};
 use super::montgomery::{Modulus, bit_len, bit_of, compare};
-use super::rsa::Unable;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -22,22 +22,22 @@ pub(crate) struct Signed<'s> {
 
 impl Curve {
     /// Whether the signature is the key's.
-    pub(crate) fn verify(&self, signed: &Signed<'_>) -> Result<bool, Unable> {
+    pub(crate) fn verify(&self, signed: &Signed<'_>) -> Result<bool, Error> {
         self.verify_with(signed, multiply_both)
     }
 
-    /// [`verify`](Self::verify), with somebody who computes `scalars[0] · G + scalars[1] · key`.
+    /// [`verify`](Self::verify), with a function that computes `scalars[0] · G + scalars[1] · key`.
     pub(crate) fn verify_with(
         &self,
         signed: &Signed<'_>,
-        multiply: impl FnOnce(&Self, &Field<'_>, &Signed<'_>, &[Number; 2]) -> Result<Point, Unable>,
-    ) -> Result<bool, Unable> {
+        multiply: impl FnOnce(&Self, &Field<'_>, &Signed<'_>, &[Number; 2]) -> Result<Point, Error>,
+    ) -> Result<bool, Error> {
         let Some(scalars) = self.scalars(signed) else { return Ok(false) };
-        let field = self.field().ok_or(Unable::Input)?;
+        let field = self.field().ok_or(Error::Input)?;
         match multiply(self, &field, signed, &scalars) {
             Ok(point) => Ok(point.z != Number::default() && self.has_x(&field, &point, &signed.r)),
-            Err(Unable::Input) => Ok(false), // no point of the curve is the key
-            Err(Unable::Memory) => Err(Unable::Memory),
+            Err(Error::Input) => Ok(false), // the key is not a point of the curve
+            Err(Error::Memory) => Err(Error::Memory),
         }
     }
 
@@ -102,12 +102,12 @@ fn multiply_both(
     field: &Field<'_>,
     signed: &Signed<'_>,
     scalars: &[Number; 2],
-) -> Result<Point, Unable> {
+) -> Result<Point, Error> {
     let [x, y] = &signed.key;
-    let key = curve.point(field, x, y).ok_or(Unable::Input)?;
+    let key = curve.point(field, x, y).ok_or(Error::Input)?;
     // Too large for a stack.
     let mut tables = Vec::new();
-    tables.try_reserve_exact(2).map_err(|_| Unable::Memory)?;
+    tables.try_reserve_exact(2).map_err(|_| Error::Memory)?;
     for point in [curve.base(field), key] {
         tables.push([Point::INFINITY; MULTIPLES]);
         if let Some(table) = tables.last_mut() {

@@ -12,3 +12,12 @@ pub(crate) mod rsa;
 
 #[cfg(test)]
 mod tests;
+
+/// Why there is no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// An even modulus, a base that is not below it, or a point that is not on the curve.
+    Input,
+    /// There is not enough memory.
+    Memory,
+}

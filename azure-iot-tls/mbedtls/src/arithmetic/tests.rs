@@ -5,7 +5,7 @@ extern crate std;
 use super::curve::{Curve, Number, P256, P384};
 use super::ecdsa::Signed;
 use super::montgomery::{Modulus, bit_len};
-use super::rsa;
+use super::{Error, rsa};
 use std::vec::Vec;
 
 fn words(bytes: &[u8]) -> Option<Number> {
@@ -122,8 +122,8 @@ fn what_has_no_inverse_is_refused() {
     for modulus in [&[2, 1, 0, 0][..], &[], &[1], &[1, 1, 1, 1, 1]] {
         assert!(Modulus::new(modulus).is_none());
     }
-    assert_eq!(rsa::power(&mut [5, 0, 0, 0], &[3], &[5, 0, 0, 0]), Err(rsa::Unable::Input));
-    assert_eq!(rsa::power(&mut [5], &[3], &[7, 1, 0, 0]), Err(rsa::Unable::Input));
+    assert_eq!(rsa::power(&mut [5, 0, 0, 0], &[3], &[5, 0, 0, 0]), Err(Error::Input));
+    assert_eq!(rsa::power(&mut [5], &[3], &[7, 1, 0, 0]), Err(Error::Input));
     assert_eq!(bit_len(&[0, 0]), 0);
     assert_eq!(bit_len(&[1, 4]), 35);
 }
