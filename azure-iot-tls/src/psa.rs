@@ -2,12 +2,12 @@
 //!
 //! The platform's bindings implement [`Psa`], a call for a call; the status codes and the algorithm are those of the
 //! PSA Certified Crypto API 1.2. A [`PsaKey`] is then a [`Signer`] of a [`ChainIdentity`](crate::ChainIdentity). Where
-//! the platform signs in pieces, [`PsaInterruptible`] makes it an [`AsyncSigner`] that yields between them.
+//! the platform signs in pieces, [`PsaInterruptible`] makes it an [`AsyncSigner`] that yields between them. This was
+//! tried with a stand-in for a platform only.
 
 use crate::{AsyncSigner, IdentityError, Signature, Signer};
 use core::fmt;
-use core::future::poll_fn;
-use core::task::Poll;
+use embassy_futures::yield_now;
 
 /// `psa_key_id_t`
 pub type KeyId = u32;
@@ -152,17 +152,4 @@ impl<P: PsaInterruptible> Drop for Running<'_, P> {
     fn drop(&mut self) {
         self.psa.abort(&mut self.operation); // does nothing to one that has ended
     }
-}
-
-/// Lets the executor's other tasks run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if core::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

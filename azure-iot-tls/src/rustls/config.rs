@@ -15,6 +15,8 @@ use ::rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertSt
 use ::rustls::{SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
+use der::Encode;
+use der::asn1::UintRef;
 use sha2::{Digest, Sha256, Sha384};
 
 /// A connection that has not begun, and what its verifier and signer have to say about it.
@@ -269,7 +271,7 @@ impl SigningKey for DeviceKey {
 impl Signer for DeviceKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ::rustls::Error> {
         let signature = if self.identity.is_p384() {
-            self.identity.sign_p384(&Sha384::digest(message).into()).map(|bytes| der_signature(&bytes))
+            self.identity.sign_p384(&Sha384::digest(message).into()).and_then(|bytes| der_signature(&bytes))
         } else {
             let signature = self.identity.sign(&Sha256::digest(message).into());
             signature.map(|signature| signature.to_der().as_bytes().to_vec())
@@ -290,17 +292,10 @@ impl Signer for DeviceKey {
     }
 }
 
-/// `r || s` as `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3); below 128 bytes.
-fn der_signature(bytes: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    for half in bytes.chunks(bytes.len().div_ceil(2).max(1)) {
-        let zeros = half.iter().take_while(|byte| **byte == 0).count().min(half.len().saturating_sub(1));
-        let digits = half.get(zeros..).unwrap_or_default();
-        let sign = digits.first().is_some_and(|first| *first >= 0x80);
-        content.extend([2, u8::try_from(digits.len() + usize::from(sign)).unwrap_or(u8::MAX)]);
-        content.extend(sign.then_some(0).iter().chain(digits));
-    }
-    let mut der = Vec::from([0x30, u8::try_from(content.len()).unwrap_or(u8::MAX)]);
-    der.append(&mut content);
-    der
+/// `r || s` as `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3).
+fn der_signature(bytes: &[u8; 96]) -> Result<Vec<u8>, IdentityError> {
+    let (r, s) = bytes.split_at(48);
+    let mut der = [0; 104];
+    let encoded = UintRef::new(r).and_then(|r| [r, UintRef::new(s)?].encode_to_slice(&mut der));
+    encoded.map(<[u8]>::to_vec).map_err(|_| IdentityError::Signer)
 }
