@@ -49,7 +49,7 @@ pub(crate) trait Adapter {
         answer_len: usize,
     ) -> Result<Vec<u8>, Error>;
 
-    /// The same for a device whose key is somewhere else.
+    /// The same for a device whose key is somewhere else; polls it unless the adapter can await it.
     async fn talk_external(
         &self,
         pipe: Pipe,
@@ -57,7 +57,9 @@ pub(crate) trait Adapter {
         device: &'static (impl AsyncIdentity + Sync),
         request: &[u8],
         answer_len: usize,
-    ) -> Result<Vec<u8>, Error>;
+    ) -> Result<Vec<u8>, Error> {
+        self.talk(pipe, trust, Some(Arc::new(Waiting(device))), request, answer_len).await
+    }
 }
 
 /// Awaits by polling new futures once each, as long as there is patience for that.
@@ -126,21 +128,28 @@ impl Adapter for Rustls {
         stream.close().await?;
         Ok(answer)
     }
-
-    async fn talk_external(
-        &self,
-        pipe: Pipe,
-        trust: &Trust<'_>,
-        device: &'static (impl AsyncIdentity + Sync),
-        request: &[u8],
-        answer_len: usize,
-    ) -> Result<Vec<u8>, Error> {
-        self.talk(pipe, trust, Some(Arc::new(Waiting(device))), request, answer_len).await
-    }
 }
 
 #[cfg(feature = "mbedtls")]
 pub(crate) struct Mbedtls;
+
+#[cfg(feature = "mbedtls")]
+impl Mbedtls {
+    async fn talk_with(
+        pipe: Pipe,
+        trust: &Trust<'_>,
+        device: Option<&(impl AsyncIdentity + ?Sized)>,
+        request: &[u8],
+        answer_len: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let random: &'static mut rand::rngs::StdRng = Box::leak(Box::new(rand::make_rng()));
+        let stack = azure_iot_tls::mbedtls::Stack::new(random)?;
+        let mut stream = stack.connect(pipe, trust, device).await?;
+        let answer = exchange(&mut stream, request, answer_len).await?;
+        stream.close().await?;
+        Ok(answer)
+    }
+}
 
 #[cfg(feature = "mbedtls")]
 impl Adapter for Mbedtls {
@@ -175,15 +184,8 @@ impl Adapter for Mbedtls {
         request: &[u8],
         answer_len: usize,
     ) -> Result<Vec<u8>, Error> {
-        use azure_iot_tls::mbedtls::Stack;
-
-        let random: &'static mut rand::rngs::StdRng = Box::leak(Box::new(rand::make_rng()));
-        let stack = Stack::new(random)?;
-        let mut stream =
-            stack.connect(pipe, trust, device.as_deref().map(|device| device as &dyn Identity)).await?;
-        let answer = exchange(&mut stream, request, answer_len).await?;
-        stream.close().await?;
-        Ok(answer)
+        let device = device.as_deref().map(|device| device as &dyn Identity);
+        Self::talk_with(pipe, trust, device, request, answer_len).await
     }
 
     async fn talk_external(
@@ -194,14 +196,7 @@ impl Adapter for Mbedtls {
         request: &[u8],
         answer_len: usize,
     ) -> Result<Vec<u8>, Error> {
-        use azure_iot_tls::mbedtls::Stack;
-
-        let random: &'static mut rand::rngs::StdRng = Box::leak(Box::new(rand::make_rng()));
-        let stack = Stack::new(random)?;
-        let mut stream = stack.connect(pipe, trust, Some(device)).await?;
-        let answer = exchange(&mut stream, request, answer_len).await?;
-        stream.close().await?;
-        Ok(answer)
+        Self::talk_with(pipe, trust, Some(device), request, answer_len).await
     }
 }
 
@@ -239,25 +234,6 @@ impl Adapter for EmbeddedTls {
         let mut random: rand::rngs::StdRng = rand::make_rng();
         let device = device.as_deref().map(|device| device as &dyn Identity);
         let mut stream = connect(pipe, &mut buffers, trust, device, &mut random).await?;
-        let answer = exchange(&mut stream, request, answer_len).await?;
-        stream.close().await?;
-        Ok(answer)
-    }
-
-    async fn talk_external(
-        &self,
-        pipe: Pipe,
-        trust: &Trust<'_>,
-        device: &'static (impl AsyncIdentity + Sync),
-        request: &[u8],
-        answer_len: usize,
-    ) -> Result<Vec<u8>, Error> {
-        use azure_iot_tls::embedded_tls::{Buffers, FULL_RX, USUAL_TX, connect};
-
-        let mut buffers = Box::new(Buffers::<FULL_RX, USUAL_TX>::new());
-        let mut random: rand::rngs::StdRng = rand::make_rng();
-        let device = Waiting(device);
-        let mut stream = connect(pipe, &mut buffers, trust, Some(&device), &mut random).await?;
         let answer = exchange(&mut stream, request, answer_len).await?;
         stream.close().await?;
         Ok(answer)
