@@ -1,5 +1,5 @@
-//! What a chip demands of each command: a host session, encryption. The A100 fixes it; the A110 and later tell it in
-//! their command authorisation table.
+//! What a chip demands of each command: a host session, encryption. The A100 fixes it; the A110 has a command
+//! authorisation table for it.
 
 use crate::code::Code;
 use crate::command::Command;
@@ -167,7 +167,7 @@ impl Rules {
 
     /// The rule for a command that this driver is about to send.
     ///
-    /// A table is told without a MAC, so it may only add to the protection: where it would have a secret travel in
+    /// The table is read without a MAC, so it may only add to the protection: where it would have a secret travel in
     /// clear that an A100 encrypts, the command is refused.
     ///
     /// # Errors

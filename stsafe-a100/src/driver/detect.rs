@@ -1,4 +1,4 @@
-//! Finding out who is there: nobody, another chip, a chip of which family, and how far it was put into service.
+//! Finding out what is there: no chip, another one, a chip of which family, and how far it was put into service.
 
 use super::super::{DelayNs, I2c, front};
 use super::Stsafe;
@@ -30,7 +30,7 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
     /// [`rules`](crate::config::Config::rules), an A110's from its table, and its wait times unless others were set.
     /// Use it first where the chip may be an A110. It changes nothing in the chip.
     ///
-    /// The table is told without a MAC. Somebody on the bus can make commands fail with it; a secret that an A100 would
+    /// The table is read without a MAC. Somebody on the bus can make commands fail with it; a secret that an A100 would
     /// encrypt is never sent in clear, whatever it says.
     ///
     /// # Errors

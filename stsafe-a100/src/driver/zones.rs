@@ -59,8 +59,8 @@ impl<I2C: I2c, D: DelayNs, S: Channel> Stsafe<I2C, D, S> {
     }
 
     /// Writes to a data zone, in pieces of up to [`Channel::MAX_UPDATE`] bytes ([`MAX_UPDATE_ENCRYPTED`] where the
-    /// chip's rules encrypt them), each an exchange. Not atomic: a power
-    /// cut leaves the zone with any part of the new bytes.
+    /// chip's rules encrypt them), each an exchange. Not atomic: a power cut leaves the zone with any part of the new
+    /// bytes.
     ///
     /// # Errors
     /// [`InputError::ZoneRange`] if the range exceeds 16 bits; every [`Error`] of an exchange, the zone is then partly

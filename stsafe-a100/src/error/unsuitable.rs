@@ -88,14 +88,6 @@ impl Unsuitable {
     pub const fn is_retriable(self) -> bool {
         matches!(self, Self::Absent { .. })
     }
-
-    /// What shows that the chip is foreign.
-    pub(super) const fn cause(&self) -> Option<&ProtocolError> {
-        match self {
-            Self::Foreign { sign: ForeignSign::Malformed(cause), .. } => Some(cause),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Display for Unsuitable {
@@ -165,6 +157,9 @@ impl fmt::Display for Unsuitable {
 
 impl core::error::Error for Unsuitable {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.cause().map(|cause| cause as _)
+        match self {
+            Self::Foreign { sign: ForeignSign::Malformed(cause), .. } => Some(cause),
+            _ => None,
+        }
     }
 }

@@ -30,7 +30,7 @@ use crate::zone::{Access, AccessCondition, MAX_ATOMIC, ZoneOptions};
 const UNLIMITED: u16 = 0xFFFF;
 /// Bytes of user memory an A100 tells of.
 const NVM_SIZE: u16 = 0x1800;
-/// What an A110 tells of itself more than an A100: tags 09 to 0D, three bytes each.
+/// What an A110's product data have beside an A100's: tags 09 to 0D, three bytes each.
 const A110_VERSIONS: [u8; 25] =
     [9, 3, 0, 0, 1, 10, 3, 0, 0, 2, 11, 3, 0, 0, 3, 12, 3, 0, 0, 4, 13, 3, 0x20, 1, 2];
 
