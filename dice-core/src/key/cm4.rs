@@ -54,7 +54,7 @@ impl P256 for CortexM4 {
             Some(of_base) => ProjectivePoint::from(of_key) + of_base,
             None => of_key.into(), // by a digest of zero
         };
-        // The sum's x is never 0 but for the point at infinity, which has none: r is not 0 either.
+        // The point at infinity has no x; it is 0 here, which r is not.
         bits_to_scalar(&sum.to_affine().x()) == r
     }
 }
