@@ -3,7 +3,7 @@
 use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::endpoint::MAX_CLIENT_ID;
 use iothub_mqtt::mqtt5::{self, MAX_USER_NAME, nonce};
-use iothub_mqtt::session::{Options, Protocol, Session};
+use iothub_mqtt::session::{Mqtt, Options, Protocol, Session};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::twin::Timing;
 use iothub_mqtt::{
@@ -194,6 +194,34 @@ async fn what_a_forgotten_session_has_not_acknowledged_is_sent_again() {
             server.puback(id).await;
         };
         tokio::join!(device, hub);
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_connection_brought_is_not_acknowledged() {
+    let (mut rx, mut tx) = ([0; 512], [0; 1024]);
+    let mut session: Session = Session::new(options(), &mut rx, &mut tx);
+    let message = publish("t", "exec:1", &[7; 16], None, Some(9), b"");
+    for turn in 0..2 {
+        let (stream, mut server) = pair();
+        let device = async {
+            let mut link = session.connect(stream, &CONNECT).await.unwrap();
+            link.subscribe(&["t"]).await.unwrap();
+            // The connection ends before the acknowledgement is written; the second time it is written.
+            while link.poll().await.unwrap().is_none() {}
+            if turn > 0 {
+                let _ = link.poll().await;
+            }
+        };
+        let hub = async {
+            // The session is forgotten.
+            server.accept(false).await;
+            assert_eq!(server.grant().await.len(), 1);
+            server.send(&message).await;
+            server
+        };
+        let ((), mut server) = tokio::join!(device, hub);
+        assert_eq!(server.packet().await, if turn == 0 { Packet::End } else { Packet::Puback(9) });
     }
 }
 

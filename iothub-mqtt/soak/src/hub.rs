@@ -211,8 +211,10 @@ impl Hub {
                 connection.subscribed = true;
                 self.deliver(connection);
             }
-            // What is sent with QoS 1 there is not sent again here.
-            Packet::Puback(_) if self.generation == Generation::Mqtt5 => {}
+            // What is sent with QoS 1 there is not sent again here; nothing is sent before the birth.
+            Packet::Puback(_) if self.generation == Generation::Mqtt5 => {
+                assert!(connection.born.is_some(), "acknowledges what came over an earlier connection");
+            }
             Packet::Puback(id) => {
                 let mut state = self.state.borrow_mut();
                 state.waiting.retain(|(number, _)| number + 1 != *id);

@@ -80,11 +80,11 @@ impl Hub {
                 to_device(None, "twin", "reported-patch-response:1", correlation, &result)
             }
             ("ih/my-device/srv/methods", "probe-ack:1") => match body {
-                [0x0A, 18, 0x0A, 16, ready @ ..] => {
+                [0x0A, 18, 0x0A, 16, ready @ ..] if connection.born.is_some() => {
                     let exec = [bytes(1, ready), bytes(2, b"{}")].concat();
                     to_device(Some(2), "methods", "exec:1", correlation, &exec)
                 }
-                // The device is busy.
+                // The device is busy, or was ready on an earlier connection.
                 _ => return,
             },
             ("ih/my-device/srv/methods", "result:1") => {
