@@ -16,7 +16,7 @@
 //!
 //! # use azure_iot_credentials::Error;
 //! # fn main_(rng: &mut impl rand_core::CryptoRng, now: u64, chain: &[u8]) -> Result<(), Error> {
-//! // What the device shows now is valid from `now` for thirty days; two random numbers spread a fleet's renewals.
+//! // What the device shows now is valid from `now` for thirty days; a random number spreads a fleet's renewals.
 //! let leaf = azure_iot_credentials::certificate::Leaf::parse(chain)?;
 //! let mut renewal = Renewal::new(Policy::DEFAULT, leaf.validity(), 4);
 //! assert!(renewal.due_in_s(now) > 22 * 86_400);

@@ -80,7 +80,7 @@ impl Entry {
         self.key_len + self.chain_len
     }
 
-    /// Never: there is a key at least.
+    /// Whether there is neither key nor chain in it.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0

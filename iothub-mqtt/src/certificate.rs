@@ -39,7 +39,7 @@ pub const FILTER: &str = "$iothub/credentials/res/#";
 pub const API_VERSION: &str = "2025-08-01-preview";
 
 /// Longest request id taken, in bytes.
-pub const MAX_REQUEST_ID: usize = 64;
+pub const MAX_REQUEST_ID: usize = topic::MAX_REQUEST_ID;
 
 /// Longest topic [`request_topic`] writes, in bytes.
 pub const MAX_TOPIC: usize = REQUEST.len() + MAX_REQUEST_ID;
@@ -67,12 +67,7 @@ pub enum Replace<'a> {
 /// # Errors
 /// [`Error::BufferTooSmall`]; [`Error::Invalid`] for an empty id or one longer than [`MAX_REQUEST_ID`].
 pub fn request_topic<'b>(request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
-    if request_id.is_empty() || request_id.len() > MAX_REQUEST_ID {
-        return Err(Error::Invalid { what: "request id", at: request_id.len() });
-    }
-    let mut text = Writer::new(out);
-    text.text(REQUEST).text(request_id);
-    Ok(text.finish_str()?)
+    topic::request(REQUEST, request_id, out)
 }
 
 /// The body of a request, which [`Client::request_certificate`](crate::Client::request_certificate) sends: for the

@@ -8,7 +8,7 @@ use azure_iot_common::text::{Writer, cut};
 pub const FILTER: &str = "$iothub/methods/POST/#";
 
 /// Longest request id taken, in bytes. The hub's are a few hexadecimal digits, or a UUID.
-pub const MAX_REQUEST_ID: usize = 64;
+pub const MAX_REQUEST_ID: usize = topic::MAX_REQUEST_ID;
 
 /// Longest payload of request and response, in bytes.
 pub const MAX_PAYLOAD: usize = 131_072;

@@ -3,14 +3,16 @@
 use embedded_io_adapters::tokio_1::FromTokio;
 use iothub_mqtt::endpoint::MAX_CLIENT_ID;
 use iothub_mqtt::mqtt5::{self, MAX_USER_NAME, nonce};
-use iothub_mqtt::session::{Options, Protocol, Session};
+use iothub_mqtt::session::{Mqtt, Options, Protocol, Session};
 use iothub_mqtt::translate::Connect;
 use iothub_mqtt::twin::Timing;
 use iothub_mqtt::{
     Announcement, Backoff, Client, ClientOptions, DisconnectReason, Endpoint, Error, Generation, HubEvent,
     Refusal, Telemetry,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use iothub_mqtt_test_support::packet::{Properties, Version, publish5, suback};
+use iothub_mqtt_test_support::{Packet, Server, pair_of};
+use tokio::io::DuplexStream;
 
 const SEED: u32 = 11;
 
@@ -33,39 +35,8 @@ fn endpoint() -> Endpoint<'static> {
 
 const CONNECT: Connect<'static> = Connect { client_id: "dev", user_name: "u", password: None, will: None };
 
-/// The server's end of a connection.
-struct Server {
-    stream: DuplexStream,
-}
-
 fn pair() -> (FromTokio<DuplexStream>, Server) {
-    let (client, stream) = tokio::io::duplex(1 << 16);
-    (FromTokio::new(client), Server { stream })
-}
-
-/// A packet: its first byte and what follows its length.
-async fn packet(server: &mut Server) -> (u8, Vec<u8>) {
-    let header = server.stream.read_u8().await.unwrap();
-    let (mut length, mut shift) = (0, 0);
-    loop {
-        let byte = server.stream.read_u8().await.unwrap();
-        length |= usize::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            break;
-        }
-        shift += 7;
-    }
-    let mut body = vec![0; length];
-    server.stream.read_exact(&mut body).await.unwrap();
-    (header, body)
-}
-
-async fn send(server: &mut Server, bytes: &[u8]) {
-    server.stream.write_all(bytes).await.unwrap();
-}
-
-fn text(text: &str) -> Vec<u8> {
-    [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+    pair_of(Version::V5)
 }
 
 /// A PUBLISH to the device: its kind, correlation data, and QoS 1 with an id.
@@ -73,104 +44,71 @@ fn publish(
     topic: &str,
     kind: &str,
     correlation: &[u8],
-    expiry: Option<u8>,
-    id: Option<u8>,
+    expiry_s: Option<u32>,
+    id: Option<u16>,
     body: &[u8],
 ) -> Vec<u8> {
-    let mut properties = [&[0x26][..], &text("type"), &text(kind)].concat();
-    properties.extend([0x09, 0, u8::try_from(correlation.len()).unwrap()]);
-    properties.extend(correlation);
-    properties.extend(expiry.into_iter().flat_map(|seconds| [0x02, 0, 0, 0, seconds]));
-    let mut packet = text(topic);
-    packet.extend(id.into_iter().flat_map(|id| [0, id]));
-    packet.push(u8::try_from(properties.len()).unwrap());
-    packet.extend(properties);
-    packet.extend(body);
-    let length = packet.len();
-    let (low, high) = (u8::try_from(length % 128).unwrap(), u8::try_from(length / 128).unwrap());
-    let length = if high > 0 { vec![low | 0x80, high] } else { vec![low] };
-    let head = [&[0x30 | u8::from(id.is_some()) << 1][..], &length].concat();
-    [&head[..], &packet].concat()
+    let properties = Properties { expiry_s, ..Properties::new(kind, correlation) };
+    publish5(id, topic, &properties, body)
 }
 
-/// A PUBLISH of the device: topic, packet id, kind, correlation data, body.
+/// A PUBLISH of the device: topic, packet id (0 with QoS 0), kind, correlation data, body.
 #[derive(Debug, PartialEq)]
 struct Published {
     topic: String,
-    id: Option<u16>,
+    id: u16,
     kind: String,
     correlation: Vec<u8>,
     body: Vec<u8>,
 }
 
-fn parse(header: u8, mut body: &[u8]) -> Published {
-    fn take<'a>(body: &mut &'a [u8], n: usize) -> &'a [u8] {
-        body.split_off(..n).unwrap()
-    }
-    fn bytes<'a>(body: &mut &'a [u8]) -> &'a [u8] {
-        let n = take(body, 2);
-        take(body, usize::from(n[0]) << 8 | usize::from(n[1]))
-    }
-    assert_eq!(header & 0xF0, 0x30);
-    let topic = String::from_utf8(bytes(&mut body).to_vec()).unwrap();
-    let id = (header & 6 != 0).then(|| take(&mut body, 2)).map(|id| u16::from_be_bytes([id[0], id[1]]));
-    let length = usize::from(take(&mut body, 1)[0]);
-    assert!(length < 128);
-    let (mut kind, mut correlation) = (String::new(), Vec::new());
-    let mut properties = take(&mut body, length);
-    while let [what, rest @ ..] = properties {
-        properties = rest;
-        match what {
-            0x26 => {
-                assert_eq!(bytes(&mut properties), b"type");
-                kind = String::from_utf8(bytes(&mut properties).to_vec()).unwrap();
-            }
-            0x09 => correlation = bytes(&mut properties).to_vec(),
-            0x03 => assert_eq!(bytes(&mut properties), b"application/protobuf"),
-            0x02 => assert_eq!(take(&mut properties, 4).len(), 4),
-            other => panic!("property {other}"),
-        }
-    }
-    Published { topic, id, kind, correlation, body: body.to_vec() }
-}
-
 /// The next PUBLISH that is no question about the twin.
 async fn published(server: &mut Server) -> Published {
     loop {
-        match packet(server).await {
-            (0x40, _) => {}
-            (header, body) => {
-                let published = parse(header, &body);
-                if published.kind != "get:1" {
-                    return published;
-                }
+        match server.packet().await {
+            Packet::Puback(_) => {}
+            Packet::Publish { properties, .. } if properties.kind() == "get:1" => {}
+            Packet::Publish { topic, id, payload, properties, .. } => {
+                assert_eq!(properties.content_type.as_deref(), Some("application/protobuf"));
+                assert!(properties.user.iter().all(|(name, _)| name == "type"), "{properties:?}");
+                let kind = properties.kind().to_owned();
+                return Published { topic, id, kind, correlation: properties.correlation, body: payload };
             }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Telemetry with QoS 1: its packet id.
+async fn telemetry(server: &mut Server, payload: &[u8], again: bool) -> u16 {
+    loop {
+        match server.packet().await {
+            Packet::Publish { topic, id, payload: sent, qos: 1, dup, .. }
+                if sent == payload && dup == again =>
+            {
+                assert_eq!(topic, "ih/dev/srv/telemetry");
+                return id;
+            }
+            packet => assert!(again, "{packet:?}"),
         }
     }
 }
 
 /// CONNACK, SUBACK, and the acknowledgement of the birth.
 async fn admit(server: &mut Server) {
-    let (header, _) = packet(server).await;
-    assert_eq!(header, 0x10);
-    send(server, &[0x20, 3, 0, 0, 0]).await;
-    let (header, body) = packet(server).await;
-    assert_eq!((header, &body[2..]), (0x82, &[&[0][..], &text("ih/dev/dev/#"), &[1]].concat()[..]));
+    server.accept(false).await;
+    let Packet::Subscribe { id, filters } = server.packet().await else { panic!("no SUBSCRIBE") };
+    assert_eq!(filters, [("ih/dev/dev/#".to_owned(), 1)]);
     // An answer to the birth of an earlier connection, and a call that comes before the birth: neither counts.
-    send(server, &publish("ih/dev/dev/presence", "birth-ack:1", &[7; 16], None, None, b"")).await;
-    send(server, &publish("ih/dev/dev/methods", "probe:1", &[7; 16], None, Some(1), b"\x0a\x01x")).await;
-    send(server, &[0x90, 4, body[0], body[1], 0, 1]).await;
+    server.send(&publish("ih/dev/dev/presence", "birth-ack:1", &[7; 16], None, None, b"")).await;
+    server.send(&publish("ih/dev/dev/methods", "probe:1", &[7; 16], None, Some(1), b"\x0a\x01x")).await;
+    server.send(&suback(Version::V5, id, &filters)).await;
     let birth = published(server).await;
-    assert_eq!(
-        (birth.topic.as_str(), birth.kind.as_str(), birth.id),
-        ("ih/dev/srv/presence", "birth:1", None)
-    );
+    assert_eq!((birth.topic.as_str(), birth.kind.as_str(), birth.id), ("ih/dev/srv/presence", "birth:1", 0));
     assert_eq!(birth.correlation, nonce(SEED));
-    send(
-        server,
-        &publish("ih/dev/dev/presence", "birth-ack:1", &birth.correlation, None, None, b"\x50\x03\x58\x05"),
-    )
-    .await;
+    let ack =
+        publish("ih/dev/dev/presence", "birth-ack:1", &birth.correlation, None, None, b"\x50\x03\x58\x05");
+    server.send(&ack).await;
 }
 
 macro_rules! event {
@@ -202,20 +140,20 @@ async fn connect_says_all_of_the_device() {
     let (mut rx, mut tx) = ([0; 300], [0; 512]);
     // A stage smaller than the packet.
     let mut session: Session<'_, 64> = Session::new(options(), &mut rx, &mut tx);
-    let (refused, (header, body)) =
+    let (refused, packet) =
         tokio::join!(async { session.connect(stream, &connect).await.map(drop) }, async {
-            let connect = packet(&mut server).await;
-            send(&mut server, &[0x20, 3, 0, 0x87, 0]).await;
+            let connect = server.packet().await;
+            server.send(&[0x20, 3, 0, 0x87, 0]).await;
             connect
         });
     assert_eq!(refused, Err(Error::ConnectionRefused(Refusal::NotAuthorized)));
     // User name, no clean start; keep-alive 60; packets of 300 bytes, session for an hour, and how many at once.
-    let head = [&[0, 4][..], b"MQTT", &[5, 0x80, 0, 60]].concat();
-    assert_eq!((header, &body[..10]), (0x10, &head[..]));
-    let properties = &body[11..11 + usize::from(body[10])];
+    let Packet::Connect { flags: 0x80, keep_alive: 60, properties, fields } = packet else {
+        panic!("{packet:?}")
+    };
     assert!(properties.windows(5).any(|property| property == [0x27, 0, 0, 1, 44]));
     assert!(properties.windows(5).any(|property| property == [0x11, 0, 0, 14, 16]));
-    assert_eq!(body[11 + properties.len()..], [text(&id), text(connect.user_name)].concat());
+    assert_eq!(fields, [id.as_bytes(), connect.user_name.as_bytes()]);
 }
 
 #[tokio::test]
@@ -245,26 +183,45 @@ async fn what_a_forgotten_session_has_not_acknowledged_is_sent_again() {
         let hub = async {
             if turn == 0 {
                 admit(&mut server).await;
-                let (header, body) = packet(&mut server).await;
-                assert_eq!(header, 0x32);
-                assert!(body.ends_with(b"once"));
+                telemetry(&mut server, b"once", false).await;
                 // Not acknowledged; what else comes before the end does not matter.
                 return;
             }
-            let (_, connect) = packet(&mut server).await;
-            assert_eq!(connect[7], 0x80, "the session is to be kept");
-            // It is not.
-            send(&mut server, &[0x20, 3, 0, 0, 0]).await;
-            loop {
-                let (header, body) = packet(&mut server).await;
-                if header == 0x3A && body.ends_with(b"once") {
-                    let at = 2 + "ih/dev/srv/telemetry".len();
-                    send(&mut server, &[0x40, 2, body[at], body[at + 1]]).await;
-                    return;
-                }
-            }
+            let Packet::Connect { flags, .. } = server.accept(false).await else { panic!("no CONNECT") };
+            // The session was to be kept; it is not.
+            assert_eq!(flags, 0x80);
+            let id = telemetry(&mut server, b"once", true).await;
+            server.puback(id).await;
         };
         tokio::join!(device, hub);
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_connection_brought_is_not_acknowledged() {
+    let (mut rx, mut tx) = ([0; 512], [0; 1024]);
+    let mut session: Session = Session::new(options(), &mut rx, &mut tx);
+    let message = publish("t", "exec:1", &[7; 16], None, Some(9), b"");
+    for turn in 0..2 {
+        let (stream, mut server) = pair();
+        let device = async {
+            let mut link = session.connect(stream, &CONNECT).await.unwrap();
+            link.subscribe(&["t"]).await.unwrap();
+            // The connection ends before the acknowledgement is written; the second time it is written.
+            while link.poll().await.unwrap().is_none() {}
+            if turn > 0 {
+                let _ = link.poll().await;
+            }
+        };
+        let hub = async {
+            // The session is forgotten.
+            server.accept(false).await;
+            assert_eq!(server.grant().await.len(), 1);
+            server.send(&message).await;
+            server
+        };
+        let ((), mut server) = tokio::join!(device, hub);
+        assert_eq!(server.packet().await, if turn == 0 { Packet::End } else { Packet::Puback(9) });
     }
 }
 
@@ -300,16 +257,14 @@ async fn refusals_and_reasons() {
     };
     let hub = async {
         admit(&mut server).await;
-        for reason in [0, 0x97] {
-            let (header, body) = packet(&mut server).await;
-            assert_eq!(header, 0x32);
-            let at = 2 + "ih/dev/srv/telemetry".len();
-            send(&mut server, &[0x40, 3, body[at], body[at + 1], reason]).await;
+        for (payload, reason) in [(&b"taken"[..], 0), (b"refused", 0x97)] {
+            let [high, low] = telemetry(&mut server, payload, false).await.to_be_bytes();
+            server.send(&[0x40, 3, high, low, reason]).await;
         }
         // In two pieces.
-        send(&mut server, &[0xE0, 2]).await;
+        server.send(&[0xE0, 2]).await;
         tokio::task::yield_now().await;
-        send(&mut server, &[0x8E, 0]).await;
+        server.send(&[0x8E, 0]).await;
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     let (ended, ()) = tokio::join!(device, hub);
@@ -357,8 +312,8 @@ async fn a_method_runs_once() {
         admit(&mut server).await;
         // A probe, and again: one answer.
         let probe = publish(methods, "probe:1", &request, Some(30), Some(2), b"\x0a\x01x\x10\x1e");
-        send(&mut server, &probe).await;
-        send(&mut server, &probe).await;
+        server.send(&probe).await;
+        server.send(&probe).await;
         let ready = published(&mut server).await;
         assert_eq!(
             (ready.kind.as_str(), ready.correlation.as_slice(), ready.body.len()),
@@ -370,30 +325,28 @@ async fn a_method_runs_once() {
             let body = [&[0x0A, 16][..], id, &[0x12, 2], b"{}"].concat();
             publish(methods, "exec:1", &request, Some(30), Some(3), &body)
         };
-        send(&mut server, &exec(&[1; 16])).await;
-        send(&mut server, &exec(id)).await;
-        send(&mut server, &exec(id)).await;
+        server.send(&exec(&[1; 16])).await;
+        server.send(&exec(id)).await;
+        server.send(&exec(id)).await;
         let result = published(&mut server).await;
         assert_eq!((result.kind.as_str(), result.correlation.as_slice()), ("result:1", &request[..]));
         assert_eq!(result.body, [&[0x08][..], &[0xFF; 9], &[1, 0x12, 2], b"[]"].concat());
-        send(&mut server, &exec(id)).await;
+        server.send(&exec(id)).await;
         // Too little time to be answered: turned away at once; a method without a name there is not.
-        send(&mut server, &publish(methods, "probe:1", &[5; 16], Some(1), Some(4), b"\x0a\x01x\x10\x01"))
-            .await;
+        server.send(&publish(methods, "probe:1", &[5; 16], Some(1), Some(4), b"\x0a\x01x\x10\x01")).await;
         let answer = published(&mut server).await;
         assert_eq!((answer.correlation[0], answer.body.as_slice()), (5, &[0x12, 2, 0x08, 2][..]));
-        send(&mut server, &publish(methods, "probe:1", &[6; 16], None, Some(5), b"")).await;
+        server.send(&publish(methods, "probe:1", &[6; 16], None, Some(5), b"")).await;
         assert_eq!(published(&mut server).await.body, [0x12, 2, 0x08, 1]);
         // Released, but with too little time left.
-        send(&mut server, &publish(methods, "probe:1", &[8; 16], Some(30), Some(6), b"\x0a\x01x\x10\x1e"))
-            .await;
+        server.send(&publish(methods, "probe:1", &[8; 16], Some(30), Some(6), b"\x0a\x01x\x10\x1e")).await;
         let ready = published(&mut server).await;
         let body = [&[0x0A, 16][..], &ready.body[4..]].concat();
-        send(&mut server, &publish(methods, "exec:1", &[8; 16], Some(3), Some(7), &body)).await;
+        server.send(&publish(methods, "exec:1", &[8; 16], Some(3), Some(7), &body)).await;
         let abandoned = published(&mut server).await;
         assert_eq!((abandoned.kind.as_str(), abandoned.correlation[0]), ("abandon:1", 8));
         assert_eq!(abandoned.body, [&body[..], &[0x10, 2]].concat());
-        send(&mut server, &[0xE0, 0]).await;
+        server.send(&[0xE0, 0]).await;
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     let (ended, ()) = tokio::join!(device, hub);

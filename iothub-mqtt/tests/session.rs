@@ -50,7 +50,7 @@ async fn connect_says_what_it_should() {
     };
     let (link, packet) = tokio::join!(session.connect(stream, &connect), server.accept(false));
     link.unwrap().disconnect().await.unwrap();
-    let Packet::Connect { flags, keep_alive, fields } = packet else { unreachable!() };
+    let Packet::Connect { flags, keep_alive, fields, .. } = packet else { unreachable!() };
     assert_eq!((flags, keep_alive), (0b1100_1100, 240));
     assert_eq!(
         fields,
@@ -72,7 +72,7 @@ async fn clean_session_without_password() {
     let options = Options { clean: true, keep_alive_s: 30, ..options() };
     let mut session: Session = Session::new(options, &mut rx, &mut tx);
     let (_link, packet) = tokio::join!(session.connect(stream, &CONNECT), server.accept(false));
-    let Packet::Connect { flags, keep_alive, fields } = packet else { unreachable!() };
+    let Packet::Connect { flags, keep_alive, fields, .. } = packet else { unreachable!() };
     assert_eq!((flags, keep_alive, fields.len()), (0b1000_0010, 30, 2));
 }
 
@@ -242,7 +242,7 @@ async fn telemetry_is_delivered_once_acknowledged_also_across_a_reconnect_withou
         let (stream, mut server) = pair();
         let hub = async {
             start(&mut server).await;
-            let Packet::Publish { id, topic, payload, qos: 1, dup: false } = server.packet().await else {
+            let Packet::Publish { id, topic, payload, qos: 1, dup: false, .. } = server.packet().await else {
                 panic!()
             };
             assert_eq!(

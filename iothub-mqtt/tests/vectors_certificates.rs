@@ -2,11 +2,8 @@
 
 use azure_iot_common::json::JsonStr;
 use iothub_mqtt::certificate::{self, Answer, Progress, Replace};
+use iothub_mqtt_test_support::vectors::text;
 use serde_json::Value;
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {value}"))
-}
 
 /// Compares with a text that is empty if it was absent.
 fn same(found: Option<JsonStr<'_>>, case: &Value, name: &str) {

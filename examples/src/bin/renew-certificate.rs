@@ -9,19 +9,17 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use azure_iot_credentials::key::{Curve, PrivateKey};
-use azure_iot_credentials::{Candidates, CredentialStore, Policy, Renewal, request};
+use azure_iot_credentials::key::PrivateKey;
+use azure_iot_credentials::{Policy, Renewal};
 use azure_iot_tls::Error;
 use clap::Parser as _;
-use examples::credentials::{FileFlash, Issued};
-use examples::{Args, Network, Stream};
+use examples::credentials::{Credentials, Hub, key_and_request};
+use examples::{Args, Network};
 use iothub_mqtt::HubEvent;
 use iothub_mqtt::certificate::{self, Chain, Progress, Replace};
 use iothub_mqtt::dps_client::{self, API_VERSION_CONNECTION_PROFILE, Assignment, Config, Registration};
 use iothub_mqtt::provision::{self, Buffers};
-use iothub_mqtt::runner::{
-    Application, Cause, Connector, Device, DeviceCommand, DeviceEvent, Memory, Settings, Target,
-};
+use iothub_mqtt::runner::{Application, Cause, Device, DeviceCommand, DeviceEvent, Memory, Settings};
 use tokio::sync::Mutex;
 
 #[derive(clap::Parser)]
@@ -31,45 +29,6 @@ struct Command {
     /// Per cent of a certificate's life after which it is renewed
     #[arg(long, default_value_t = Policy::DEFAULT.percent)]
     renew_at: u8,
-}
-
-/// What connections and application share.
-struct Credentials {
-    store: CredentialStore<FileFlash>,
-    candidates: Candidates,
-}
-
-struct Hub {
-    network: Network,
-    credentials: Arc<Mutex<Credentials>>,
-}
-
-impl Connector for Hub {
-    type Stream<'s> = Stream;
-    type Error = Error;
-
-    async fn connect(&mut self, target: Target<'_>) -> Result<Stream, Error> {
-        let mut credentials = self.credentials.lock().await;
-        self.network.certificate = Some(Arc::new(credentials.current().await.map_err(|_| Error::Memory)?));
-        self.network.open(target.host, target.port).await
-    }
-
-    fn is_retriable(error: &Error) -> bool {
-        error.is_retriable()
-    }
-}
-
-impl Credentials {
-    async fn current(&mut self) -> Result<Issued, azure_iot_credentials::Error> {
-        let entry = *self.candidates.current().ok_or(azure_iot_credentials::Error::NotFound)?;
-        Issued::new(&self.store.load(&entry, &mut [0; 4096]).await?)
-    }
-
-    async fn add(&mut self, key: &PrivateKey, chain: &[u8]) -> Result<(), azure_iot_credentials::Error> {
-        self.store.add(Issued::key_bytes(key), chain).await?;
-        self.candidates = Candidates::new(self.store.entries().await?);
-        Ok(())
-    }
 }
 
 struct Renewing {
@@ -120,12 +79,10 @@ impl Renewing {
 
     /// A new key, and the request for it.
     fn begin(&mut self) -> anyhow::Result<()> {
-        let renewal = self.renewal.as_mut().ok_or(azure_iot_credentials::Error::NoKey)?;
-        renewal.begin(PrivateKey::generate(Curve::P384, &mut rand::rng())?);
-        let mut csr = [0; request::MAX_LEN];
-        let csr = request::write(&self.id, renewal.key()?, &mut csr)?;
+        let (key, csr) = key_and_request(&self.id)?;
         let mut body = [0; 1024];
-        self.body = certificate::request_body(&self.id, csr, Replace::Any, &mut body)?.to_vec();
+        self.body = certificate::request_body(&self.id, &csr, Replace::Any, &mut body)?.to_vec();
+        self.renewal.as_mut().ok_or(azure_iot_credentials::Error::NoKey)?.begin(key);
         Ok(())
     }
 }
@@ -179,12 +136,10 @@ impl Application<Error> for Renewing {
 /// Registers with the device's own certificate, and stores the one that is issued for a new key.
 async fn register(args: &Args, credentials: &mut Credentials) -> anyhow::Result<Assignment> {
     let network = Network::new(args, Some(examples::certificate(&args.id)?))?;
-    let key = PrivateKey::generate(Curve::P384, &mut rand::rng())?;
-    let mut csr = [0; request::MAX_LEN];
-    let csr = request::write(&args.id, &key, &mut csr)?;
+    let (key, csr) = key_and_request(&args.id)?;
     let config = Config::new(&args.id_scope, &args.id)?
         .with_api_version(API_VERSION_CONNECTION_PROFILE)?
-        .with_csr(csr)?;
+        .with_csr(&csr)?;
     let mut registration = Registration::new(config, rand::random());
     let stream = network.open(dps_client::GLOBAL_ENDPOINT, 8883).await?;
     let (mut rx, mut tx, mut body) = (vec![0; 12_288], [0; 2048], [0; provision::MIN_BODY + 512]);
@@ -204,9 +159,7 @@ async fn register(args: &Args, credentials: &mut Credentials) -> anyhow::Result<
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let Command { args, renew_at } = Command::parse();
-    let mut store = CredentialStore::new(FileFlash::open("credentials.flash".into()))?;
-    let candidates = Candidates::new(store.entries().await?);
-    let mut credentials = Credentials { store, candidates };
+    let mut credentials = Credentials::open("credentials.flash".into()).await?;
     let config = Config::new(&args.id_scope, &args.id)?;
     let cached = std::fs::read("assignment").ok().and_then(|bytes| Assignment::decode(&bytes, &config).ok());
     let assignment = match cached {
@@ -219,7 +172,7 @@ async fn main() -> anyhow::Result<()> {
     settings.announcement = settings.announcement.with_api_version(certificate::API_VERSION)?;
     settings.client.certificates = true;
     let credentials = Arc::new(Mutex::new(credentials));
-    let mut hub = Hub { network: Network::new(&args, None)?, credentials: credentials.clone() };
+    let mut hub = Hub::new(Network::new(&args, None)?, credentials.clone());
     let mut application = Renewing {
         id: args.id.clone(),
         policy: Policy { percent: renew_at, ..Policy::DEFAULT },

@@ -9,11 +9,11 @@ use embassy_futures::select::{Either3, select3};
 use embassy_time::{Duration, Instant, Timer};
 use embedded_io_async::Read;
 use iothub_mqtt::Generation;
+use iothub_mqtt_test_support::packet::{self, Packet, Version};
 
 use crate::Report;
 use crate::faults::{Fault, Faults, Kind, Place};
 use crate::mqtt5;
-use crate::packet::{self, Packet};
 use crate::wire::{End, Network};
 
 /// How long a delivered message waits for its acknowledgement before it is sent again.
@@ -114,6 +114,10 @@ impl Hub {
         Self { generation, state, net, faults }
     }
 
+    fn version(&self) -> Version {
+        if self.generation == Generation::Classic { Version::V311 } else { Version::V5 }
+    }
+
     pub(crate) fn played(&self) -> [u32; Kind::ALL.len()] {
         self.faults.played
     }
@@ -166,7 +170,7 @@ impl Hub {
     }
 
     async fn packets(&mut self, connection: &mut Connection) -> Result<(), Over> {
-        while let Some(packet) = packet::next(self.generation, &mut connection.unread).map_err(|()| Over)? {
+        while let Some(packet) = packet::take(self.version(), &mut connection.unread).map_err(|_| Over)? {
             let fault = match &packet {
                 Packet::Publish { topic, .. }
                     if topic.starts_with("devices/") || topic == mqtt5::TELEMETRY =>
@@ -198,27 +202,27 @@ impl Hub {
 
     fn packet(&mut self, connection: &mut Connection, packet: &Packet) -> Result<(), Over> {
         match packet {
-            Packet::Connect if self.generation == Generation::Mqtt5 => {
-                self.send(connection, &[0x20, 3, 0, 0, 0]);
-            }
-            Packet::Connect => self.send(connection, &[0x20, 2, 0, 0]),
+            Packet::Connect { .. } => self.send(connection, &packet::connack(self.version(), false)),
             Packet::Ping => self.send(connection, &[0xD0, 0]),
-            Packet::Disconnect => return Err(Over),
+            Packet::Disconnect | Packet::Unsubscribe { .. } | Packet::End => return Err(Over),
             Packet::Subscribe { id, filters } => {
-                self.send(connection, &packet::suback(self.generation, *id, filters.len()));
+                assert!(filters.iter().all(|(_, qos)| *qos == 1), "{filters:?}");
+                self.send(connection, &packet::suback(self.version(), *id, filters));
                 connection.subscribed = true;
                 self.deliver(connection);
             }
-            // What is sent with QoS 1 there is not sent again here.
-            Packet::Puback(_) if self.generation == Generation::Mqtt5 => {}
+            // What is sent with QoS 1 there is not sent again here; nothing is sent before the birth.
+            Packet::Puback(_) if self.generation == Generation::Mqtt5 => {
+                assert!(connection.born.is_some(), "acknowledges what came over an earlier connection");
+            }
             Packet::Puback(id) => {
                 let mut state = self.state.borrow_mut();
                 state.waiting.retain(|(number, _)| number + 1 != *id);
                 assert!(state.taken[usize::from(id - 1)], "acknowledged before it was taken");
             }
-            Packet::Publish { topic, id, kind, correlation, payload } => {
+            Packet::Publish { topic, id, payload, properties, .. } => {
                 if self.generation == Generation::Mqtt5 {
-                    self.publish5(connection, topic, (kind, correlation), payload);
+                    self.publish5(connection, topic, properties, payload);
                 } else {
                     self.publish(connection, topic, payload);
                 }
@@ -237,10 +241,10 @@ impl Hub {
             let version = self.state.borrow().desired;
             let twin = format!("{{\"desired\":{{\"$version\":{version}}},\"reported\":{{\"$version\":1}}}}");
             let topic = format!("$iothub/twin/res/200/?$rid={id}");
-            self.send(connection, &packet::publish(None, false, &topic, twin.as_bytes()));
+            self.send(connection, &packet::publish(None, &topic, twin.as_bytes()));
         } else if let Some(id) = topic.strip_prefix("$iothub/twin/PATCH/properties/reported/?$rid=") {
             let topic = format!("$iothub/twin/res/204/?$rid={id}&$version=2");
-            self.send(connection, &packet::publish(None, false, &topic, b""));
+            self.send(connection, &packet::publish(None, &topic, b""));
         } else {
             assert_eq!(topic, "devices/my-device/messages/events/");
             let number: usize =
@@ -281,11 +285,11 @@ impl Hub {
         if let Some(version) = change {
             let topic = format!("$iothub/twin/PATCH/properties/desired/?$version={version}");
             let patch = format!("{{\"n\":{version},\"$version\":{version}}}");
-            self.send(connection, &packet::publish(None, false, &topic, patch.as_bytes()));
+            self.send(connection, &packet::publish(None, &topic, patch.as_bytes()));
         }
         if number.is_multiple_of(71) {
             let topic = format!("$iothub/methods/POST/blink/?$rid={number:x}");
-            self.send(connection, &packet::publish(None, false, &topic, b"{}"));
+            self.send(connection, &packet::publish(None, &topic, b"{}"));
         }
     }
 
@@ -301,7 +305,7 @@ impl Hub {
         }
         for number in due {
             let topic = format!("devices/my-device/messages/devicebound/%24.mid={number}");
-            let packet = packet::publish(Some(number + 1), false, &topic, number.to_string().as_bytes());
+            let packet = packet::publish(Some(number + 1), &topic, number.to_string().as_bytes());
             self.send(connection, &packet);
         }
     }

@@ -7,7 +7,6 @@ mod device;
 mod faults;
 mod hub;
 mod mqtt5;
-mod packet;
 mod wire;
 
 pub use faults::Kind;

@@ -1,7 +1,8 @@
 //! The hub of the new generation: presence, methods in their four steps, the twin by version.
 
+use iothub_mqtt_test_support::packet::{self, Properties};
+
 use crate::hub::{Connection, Hub};
-use crate::packet;
 
 /// Where the device's messages go.
 pub(crate) const TELEMETRY: &str = "ih/my-device/srv/telemetry";
@@ -37,31 +38,38 @@ fn first_number(body: &[u8]) -> u64 {
     digits.take(end + 1).rev().fold(0, |number, byte| number << 7 | u64::from(byte & 0x7F))
 }
 
+/// A PUBLISH, with QoS 1 if it has an id.
+fn to_device(id: Option<u16>, channel: &str, kind: &str, correlation: &[u8], body: &[u8]) -> Vec<u8> {
+    let topic = format!("ih/my-device/dev/{channel}");
+    packet::publish5(id, &topic, &Properties::new(kind, correlation), body)
+}
+
 impl Hub {
     pub(crate) fn publish5(
         &mut self,
         connection: &mut Connection,
         topic: &str,
-        (kind, correlation): (&str, &[u8]),
+        properties: &Properties,
         body: &[u8],
     ) {
         let (desired, reported) = {
             let state = self.state.borrow();
             (state.desired, state.reported)
         };
-        let answer = match (topic, kind) {
+        let correlation = &properties.correlation;
+        let answer = match (topic, properties.kind()) {
             (TELEMETRY, "telemetry:1") => {
                 let number = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok());
                 return self.telemetry(connection, number.expect("a number"));
             }
             ("ih/my-device/srv/presence", "birth:1") => {
-                connection.born = Some(correlation.to_vec());
+                connection.born = Some(correlation.clone());
                 let ack = [field(10, desired), field(11, reported)].concat();
-                packet::publish5(None, "presence", "birth-ack:1", correlation, &ack)
+                to_device(None, "presence", "birth-ack:1", correlation, &ack)
             }
             ("ih/my-device/srv/twin", "get:1") => {
                 let twin = [field(1, desired), field(2, reported), bytes(3, b"{}")].concat();
-                packet::publish5(None, "twin", "get-response:1", correlation, &twin)
+                to_device(None, "twin", "get-response:1", correlation, &twin)
             }
             ("ih/my-device/srv/twin", "reported-patch:1") => {
                 // 1 taken, 2 made for another version.
@@ -69,14 +77,14 @@ impl Hub {
                 let version = reported + u64::from(taken);
                 self.state.borrow_mut().reported = version;
                 let result = [field(1, if taken { 1 } else { 2 }), field(2, version)].concat();
-                packet::publish5(None, "twin", "reported-patch-response:1", correlation, &result)
+                to_device(None, "twin", "reported-patch-response:1", correlation, &result)
             }
             ("ih/my-device/srv/methods", "probe-ack:1") => match body {
-                [0x0A, 18, 0x0A, 16, ready @ ..] => {
+                [0x0A, 18, 0x0A, 16, ready @ ..] if connection.born.is_some() => {
                     let exec = [bytes(1, ready), bytes(2, b"{}")].concat();
-                    packet::publish5(Some(2), "methods", "exec:1", correlation, &exec)
+                    to_device(Some(2), "methods", "exec:1", correlation, &exec)
                 }
-                // The device is busy.
+                // The device is busy, or was ready on an earlier connection.
                 _ => return,
             },
             ("ih/my-device/srv/methods", "result:1") => {
@@ -95,13 +103,13 @@ impl Hub {
         let Some(nonce) = connection.born.clone() else { return };
         if let Some(version) = change {
             let patch = [field(1, version), bytes(2, format!("{{\"n\":{version}}}").as_bytes())].concat();
-            self.send(connection, &packet::publish5(None, "twin", "desired-patch:1", &nonce, &patch));
+            self.send(connection, &to_device(None, "twin", "desired-patch:1", &nonce, &patch));
         }
         if number.is_multiple_of(71) {
             let mut request = [0; 16];
             request[..8].copy_from_slice(&(number as u64).to_be_bytes());
             let probe = [bytes(1, b"blink"), field(2, 30)].concat();
-            self.send(connection, &packet::publish5(Some(1), "methods", "probe:1", &request, &probe));
+            self.send(connection, &to_device(Some(1), "methods", "probe:1", &request, &probe));
         }
     }
 }

@@ -71,7 +71,7 @@ pub enum HubEvent<'a> {
     Delivered(Ticket),
     /// This message is gone with the session that carried it: send it again.
     Lost(Ticket),
-    /// The hub does not take this message, whatever how often it is sent: the reason code of an MQTT 5 hub (0x87 not
+    /// The hub does not take this message, however often it is sent: the reason code of an MQTT 5 hub (0x87 not
     /// authorized, 0x90 topic, 0x95 too large, 0x97 quota, 0x99 payload). Of several that were answered at the same
     /// moment it is not known which it was: all of them are told so.
     Rejected {

@@ -7,6 +7,8 @@ use embedded_io_async::{ErrorType, Read, Write};
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;
+const PUBLISH: u8 = 0x30;
+const PUBACK: u8 = 0x40;
 const DISCONNECT: u8 = 0xE0;
 
 const FLAG_CLEAN: u8 = 0x02;
@@ -29,8 +31,9 @@ enum Scan {
 ///
 /// It says CONNECT with the device's own names, of any length and new for each connection; collects outbound bytes in a
 /// stage of `N`, so that a packet becomes one TLS record and no packet smaller than that is ever torn by a dropped
-/// future; has the engine send again what a forgotten session has not acknowledged; and tells why the hub ended the
-/// connection ([`StreamError::Disconnected`]), which the engine keeps to itself.
+/// future; has the engine send again what a forgotten session has not acknowledged; leaves out its acknowledgements of
+/// what an earlier connection brought; and tells why the hub ended the connection ([`StreamError::Disconnected`]), which
+/// the engine keeps to itself.
 ///
 /// Reads, writes and flushes are as cancel-safe as those of `S`.
 #[derive(Debug)]
@@ -40,6 +43,10 @@ pub struct V5<'c, S, const N: usize> {
     connect: Option<&'c Connect<'c>>,
     clean: bool,
     resuming: bool,
+    /// A message has come over this connection.
+    received: bool,
+    /// The engine is in the middle of a packet.
+    midway: bool,
     stage: [u8; N],
     start: usize,
     end: usize,
@@ -56,6 +63,8 @@ impl<'c, S, const N: usize> V5<'c, S, N> {
             connect: Some(connect),
             clean,
             resuming: false,
+            received: false,
+            midway: false,
             stage: [0; N],
             start: 0,
             end: 0,
@@ -93,7 +102,10 @@ impl<'c, S, const N: usize> V5<'c, S, N> {
     fn inspect(&mut self, bytes: &mut [u8]) -> Result<usize, Malformed> {
         for (index, byte) in bytes.iter_mut().enumerate() {
             self.scan = match self.scan {
-                Scan::Header => Scan::Length { header: *byte, length: 0, shift: 0 },
+                Scan::Header => {
+                    self.received |= *byte & 0xF0 == PUBLISH;
+                    Scan::Length { header: *byte, length: 0, shift: 0 }
+                }
                 Scan::Length { header, length, shift } => {
                     let length = length | u32::from(*byte & 0x7F) << shift;
                     if *byte & 0x80 != 0 {
@@ -277,9 +289,16 @@ impl<S: Write, const N: usize> Write for V5<'_, S, N> {
             self.write_connect(buf, connect).await?;
             return Ok(buf.len());
         }
+        if !self.received && !self.midway && buf.first() == Some(&PUBACK) {
+            // Nothing to acknowledge has come yet: it is for a message of an earlier connection, which the hub sends
+            // again unless it has forgotten the session; then the packet id may be another message's by now.
+            return Ok(buf.len());
+        }
         loop {
             let n = self.put(buf);
             if n > 0 || buf.is_empty() {
+                // The engine writes one packet at a time, and what is left of it next.
+                self.midway = n < buf.len();
                 return Ok(n);
             }
             self.drain().await?;

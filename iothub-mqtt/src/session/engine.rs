@@ -17,7 +17,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use heapless::Vec;
 use minimq::{
     Buffers, ConfigBuilder, Io, Op, PeerError, Property, PubError, Publication, ResourceError,
-    SubscriptionOptions, TopicFilter,
+    SubscriptionOptions, ToPayload, TopicFilter,
 };
 
 /// Messages and subscriptions the engine keeps until they are acknowledged.
@@ -267,6 +267,27 @@ where
         if self.flights.is_full() { Err(Error::Busy) } else { Ok(()) }
     }
 
+    async fn send_publication<P: ToPayload<Error = ()>>(
+        &mut self,
+        publication: Publication<'_, P>,
+        qos: QoS,
+    ) -> Result<Option<Ticket>, Error> {
+        let publication = match qos {
+            QoS::AtMostOnce => publication,
+            QoS::AtLeastOnce => {
+                self.make_room()?;
+                publication.qos(minimq::QoS::AtLeastOnce)
+            }
+        };
+        let op = self.engine.publish(publication).await.map_err(|error| match error {
+            PubError::Session(error) => from_engine(error),
+            // The payload is copied as it is: this is lack of room.
+            PubError::Payload(()) => Error::TooLarge,
+        });
+        let op = op.map_err(|error| self.busy_or(error))?;
+        op.map(|op| self.take_off(op, false, None)).transpose()
+    }
+
     fn state(&self, flight: &Flight) -> Progress {
         if self.engine.is_pending(&flight.op) {
             Progress::Pending
@@ -303,21 +324,7 @@ where
         if topic.len() > self.max_topic && self.protocol == Protocol::V311 {
             return Err(Error::TooLarge);
         }
-        let publication = Publication::bytes(topic, payload);
-        let publication = match qos {
-            QoS::AtMostOnce => publication,
-            QoS::AtLeastOnce => {
-                self.make_room()?;
-                publication.qos(minimq::QoS::AtLeastOnce)
-            }
-        };
-        let op = self.engine.publish(publication).await.map_err(|error| match error {
-            PubError::Session(error) => from_engine(error),
-            // The payload is copied as it is: this is lack of room.
-            PubError::Payload(()) => Error::TooLarge,
-        });
-        let op = op.map_err(|error| self.busy_or(error))?;
-        op.map(|op| self.take_off(op, false, None)).transpose()
+        self.send_publication(Publication::bytes(topic, payload), qos).await
     }
 
     #[cfg(feature = "mqtt5-hub")]
@@ -341,20 +348,8 @@ where
             text.bytes(message.head).bytes(message.payload);
             text.finish().map(<[u8]>::len).map_err(|_| ())
         };
-        let publication = Publication::new(message.topic, payload).properties(&properties);
-        let publication = match message.qos {
-            QoS::AtMostOnce => publication,
-            QoS::AtLeastOnce => {
-                self.make_room()?;
-                publication.qos(minimq::QoS::AtLeastOnce)
-            }
-        };
-        let op = self.engine.publish(publication).await.map_err(|error| match error {
-            PubError::Session(error) => from_engine(error),
-            PubError::Payload(()) => Error::TooLarge,
-        });
-        let op = op.map_err(|error| self.busy_or(error))?;
-        op.map(|op| self.take_off(op, false, None)).transpose()
+        self.send_publication(Publication::new(message.topic, payload).properties(&properties), message.qos)
+            .await
     }
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<Ticket, Error> {

@@ -7,7 +7,7 @@ pub use tracker::{Step, Timing, Tracker};
 use crate::{Error, topic};
 use azure_iot_common::json::{self, Object, Value};
 use azure_iot_common::query;
-use azure_iot_common::text::{Writer, parse_u32, parse_u64};
+use azure_iot_common::text::{parse_u32, parse_u64};
 
 /// Filter of the answers to requests.
 pub const ANSWER_FILTER: &str = "$iothub/twin/res/#";
@@ -16,7 +16,7 @@ pub const ANSWER_FILTER: &str = "$iothub/twin/res/#";
 pub const DESIRED_FILTER: &str = "$iothub/twin/PATCH/properties/desired/#";
 
 /// Longest request id taken, in bytes.
-pub const MAX_REQUEST_ID: usize = 64;
+pub const MAX_REQUEST_ID: usize = topic::MAX_REQUEST_ID;
 
 /// Longest topic [`get_topic`] and [`report_topic`] write, in bytes.
 pub const MAX_TOPIC: usize = REPORT.len() + MAX_REQUEST_ID;
@@ -29,21 +29,12 @@ const REPORT: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
 const ANSWER: &str = "$iothub/twin/res/";
 const DESIRED: &str = "$iothub/twin/PATCH/properties/desired";
 
-fn request<'b>(topic: &str, request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
-    if request_id.is_empty() || request_id.len() > MAX_REQUEST_ID {
-        return Err(Error::Invalid { what: "request id", at: request_id.len() });
-    }
-    let mut text = Writer::new(out);
-    text.text(topic).text(request_id);
-    Ok(text.finish_str()?)
-}
-
 /// The topic that asks for the whole twin, with an empty body.
 ///
 /// # Errors
 /// [`Error::BufferTooSmall`]; [`Error::Invalid`] for an empty id or one longer than [`MAX_REQUEST_ID`].
 pub fn get_topic<'b>(request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
-    request(GET, request_id, out)
+    topic::request(GET, request_id, out)
 }
 
 /// The topic that reports properties. The body is a JSON object that is merged into the reported ones: `null`
@@ -52,7 +43,7 @@ pub fn get_topic<'b>(request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Err
 /// # Errors
 /// As [`get_topic`].
 pub fn report_topic<'b>(request_id: &str, out: &'b mut [u8]) -> Result<&'b str, Error> {
-    request(REPORT, request_id, out)
+    topic::request(REPORT, request_id, out)
 }
 
 /// A message about the twin.

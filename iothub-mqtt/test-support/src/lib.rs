@@ -1,4 +1,4 @@
-//! What the tests of the hub client share: MQTT 3.1.1 as a server reads and writes it ([`packet`]), a server that does
+//! What the tests of the hub client share: MQTT as a server reads and writes it ([`packet`]), a server that does
 //! what a test says ([`server`]), the broker mosquitto ([`broker`]), and the published test vectors ([`vectors`]).
 //! What is not as it should be panics: the test has failed.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
@@ -10,4 +10,4 @@ pub mod vectors;
 
 pub use broker::Broker;
 pub use packet::Packet;
-pub use server::{Server, pair};
+pub use server::{Server, pair, pair_of};
