@@ -139,7 +139,7 @@ async fn register_one(
     let mut client = Client::connect(dps, &device.tls(root)?, id, &user_name).await?;
     client.subscribe("$dps/registrations/res/#").await?;
     let body = format!("{{\"registrationId\":\"{id}\"}}");
-    client.tell("$dps/registrations/PUT/iotdps-register/?$rid=1", body.as_bytes()).await?;
+    client.send_qos0("$dps/registrations/PUT/iotdps-register/?$rid=1", body.as_bytes()).await?;
     loop {
         let (topic, body) = client.message().await?;
         let answer: Value = serde_json::from_slice(&body)?;
@@ -151,7 +151,7 @@ async fn register_one(
         let operation = answer["operationId"].as_str().context("no operation")?;
         let poll =
             format!("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId={operation}");
-        client.tell(&poll, b"").await?;
+        client.send_qos0(&poll, b"").await?;
     }
 }
 

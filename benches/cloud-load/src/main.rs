@@ -41,8 +41,11 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let most = args.register.iter().chain(&args.connect).copied().max().unwrap_or_default();
-    let files = raise_open_files();
-    ensure!(files > most + 100, "{most} connections take more open files than the {files} of this process");
+    let allowed = local_cloud::connections_allowed();
+    ensure!(
+        allowed >= most,
+        "{most} connections take more open files than this process may have: {allowed} fit"
+    );
     // It is started in a folder of its own.
     let local_cloud = std::path::absolute(&args.local_cloud)?;
     println!("{AT_ONCE} devices at work at the same time; times in milliseconds.\n");
@@ -96,21 +99,4 @@ fn row(times: &Times, processor: Duration) -> String {
     let each = processor.as_secs_f64() * 1e6 / times.count().max(1) as f64;
     let (p50, p99) = (times.percentile(50), times.percentile(99));
     format!("{:.0} | {p50:.1} | {p99:.1} | {each:.0} µs", times.per_second())
-}
-
-/// Raises the limit of open files as far as it goes without rights, and gives it.
-#[cfg(unix)]
-fn raise_open_files() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where that is not allowed, the limit stays what it was.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    getrlimit(Resource::Nofile)
-        .current
-        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
-}
-
-#[cfg(not(unix))]
-fn raise_open_files() -> usize {
-    usize::MAX
 }

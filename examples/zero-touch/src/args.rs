@@ -54,11 +54,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "devices")]
     pub plot: Option<PathBuf>,
 
-    /// Be a part of a fleet, as the fleet's process says
+    /// Run as a part of a fleet, started by the fleet's own process
     #[arg(long, hide = true, exclusive = true)]
     pub fleet_part: bool,
 
-    /// Give up when a step takes longer than this; for a fleet, longer by 50 ms for each device
+    /// Give up when a step takes longer than this; a fleet has 50 ms more for each device
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
 }

@@ -143,19 +143,19 @@ impl Shared {
             return Err(CommandError::Refused("an input's name is empty or has a control character"));
         }
         let topic = module_input(module, &percent::encode(input), properties);
-        self.publish(module, Subscription::ModuleInputs, topic, body)
+        let message = ToSession::Publish { topic, payload: body };
+        self.send_if_listening(module, Subscription::ModuleInputs, message)
     }
 
-    fn publish(
+    fn send_if_listening(
         &self,
         id: &str,
         subscription: Subscription,
-        topic: String,
-        payload: Vec<u8>,
+        message: ToSession,
     ) -> Result<(), CommandError> {
         self.with_device(id, |device| {
             if device.listens(subscription) {
-                device.send_to_session(ToSession::Publish { topic, payload });
+                device.send_to_session(message);
                 Ok(())
             } else {
                 Err(CommandError::NotListening)
@@ -179,15 +179,19 @@ impl Shared {
         self.with_device(id, |_| ())?;
         self.count_message(payload.len())?;
         if self.is_at_mqtt5_hub(id) {
-            return self.call_mqtt5(id, name, payload, response_timeout).await;
+            let (answer, response) = oneshot::channel();
+            let call = Call { name: name.to_owned(), payload, response_timeout, answer };
+            self.send_if_listening(id, Subscription::DeviceBound, ToSession::Call(call))?;
+            // The session counts the time; if it ends, the call ends with it.
+            return response.await.unwrap_or(Err(CommandError::TimedOut));
         }
         let rid = hex::encode(rand::random::<[u8; 4]>());
         let (answer, response) = oneshot::channel();
         let pending = PendingMethod { name: name.to_owned(), answer };
         self.with_device(id, |device| device.methods.insert(rid.clone(), pending))?;
         let topic = format!("$iothub/methods/POST/{name}/?$rid={rid}");
-        let sent = self.publish(id, Subscription::Methods, topic, payload);
-        let result = match sent {
+        let message = ToSession::Publish { topic, payload };
+        let result = match self.send_if_listening(id, Subscription::Methods, message) {
             Ok(()) => match timeout(response_timeout, response).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(_)) => Err(CommandError::UnknownDevice),
@@ -203,28 +207,6 @@ impl Shared {
     /// Whether a device is at a hub that speaks MQTT 5.
     fn is_at_mqtt5_hub(&self, id: &str) -> bool {
         self.hub().hub_of(id).is_some_and(|hub| self.config.is_mqtt5_hub(hub))
-    }
-
-    /// Calls a direct method of a device at a hub that speaks MQTT 5.
-    async fn call_mqtt5(
-        &self,
-        id: &str,
-        name: &str,
-        payload: Vec<u8>,
-        response_timeout: Duration,
-    ) -> Result<MethodResponse, CommandError> {
-        let (answer, response) = oneshot::channel();
-        let call = Call { name: name.to_owned(), payload, response_timeout, answer };
-        self.with_device(id, |device| {
-            if device.listens(Subscription::DeviceBound) {
-                device.send_to_session(ToSession::Call(call));
-                Ok(())
-            } else {
-                Err(CommandError::NotListening)
-            }
-        })??;
-        // The session counts the time; if it ends, the call ends with it.
-        response.await.unwrap_or(Err(CommandError::TimedOut))
     }
 
     /// Moves a device to another hub at its next registration.

@@ -239,7 +239,11 @@ impl fmt::Display for Event {
                 write!(f, "Device [{device}] answered method {method} with {status}: {}", shown::body(body))
             }
             Self::CertificateIssued { device, thumbprint, not_after } => {
-                write!(f, "Device [{}] got a certificate until {not_after} ({thumbprint})", Shown(device))
+                write!(
+                    f,
+                    "Device [{}] was issued a certificate, valid until {not_after} ({thumbprint})",
+                    Shown(device)
+                )
             }
             Self::TwinReported { device, patch, version } => {
                 let patch = shown::json_text(patch, false);

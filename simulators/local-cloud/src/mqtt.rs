@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::common::{ArcPayload, Cursor};
 use mqtt_protocol_core::mqtt::connection::{PacketBuildResult, PacketBuilder, PacketData, RawPacket};
-use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1 as v3, v5_0 as v5};
+use mqtt_protocol_core::mqtt::packet::{Property, Qos, v3_1_1 as v3, v5_0 as v5};
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, MqttError, SubackReturnCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -52,7 +52,6 @@ pub(super) enum Packet {
     Connect(v3::Connect),
     Connect5(Box<v5::Connect>),
     Publish(Publish),
-    Publish5(mqtt5::Publish),
     Puback(u16),
     Subscribe { id: u16, filters: Vec<(String, Qos)> },
     Unsubscribe { id: u16, filters: Vec<String> },
@@ -64,7 +63,7 @@ impl Packet {
     fn kind(&self) -> PacketKind {
         match self {
             Self::Connect(_) | Self::Connect5(_) => PacketKind::Connect,
-            Self::Publish(_) | Self::Publish5(_) => PacketKind::Publish,
+            Self::Publish(_) => PacketKind::Publish,
             Self::Puback(_) => PacketKind::Puback,
             Self::Subscribe { .. } => PacketKind::Subscribe,
             Self::Unsubscribe { .. } => PacketKind::Unsubscribe,
@@ -77,11 +76,14 @@ impl Packet {
 /// A PUBLISH from a device.
 #[derive(Debug, Clone)]
 pub(super) struct Publish {
+    /// Empty in MQTT 5: an alias stands for it.
     pub(super) topic: String,
     pub(super) qos: Qos,
     pub(super) retain: bool,
     /// With QoS above 0.
     pub(super) id: Option<u16>,
+    /// MQTT 5 only.
+    pub(super) properties: Vec<Property>,
     pub(super) payload: Vec<u8>,
 }
 
@@ -182,7 +184,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     async fn admit(&mut self, packet: Packet) -> Result<(), LinkError> {
         let topic = match &packet {
             Packet::Publish(publish) => Some(publish.topic.clone()),
-            Packet::Publish5(publish) => Some(publish.topic.clone()),
             _ => None,
         };
         let mut due = Instant::now();
@@ -337,15 +338,7 @@ fn parse(raw: &RawPacket) -> Result<Packet, LinkError> {
         e => malformed(format!("type {}: {e:?}", raw.packet_type())),
     };
     let kind = raw.packet_type();
-    // MQTT 3.1.1, 2.2.2: reserved flags must be as listed.
-    let wanted_flags = match kind {
-        3 => raw.flags(),
-        8 | 10 => 2,
-        _ => 0,
-    };
-    if raw.flags() != wanted_flags {
-        return Err(malformed(format!("type {kind}: reserved flags are {:#x}", raw.flags())));
-    }
+    check_flags(raw).map_err(LinkError::Malformed)?;
     let packet = match kind {
         // Protocol name and level: MQTT 5.
         1 if raw.data_as_slice().starts_with(b"\0\x04MQTT\x05") => mqtt5::parse(raw)?,
@@ -375,6 +368,17 @@ fn parse(raw: &RawPacket) -> Result<Packet, LinkError> {
         _ => return Err(malformed(format!("type {kind} from a client"))),
     };
     Ok(packet)
+}
+
+/// Reserved flags must be as listed (MQTT 3.1.1, 2.2.2; MQTT 5, 2.1.3).
+pub(super) fn check_flags(raw: &RawPacket) -> Result<(), String> {
+    let (kind, flags) = (raw.packet_type(), raw.flags());
+    let wanted = match kind {
+        3 => flags,
+        8 | 10 => 2,
+        _ => 0,
+    };
+    if flags == wanted { Ok(()) } else { Err(format!("type {kind}: reserved flags are {flags:#x}")) }
 }
 
 fn packet_id(id: u16) -> Result<u16, LinkError> {
@@ -412,6 +416,7 @@ fn parse_publish(raw: &RawPacket) -> Result<Packet, LinkError> {
         qos: publish.qos(),
         retain: publish.retain(),
         id,
+        properties: Vec::new(),
         payload: payload.as_slice().to_vec(),
     }))
 }

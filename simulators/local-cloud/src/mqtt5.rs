@@ -10,7 +10,7 @@ use mqtt_protocol_core::mqtt::result_code::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fault::PacketKind;
-use super::mqtt::{Link, LinkError, Packet, encoding};
+use super::mqtt::{Link, LinkError, Packet, Publish, check_flags, encoding};
 
 /// The largest packet that a hub takes.
 pub(super) const MAX_PACKET: u32 = 512 * 1024;
@@ -19,7 +19,11 @@ pub(super) const MAX_PACKET: u32 = 512 * 1024;
 pub(super) mod reason {
     pub(crate) const MALFORMED: u8 = 0x81;
     pub(crate) const PROTOCOL_ERROR: u8 = 0x82;
+    pub(crate) const UNSUPPORTED_VERSION: u8 = 0x84;
+    pub(crate) const CLIENT_ID_NOT_VALID: u8 = 0x85;
+    pub(crate) const BAD_USER_NAME_OR_PASSWORD: u8 = 0x86;
     pub(crate) const NOT_AUTHORIZED: u8 = 0x87;
+    pub(crate) const SERVER_UNAVAILABLE: u8 = 0x88;
     pub(crate) const BAD_AUTHENTICATION_METHOD: u8 = 0x8C;
     pub(crate) const KEEP_ALIVE_TIMEOUT: u8 = 0x8D;
     pub(crate) const SESSION_TAKEN_OVER: u8 = 0x8E;
@@ -34,19 +38,7 @@ pub(super) mod reason {
     pub(crate) const SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED: u8 = 0xA1;
 }
 
-/// A PUBLISH from a device.
-#[derive(Debug, Clone)]
-pub(super) struct Publish {
-    /// Empty: the alias stands for it.
-    pub(super) topic: String,
-    pub(super) qos: Qos,
-    pub(super) retain: bool,
-    /// With QoS above 0.
-    pub(super) id: Option<u16>,
-    pub(super) properties: Vec<Property>,
-    pub(super) payload: Vec<u8>,
-}
-
+/// What MQTT 5 adds to a PUBLISH.
 impl Publish {
     /// The user properties in order.
     pub(super) fn user_properties(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -94,18 +86,7 @@ fn without_user_properties(packet: &str, properties: &[Property]) -> Result<(), 
 pub(super) fn parse(raw: &RawPacket) -> Result<Packet, LinkError> {
     let kind = raw.packet_type();
     let fault = |e: MqttError| refused(reason::MALFORMED, format!("type {kind}: {e:?}"));
-    // MQTT 5, 2.1.3: reserved flags must be as listed.
-    let wanted_flags = match kind {
-        3 => raw.flags(),
-        8 | 10 => 2,
-        _ => 0,
-    };
-    if raw.flags() != wanted_flags {
-        return Err(refused(
-            reason::MALFORMED,
-            format!("type {kind}: reserved flags are {:#x}", raw.flags()),
-        ));
-    }
+    check_flags(raw).map_err(|what| refused(reason::MALFORMED, what))?;
     let packet_id = |id: u16| {
         if id == 0 { Err(refused(reason::PROTOCOL_ERROR, "packet identifier 0")) } else { Ok(id) }
     };
@@ -163,7 +144,7 @@ fn parse_publish(raw: &RawPacket) -> Result<Packet, LinkError> {
     if publish.packet_id() == Some(0) {
         return Err(refused(reason::PROTOCOL_ERROR, "packet identifier 0"));
     }
-    Ok(Packet::Publish5(Publish {
+    Ok(Packet::Publish(Publish {
         topic: topic.to_owned(),
         qos: publish.qos(),
         retain: publish.retain(),

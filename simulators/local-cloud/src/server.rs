@@ -168,7 +168,7 @@ pub(super) async fn serve_mqtt(
     let connect = match first_packet(&mut link, shared.config.patience).await {
         Ok(First::Classic(connect)) => connect,
         Ok(First::Mqtt5(connect)) => {
-            return match by_level(shared, endpoint, &caller) {
+            return match check_mqtt5(shared, endpoint, &caller) {
                 Ok(()) => {
                     caller.by_own_name = endpoint.is_none();
                     link.set_endpoint(Endpoint::Hub);
@@ -247,8 +247,8 @@ enum First {
     Mqtt5(Box<v5_0::Connect>),
 }
 
-/// Whether MQTT 5 is spoken at what the client has called.
-fn by_level(shared: &Shared, endpoint: Option<Endpoint>, caller: &Caller) -> Result<(), String> {
+/// Whether the service that the client has called speaks MQTT 5; if not, why.
+fn check_mqtt5(shared: &Shared, endpoint: Option<Endpoint>, caller: &Caller) -> Result<(), String> {
     let named = caller.name.as_deref().and_then(|name| shared.hub_index(name));
     match (endpoint, named) {
         (Some(Endpoint::Hub) | None, Some(hub)) if !shared.config.is_mqtt5_hub(hub) => {

@@ -143,18 +143,18 @@ async fn device(
     };
     let mut device: runner::Device<'_, _> = runner::Device::new(settings, rand::random::<u32>);
     let mut memory = Box::new(Memory::<1024, 1024, 2048, 1024, MIN_BODY, 0>::new());
-    let mut way = Way { identity, network };
+    let mut connector = DeviceConnector { identity, network };
     let mut hello = Hello { leave, sent: false, reached: None };
-    Ok(device.run(&mut hello, &mut way, &mut memory.buffers(), None).await?)
+    Ok(device.run(&mut hello, &mut connector, &mut memory.buffers(), None).await?)
 }
 
-/// Connections with the device's identity.
-struct Way {
+/// Opens connections with the device's identity.
+struct DeviceConnector {
     identity: Identity,
     network: HostNetwork,
 }
 
-impl Connector for Way {
+impl Connector for DeviceConnector {
     type Stream<'s> = <HostNetwork as devkit_app::Network>::Stream<'s>;
     type Error = ConnectError;
 

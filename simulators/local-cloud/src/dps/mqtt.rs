@@ -89,7 +89,7 @@ async fn session(
     let mut subscribed = false;
     loop {
         match next_packet(link, keep_alive).await? {
-            Packet::Connect(_) | Packet::Connect5(_) | Packet::Publish5(_) => {
+            Packet::Connect(_) | Packet::Connect5(_) => {
                 return Err(LinkError::Malformed("second CONNECT".to_owned()));
             }
             Packet::Subscribe { id, filters } => {

@@ -1,5 +1,5 @@
 //! The enrolment list: entries made by the program, which are kept in the state folder if there is one, and a folder
-//! that is read anew at every registration, so that a file put there or taken away counts at once.
+//! in which a file that is put there or taken away counts at the next registration.
 
 mod folder;
 mod list;

@@ -37,7 +37,7 @@ pub enum Fault {
     },
     /// All connections are closed, once.
     Drop,
-    /// Connections stay open, and nothing comes any more; but for the service side and `/health`.
+    /// Connections stay open, but nothing is answered any more, except on the service side and at `/health`.
     Silence {
         /// Or no longer.
         #[serde(default = "yes")]

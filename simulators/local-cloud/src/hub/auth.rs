@@ -91,20 +91,7 @@ pub(crate) fn admit(
     id: &str,
     token: Option<&str>,
 ) -> Result<Admitted, Refusal> {
-    let mut registry = shared.hub();
-    let hub = match shared.hub_index(host) {
-        Some(hub) => hub,
-        None => registry.hub_of(id).unwrap_or_default(),
-    };
-    let device = registry.device_at(hub, id).ok_or("unknown device")?;
-    if !device.enabled {
-        return Err("the device is disabled".into());
-    }
-    let credential = device.credential.clone();
-    drop(registry);
-    if shared.faults.is_away(id) {
-        return Err("the device is assigned to another hub".into());
-    }
+    let (hub, credential) = find(shared, host, id)?;
     if shared.config.is_mqtt5_hub(hub) {
         return Err("this hub speaks MQTT 5 only".into());
     }
@@ -115,28 +102,34 @@ pub(crate) fn admit(
 /// Checks what a device shows to a hub that speaks MQTT 5; gives the hub's index.
 pub(super) fn admit_mqtt5(shared: &Shared, caller: &Caller, id: &str) -> Result<usize, Refusal> {
     let host = caller.name.as_deref().unwrap_or_default();
+    let (hub, credential) = find(shared, host, id)?;
+    if !shared.config.is_mqtt5_hub(hub) {
+        return Err("a classic hub speaks MQTT 3.1.1 only".into());
+    }
+    if matches!(credential, Credential::Keys(_)) {
+        return Err("a hub that speaks MQTT 5 takes certificates only, and this device has a key".into());
+    }
+    check(shared, caller, hub, host, id, None, &credential)?;
+    Ok(hub)
+}
+
+/// The hub of this name, or else the one that the device is at; and the device's credential there.
+fn find(shared: &Shared, host: &str, id: &str) -> Result<(usize, Credential), Refusal> {
     let mut registry = shared.hub();
     let hub = match shared.hub_index(host) {
         Some(hub) => hub,
         None => registry.hub_of(id).unwrap_or_default(),
     };
-    if !shared.config.is_mqtt5_hub(hub) {
-        return Err("a classic hub speaks MQTT 3.1.1 only".into());
-    }
     let device = registry.device_at(hub, id).ok_or("unknown device")?;
     if !device.enabled {
         return Err("the device is disabled".into());
     }
     let credential = device.credential.clone();
     drop(registry);
-    if matches!(credential, Credential::Keys(_)) {
-        return Err("a hub that speaks MQTT 5 takes certificates only, and this device has a key".into());
-    }
     if shared.faults.is_away(id) {
         return Err("the device is assigned to another hub".into());
     }
-    check(shared, caller, hub, host, id, None, &credential)?;
-    Ok(hub)
+    Ok((hub, credential))
 }
 
 fn check(

@@ -24,7 +24,7 @@ pub(super) const API_VERSION: &str = "2025-08-01";
 /// How long a request counts as active if its certificate does not come.
 const OPERATION_LIFE: Duration = Duration::from_hours(12);
 
-/// A request that the hub is at.
+/// A request that the hub is working on.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     rid: String,
@@ -131,7 +131,7 @@ fn accept(
         }
     }
     let correlation = dps::tracking_id();
-    // Tried before it is accepted, as a mistake of the device shows at once then.
+    // Decoded before the request is accepted, so that the device learns of this mistake at once.
     let csr = decode(csr, &correlation)?;
     let expires = clock::timestamp(clock::unix_time() + OPERATION_LIFE);
     let operation = Operation { rid: rid.to_owned(), correlation, expires };
@@ -146,7 +146,7 @@ fn decode(csr: &str, correlation: &str) -> Result<Vec<u8>, Refusal> {
     })
 }
 
-/// The refusal of a request whose content is at fault.
+/// The refusal of a request whose content is wrong.
 fn failed(error: CsrError, correlation: &str) -> Refusal {
     let info = json!({
         "correlationId": correlation,

@@ -3,6 +3,7 @@
 
 pub(super) mod auth;
 pub(super) mod c2d;
+mod connected;
 pub(super) mod issue;
 pub(super) mod mqtt5;
 // The back end's REST interface uses all of these.
@@ -107,7 +108,7 @@ pub(super) struct Device {
     changed: bool,
     pub(super) session: Option<Line>,
     pub(super) methods: HashMap<String, PendingMethod>,
-    /// The request for a certificate that the hub is at.
+    /// The request for a certificate that the hub is working on.
     pub(super) issuing: Option<issue::Operation>,
     /// Uploads to the blob container that were announced and not yet reported done: blobs by correlation id.
     pub(super) uploads: HashMap<String, String>,

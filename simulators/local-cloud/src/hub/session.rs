@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::packet::{Qos, v3_1_1::Connect};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::auth::{self, Admitted};
 use super::c2d::Next;
+use super::connected::ConnectedDevice;
 use super::issue;
 use super::topic::{self, Request, Subscription};
-use super::{Device, Line, MethodResponse, ToSession};
+use super::{Device, MethodResponse, ToSession};
 use crate::event::{Event, Telemetry};
 use crate::fault::Endpoint;
 use crate::mqtt::{Link, LinkError, Packet, Publish};
@@ -57,11 +58,7 @@ fn api_version(connect: &Connect) -> &str {
 
 /// A session that has been let in. Dropping it, in whatever way the connection ends, signs the device off.
 struct Session {
-    shared: Arc<Shared>,
-    /// The hub's index.
-    hub: usize,
-    id: String,
-    number: u64,
+    device: ConnectedDevice,
     resumed: bool,
     keep_alive: u16,
     expiry: Option<Instant>,
@@ -73,24 +70,23 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut hub = self.shared.hub();
-        if let Some(device) = hub.device_at(self.hub, &self.id)
-            && device.session.as_ref().is_some_and(|line| line.number == self.number)
-        {
-            device.session = None;
-            device.record.connection_changed();
+        self.device.sign_off(|device| {
             device.c2d.unlock_all();
             if !device.stored_session {
                 device.subscriptions.clear();
             }
-        }
-        drop(hub);
+        });
         if let Some((properties, body)) = self.will.take() {
             let properties = properties.with("iothub-MessageType", "Will");
-            self.emit(&Event::Telemetry(Telemetry { device: self.id.clone(), properties, body, qos: 0 }));
+            self.emit(&Event::Telemetry(Telemetry {
+                device: self.device.id.clone(),
+                properties,
+                body,
+                qos: 0,
+            }));
         }
         let reason = std::mem::take(&mut self.end);
-        self.emit(&Event::Disconnected { device: self.id.clone(), reason });
+        self.emit(&Event::Disconnected { device: self.device.id.clone(), reason });
     }
 }
 
@@ -109,59 +105,42 @@ impl Session {
         tls: TlsVersion,
         admitted: &Admitted,
     ) -> (Self, UnboundedReceiver<ToSession>) {
-        let id = connect.client_id().to_owned();
-        let (sender, inbox) = unbounded_channel();
-        let mut hub = shared.hub();
-        let number = hub.next_number();
-        let mut session_present = false;
-        if let Some(device) = hub.device_at(admitted.hub, &id) {
-            device.send_to_session(ToSession::Close("taken over by a newer connection".to_owned()));
+        let id = connect.client_id();
+        let mut resumed = false;
+        let prepare = |device: &mut Device| {
             device.c2d.unlock_all();
             if connect.clean_session() {
                 device.subscriptions.clear();
                 device.c2d.clear();
             }
-            session_present = device.stored_session && !connect.clean_session();
+            resumed = device.stored_session && !connect.clean_session();
             device.stored_session = !connect.clean_session();
-            device.session = Some(Line { number, sender, mqtt5: false });
-            device.record.connection_changed();
             device.record.model_id = model_id(connect).unwrap_or_default();
-        }
-        drop(hub);
+        };
+        let (device, inbox) = ConnectedDevice::take_over(shared, admitted.hub, id, false, tls, prepare);
         let expiry = admitted.expiry.map(|at| {
             let left = Duration::from_secs(at.saturating_sub(shared.faults.now()));
             // A token may be valid for longer than a clock can count.
             Instant::now() + left.min(Duration::from_hours(24 * 365))
         });
         let will = connect.will_topic().and_then(|will| {
-            let properties = Properties::parse(topic::telemetry_bag(&id, will)?)?;
+            let properties = Properties::parse(topic::telemetry_bag(id, will)?)?;
             Some((properties, connect.will_payload().unwrap_or_default().to_vec()))
         });
         let session = Self {
-            shared: shared.clone(),
-            hub: admitted.hub,
-            id,
-            number,
-            resumed: session_present,
+            device,
+            resumed,
             keep_alive: connect.keep_alive(),
             expiry,
             issues: api_version(connect) >= issue::API_VERSION,
             will,
             end: "the cloud closed the connection".to_owned(),
         };
-        session.emit(&Event::Connected { device: session.id.clone(), tls });
         (session, inbox)
     }
 
     fn emit(&self, event: &Event) {
-        self.shared.events.emit(event);
-    }
-
-    /// Does something with this session's device; `None` if it was deleted or taken over.
-    fn with_device<T>(&self, f: impl FnOnce(&mut Device) -> T) -> Option<T> {
-        let mut hub = self.shared.hub();
-        let device = hub.device_at(self.hub, &self.id)?;
-        device.session.as_ref().is_some_and(|line| line.number == self.number).then(|| f(device))
+        self.device.shared.events.emit(event);
     }
 
     async fn run(
@@ -174,7 +153,7 @@ impl Session {
         self.deliver(link).await?;
         loop {
             let silence = silent_since + patience(self.keep_alive);
-            let unlock = self.with_device(|device| device.c2d.next_unlock()).flatten();
+            let unlock = self.device.with(|device| device.c2d.next_unlock()).flatten();
             tokio::select! {
                 packet = link.recv() => {
                     let packet = packet?;
@@ -204,9 +183,9 @@ impl Session {
 
     /// Sends every cloud-to-device message that is due.
     async fn deliver(&self, link: &mut Link<Stream>) -> Result<(), LinkError> {
-        let config = &self.shared.config;
+        let config = &self.device.shared.config;
         loop {
-            let next = self.with_device(|device| {
+            let next = self.device.with(|device| {
                 let acknowledged = device.subscriptions.contains(&Subscription::CloudToDevice);
                 if !acknowledged && !device.subscriptions.contains(&Subscription::CloudToDeviceQos0) {
                     return None;
@@ -221,12 +200,12 @@ impl Session {
             let Some((next, acknowledged)) = next.flatten() else {
                 return Ok(());
             };
-            let device = self.id.clone();
+            let device = self.device.id.clone();
             match next {
                 Next::DeadLetter(message_id) => self.emit(&Event::C2dDeadLettered { device, message_id }),
                 Next::Expired(message_id) => self.emit(&Event::C2dExpired { device, message_id }),
                 Next::Deliver { message, dup } => {
-                    let topic = topic::c2d(&self.id, &message.properties);
+                    let topic = topic::c2d(&self.device.id, &message.properties);
                     let packet_id = acknowledged.then_some(message.packet_id);
                     link.publish(&topic, &message.body, packet_id, dup).await?;
                     if !acknowledged {
@@ -238,15 +217,14 @@ impl Session {
     }
 
     fn complete(&self, packet_id: u16) {
-        if let Some(message_id) = self.with_device(|device| device.c2d.complete(packet_id)).flatten() {
-            self.emit(&Event::C2dCompleted { device: self.id.clone(), message_id });
+        if let Some(message_id) = self.device.with(|device| device.c2d.complete(packet_id)).flatten() {
+            self.emit(&Event::C2dCompleted { device: self.device.id.clone(), message_id });
         }
     }
 
     async fn handle(&mut self, link: &mut Link<Stream>, packet: Packet) -> Result<(), LinkError> {
         match packet {
             Packet::Connect(_) | Packet::Connect5(_) => Err(violation("second CONNECT")),
-            Packet::Publish5(_) => Err(violation("MQTT 5 at a classic hub")),
             Packet::Publish(publish) => self.publish(link, publish).await,
             Packet::Puback(id) => {
                 self.complete(id);
@@ -259,8 +237,8 @@ impl Session {
             }
             Packet::Unsubscribe { id, filters } => {
                 for filter in filters {
-                    if let Some(subscription) = topic::subscription(&self.id, &filter) {
-                        self.with_device(|device| {
+                    if let Some(subscription) = topic::subscription(&self.device.id, &filter) {
+                        self.device.with(|device| {
                             device.subscriptions.remove(&subscription);
                             if subscription == Subscription::CloudToDevice {
                                 device.subscriptions.remove(&Subscription::CloudToDeviceQos0);
@@ -279,16 +257,16 @@ impl Session {
         let mut granted = Vec::new();
         for (filter, qos) in filters {
             let qos = if *qos == Qos::AtMostOnce { *qos } else { Qos::AtLeastOnce };
-            let subscription = topic::subscription(&self.id, filter)
+            let subscription = topic::subscription(&self.device.id, filter)
                 .filter(|subscription| self.issues || *subscription != Subscription::Certificates)
                 .ok_or_else(|| violation(format!("unknown topic filter {filter:?}")))?;
-            if !self.shared.config.tier.has_cloud_to_device() {
+            if !self.device.shared.config.tier.has_cloud_to_device() {
                 let reason = format!("the basic tier has no subscriptions: {filter}");
-                self.shared.refused(Endpoint::Hub, &self.id, reason);
+                self.device.shared.refused(Endpoint::Hub, &self.device.id, reason);
                 granted.push(None);
                 continue;
             }
-            self.with_device(|device| {
+            self.device.with(|device| {
                 if subscription == Subscription::CloudToDevice {
                     // A newer subscription replaces the one before (MQTT 3.1.1, 3.8.4).
                     device.subscriptions.remove(&Subscription::CloudToDeviceQos0);
@@ -301,7 +279,7 @@ impl Session {
             });
             granted.push(Some(qos));
         }
-        let count = self.with_device(|device| device.subscriptions.len()).unwrap_or_default();
+        let count = self.device.with(|device| device.subscriptions.len()).unwrap_or_default();
         if count > MAX_SUBSCRIPTIONS {
             return Err(violation("more than five subscriptions"));
         }
@@ -312,7 +290,7 @@ impl Session {
         if publish.qos == Qos::ExactlyOnce {
             return Err(violation("PUBLISH with QoS 2"));
         }
-        let request = topic::request(&self.id, &publish.topic)
+        let request = topic::request(&self.device.id, &publish.topic)
             .filter(|request| self.issues || !matches!(request, Request::IssueCertificate { .. }))
             .ok_or_else(|| violation(format!("unknown topic {:?}", publish.topic)))?;
         let answer = match request {
@@ -321,7 +299,7 @@ impl Session {
                 None
             }
             Request::TwinGet { .. } | Request::TwinPatch { .. } | Request::MethodAnswer { .. }
-                if !self.shared.config.tier.has_cloud_to_device() =>
+                if !self.device.shared.config.tier.has_cloud_to_device() =>
             {
                 return Err(violation("403010 the basic tier has no twins and no methods"));
             }
@@ -335,14 +313,14 @@ impl Session {
                 if let Some(id) = publish.id {
                     link.puback(id).await?;
                 }
-                issue::request(&self.shared, self.hub, &self.id, rid, &publish.payload);
+                issue::request(&self.device.shared, self.device.hub, &self.device.id, rid, &publish.payload);
                 return Ok(());
             }
         };
         if let Some(id) = publish.id {
             link.puback(id).await?;
         }
-        let listening = self.with_device(|device| device.listens(Subscription::TwinAnswers));
+        let listening = self.device.with(|device| device.listens(Subscription::TwinAnswers));
         if let (Some((topic, body)), Some(true)) = (answer, listening) {
             link.publish(&topic, body.as_bytes(), None, false).await?;
         }
@@ -354,37 +332,37 @@ impl Session {
             return Err(violation("message larger than 256 KB"));
         }
         let size = publish.payload.len() + properties.billed_size();
-        self.shared.count_message(size).map_err(|e| violation(format!("403002 {e}")))?;
+        self.device.shared.count_message(size).map_err(|e| violation(format!("403002 {e}")))?;
         if publish.retain {
             properties.push("mqtt-retain", Some("true".to_owned()));
         }
         let qos = u8::from(publish.qos != Qos::AtMostOnce);
-        let (device, body) = (self.id.clone(), publish.payload.clone());
+        let (device, body) = (self.device.id.clone(), publish.payload.clone());
         self.emit(&Event::Telemetry(Telemetry { device, properties, body, qos }));
         Ok(())
     }
 
     fn twin_get(&self, rid: &str) -> (String, String) {
-        if let Some(status) = self.shared.faults.take_twin_answer() {
+        if let Some(status) = self.device.shared.faults.take_twin_answer() {
             return twin_error(status, rid, "fault on request");
         }
-        match self.with_device(|device| device.twin.document()) {
+        match self.device.with(|device| device.twin.document()) {
             Some(twin) => (format!("$iothub/twin/res/200/?$rid={rid}"), twin.to_string()),
             None => twin_error(404, rid, "unknown device"),
         }
     }
 
     fn twin_patch(&self, rid: &str, body: &[u8]) -> (String, String) {
-        if let Some(status) = self.shared.faults.take_twin_answer() {
+        if let Some(status) = self.device.shared.faults.take_twin_answer() {
             return twin_error(status, rid, "fault on request");
         }
         let Ok(Value::Object(patch)) = serde_json::from_slice(body) else {
             return twin_error(400, rid, "the patch is not a JSON object");
         };
-        match self.with_device(|device| device.twin.reported.patch(&patch)) {
+        match self.device.with(|device| device.twin.reported.patch(&patch)) {
             Some(Ok(version)) => {
                 let patch = Value::Object(patch);
-                self.emit(&Event::TwinReported { device: self.id.clone(), patch, version });
+                self.emit(&Event::TwinReported { device: self.device.id.clone(), patch, version });
                 (format!("$iothub/twin/res/204/?$rid={rid}&$version={version}"), String::new())
             }
             Some(Err(reason)) => twin_error(400, rid, reason),
@@ -394,10 +372,10 @@ impl Session {
 
     fn method_answer(&self, status: i32, rid: &str, body: &[u8]) {
         // An answer that nobody waits for any more is dropped.
-        if let Some(pending) = self.with_device(|device| device.methods.remove(rid)).flatten() {
+        if let Some(pending) = self.device.with(|device| device.methods.remove(rid)).flatten() {
             let body = body.to_vec();
             let event = Event::MethodAnswered {
-                device: self.id.clone(),
+                device: self.device.id.clone(),
                 method: pending.name,
                 status,
                 body: body.clone(),

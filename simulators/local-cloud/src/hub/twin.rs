@@ -7,7 +7,8 @@ use crate::clock;
 use crate::enrollment::InitialTwin;
 
 /// Bytes of each section as JSON.
-const MAX_SECTION: usize = 32 * 1024;
+pub(crate) const MAX_SECTION: usize = 32 * 1024;
+pub(crate) const SECTION_TOO_LARGE: &str = "the section is larger than 32 KB";
 const MAX_DEPTH: usize = 10;
 const MAX_KEY: usize = 1024;
 const MAX_STRING: usize = 4096;
@@ -116,7 +117,7 @@ impl Section {
 
     fn set(&mut self, properties: Map<String, Value>) -> Result<u64, &'static str> {
         if Value::Object(properties.clone()).to_string().len() > MAX_SECTION {
-            return Err("the section is larger than 32 KB");
+            return Err(SECTION_TOO_LARGE);
         }
         self.properties = properties;
         self.version += 1;

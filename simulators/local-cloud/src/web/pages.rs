@@ -230,7 +230,7 @@ pub(super) async fn refused(State(app): State<Shown>) -> Markup {
     let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
     let content = html! {
         section class="card" {
-            p { "Who was turned away, and why. Devices are told less: the services explain nothing to strangers." }
+            p { "Who was refused, and why. Devices are told less: the services give strangers no reasons." }
             @if list.is_empty() {
                 p class="quiet" { "Nobody yet." }
             } @else {
@@ -296,10 +296,10 @@ pub(super) async fn faults(State(app): State<Shown>) -> Markup {
     let hubs: Vec<(&str, &str)> = hubs.iter().map(|name| (name.as_str(), name.as_str())).collect();
     let content = html! {
         div class="pack" {
-            (form("clear", "Take everything back", "No faults any more, and the good certificate.", &html! {}))
-            (form("drop", "Drop all connections", "Without a word, as a network that fails does.", &html! {}))
-            (form("silence", "Silence", "Connections stay open, and nothing comes any more.", &switch("silence-on")))
-            (form("slow", "Slow", "Packets and handshakes come later; 0 ends it.", &html! {
+            (form("clear", "Clear all faults", "No more faults, and the valid certificate again.", &html! {}))
+            (form("drop", "Drop all connections", "Without a DISCONNECT, as when a network fails.", &html! {}))
+            (form("silence", "Silence", "Connections stay open, but nothing is sent any more.", &switch("silence-on")))
+            (form("slow", "Slow", "Packets and handshakes are delayed; 0 turns it off.", &html! {
                 (number("slow-ms", "milliseconds", "Milliseconds", "2000", ("0", "60000")))
             }))
             (form("refuse", "Refuse connections", "The next CONNECTs get this return code, whatever they say.", &html! {
@@ -330,7 +330,7 @@ pub(super) async fn faults(State(app): State<Shown>) -> Markup {
                     ("good", "the good one"),
                 ]))
             }))
-            (form("clockSkew", "Clock skew", "The cloud's clock is ahead when it judges tokens; 0 ends it.", &html! {
+            (form("clockSkew", "Clock skew", "The cloud's clock is ahead when it checks tokens; 0 turns it off.", &html! {
                 (number("skew-seconds", "seconds", "Seconds", "7200", ("-100000000", "100000000")))
             }))
             (form("move", "Move a device", "To another hub, at its next registration.", &html! {

@@ -7,15 +7,29 @@ mod mqtt5;
 
 use std::time::Duration;
 
-use bench::{Bench, Do};
+use bench::{Bench, Booted, Do};
 use iothub_mqtt::runner::{Failure, Settings};
-use local_cloud::{Config, Credential, Endpoint, Event, Properties, TlsVersions};
+use local_cloud::{Config, Credential, Endpoint, Event, Events, Properties, TlsVersions};
 use serde_json::json;
 
 const BOTH: [TlsVersions; 2] = [TlsVersions::Tls12, TlsVersions::Tls13];
 
 fn cloud(tls: TlsVersions) -> Config {
     Config { tls, assigning_polls: 1, retry_after: Some(1), ..Config::default() }
+}
+
+/// The device sends a message, and the cloud has it with everything that the device says of it.
+async fn telemetry_arrives(device: &mut Booted, cloud_events: &mut Events) {
+    device.order(Do::Send("{\"t\":1}"));
+    device.expect("sent").await;
+    device.expect("delivered").await;
+    let telemetry = cloud_events.telemetry().await.unwrap();
+    assert_eq!((telemetry.body.as_slice(), telemetry.qos), (&b"{\"t\":1}"[..], 1));
+    let expected = Properties::new()
+        .with("$.ct", "application/json")
+        .with("$.ce", "utf-8")
+        .with("where", "up & away=ü+%");
+    assert_eq!(telemetry.properties, expected);
 }
 
 #[tokio::test]
@@ -29,16 +43,7 @@ async fn from_registration_to_messages_both_ways() {
         device.expect("connected").await;
         device.expect("twin 1").await;
 
-        device.order(Do::Send("{\"t\":1}"));
-        device.expect("sent").await;
-        device.expect("delivered").await;
-        let telemetry = cloud_events.telemetry().await.unwrap();
-        assert_eq!((telemetry.body.as_slice(), telemetry.qos), (&b"{\"t\":1}"[..], 1));
-        let expected = Properties::new()
-            .with("$.ct", "application/json")
-            .with("$.ce", "utf-8")
-            .with("where", "up & away=ü+%");
-        assert_eq!(telemetry.properties, expected);
+        telemetry_arrives(&mut device, &mut cloud_events).await;
 
         let properties = Properties::new().with("a-b", "c&d").with_null("nothing").with("empty", "");
         let id = bench.cloud.send_c2d("device-1", "hello", &properties).unwrap();

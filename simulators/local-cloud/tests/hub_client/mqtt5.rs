@@ -43,15 +43,7 @@ async fn the_same_story() {
         device.expect("connected").await;
         device.expect("twin 1").await;
 
-        device.order(Do::Send("{\"t\":1}"));
-        device.expect("delivered").await;
-        let telemetry = cloud_events.telemetry().await.unwrap();
-        assert_eq!((telemetry.body.as_slice(), telemetry.qos), (&b"{\"t\":1}"[..], 1));
-        let expected = Properties::new()
-            .with("$.ct", "application/json")
-            .with("$.ce", "utf-8")
-            .with("where", "up & away=ü+%");
-        assert_eq!(telemetry.properties, expected);
+        super::telemetry_arrives(&mut device, &mut cloud_events).await;
 
         let refused = bench.cloud.send_c2d("device-1", "hello", &Properties::new());
         assert!(matches!(refused, Err(CommandError::Refused(_))), "{refused:?}");

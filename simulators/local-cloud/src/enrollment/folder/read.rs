@@ -52,10 +52,8 @@ impl From<io::Error> for Trouble {
     }
 }
 
-impl Read {
-    fn problem(&mut self, path: &Path, what: &str) {
-        self.problems.push(format!("{} is not taken: {what}", path.display()));
-    }
+fn not_taken(path: &Path, what: &str) -> String {
+    format!("{} is not taken: {what}", path.display())
 }
 
 impl Trouble {
@@ -65,7 +63,7 @@ impl Trouble {
     /// It is this machine's affair.
     pub(super) fn of(self, path: &Path) -> io::Result<String> {
         match self {
-            Self::Content(what) => Ok(format!("{} is not taken: {what}", path.display())),
+            Self::Content(what) => Ok(not_taken(path, &what)),
             Self::Machine(e) => Err(e),
         }
     }
@@ -255,12 +253,12 @@ fn keys(path: &Path, read: &mut Read) -> Result<(), Trouble> {
             "groups" => true,
             other => {
                 let what = format!("{other:?} in it is neither \"individual\" nor \"groups\"");
-                read.problem(path, &what);
+                read.problems.push(not_taken(path, &what));
                 continue;
             }
         };
         let Value::Array(entries) = entries else {
-            read.problem(path, &format!("{name:?} in it is no list"));
+            read.problems.push(not_taken(path, &format!("{name:?} in it is no list")));
             continue;
         };
         for (index, entry) in entries.into_iter().enumerate() {

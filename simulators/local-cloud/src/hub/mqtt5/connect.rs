@@ -22,10 +22,6 @@ pub(super) const MAX_ALIAS: u16 = 10;
 /// Messages with QoS 1 that a device may have under way.
 const RECEIVE_MAXIMUM: u16 = 16;
 
-const UNAVAILABLE: u8 = 0x88;
-const CLIENT_ID: u8 = 0x85;
-const BAD_USER_NAME: u8 = 0x86;
-
 /// A device that has been let in, and the terms of its session.
 pub(super) struct Terms {
     /// The hub's index.
@@ -42,12 +38,15 @@ pub(super) struct Terms {
 pub(super) fn check(shared: &Shared, connect: &Connect, caller: &Caller) -> Result<Terms, (u8, String)> {
     let id = connect.client_id();
     if id.is_empty() || id.contains(['/', '#', '+']) {
-        return Err((CLIENT_ID, "the client id is not a device id".to_owned()));
+        return Err((reason::CLIENT_ID_NOT_VALID, "the client id is not a device id".to_owned()));
     }
     let user_name = connect.user_name().unwrap_or_default();
-    check_user_name(user_name).map_err(|reason| (BAD_USER_NAME, reason.to_owned()))?;
+    check_user_name(user_name).map_err(|what| (reason::BAD_USER_NAME_OR_PASSWORD, what.to_owned()))?;
     if connect.password().is_some_and(|password| !password.is_empty()) {
-        return Err((BAD_USER_NAME, "a password, where only certificates count".to_owned()));
+        return Err((
+            reason::BAD_USER_NAME_OR_PASSWORD,
+            "a password, where only certificates count".to_owned(),
+        ));
     }
     if connect.will_flag() {
         let reason = "a will, which is for topics that the hub's owner defines: none are here".to_owned();
@@ -78,7 +77,7 @@ pub(super) fn check(shared: &Shared, connect: &Connect, caller: &Caller) -> Resu
     terms.session_expiry = terms.session_expiry.min(MAX_SESSION_EXPIRY);
     terms.hub = auth::admit_mqtt5(shared, caller, id).map_err(|refusal| match refusal {
         Refusal::Device(reason) => (reason::NOT_AUTHORIZED, reason),
-        Refusal::Machine => (UNAVAILABLE, "the enrolments cannot be read now".to_owned()),
+        Refusal::Machine => (reason::SERVER_UNAVAILABLE, "the enrolments cannot be read now".to_owned()),
     })?;
     Ok(terms)
 }
@@ -93,7 +92,7 @@ fn check_user_name(user_name: &str) -> Result<(), &'static str> {
     }
     let text = |text: &str| percent::decode(text).is_some_and(|text| !text.is_empty());
     if !matches!(version, Some(("clientVersion", Some(version))) if text(version)) {
-        return Err("the user name does not go on with &clientVersion=<percent-encoded text>");
+        return Err("the user name has no &clientVersion=<percent-encoded text> next");
     }
     if fields.next().is_some() { Err("the user name has further fields") } else { Ok(()) }
 }

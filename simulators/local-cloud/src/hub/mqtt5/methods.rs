@@ -1,4 +1,4 @@
-//! Direct methods over MQTT 5: probe, ready, exec, result. A device that is ready is let go once.
+//! Direct methods over MQTT 5: probe, ready, exec, result. A device that is ready is told once to run the method.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +14,7 @@ use crate::backend::CommandError;
 use crate::clock;
 use crate::event::Event;
 use crate::hub::MethodResponse;
-use crate::mqtt::{Link, LinkError};
-use crate::mqtt5::Publish;
+use crate::mqtt::{Link, LinkError, Publish};
 use crate::server::Stream;
 
 /// How long a device may think about a probe.
@@ -28,7 +27,7 @@ struct Pending {
     payload: Vec<u8>,
     response_timeout: Duration,
     answer: oneshot::Sender<Answer>,
-    /// The ready id, once the device was let go.
+    /// The ready id, once the device was told to run it.
     running: Option<Vec<u8>>,
     until: Instant,
 }
@@ -81,15 +80,8 @@ impl Session {
             until: Instant::now() + CONNECT_TIMEOUT,
         };
         self.calls.0.insert(id, pending);
-        let probe = Outgoing {
-            channel: "methods",
-            kind: "probe:1",
-            correlation: id,
-            body: probe.encode_to_vec(),
-            qos: Qos::AtLeastOnce,
-            expiry: Some(seconds(CONNECT_TIMEOUT)),
-        };
-        self.send(link, probe).await
+        let expiry = Some(seconds(CONNECT_TIMEOUT));
+        self.send(link, Outgoing { expiry, ..Outgoing::new("methods", "probe:1", id, &probe) }).await
     }
 
     pub(super) async fn method(&mut self, link: &mut Link<Stream>, publish: &Publish) -> Result<(), Problem> {
@@ -100,7 +92,7 @@ impl Session {
                 let ack = ProbeAck::decode(body).map_err(undecodable)?;
                 match ack.result.ok_or_else(|| problem("probe-ack that says neither yes nor no"))? {
                     ProbeResult::Ready(ready) if ready.ready_id.len() != 16 => {
-                        Err(problem("probe-ack with a ready id that has not 16 bytes"))
+                        Err(problem("probe-ack whose ready id is not 16 bytes long"))
                     }
                     ProbeResult::Ready(ready) => Ok(self.exec(link, &id, ready.ready_id).await?),
                     ProbeResult::Rejected(rejected) => {
@@ -120,11 +112,11 @@ impl Session {
                 // An answer that nobody waits for any more is dropped.
                 let Some(call) = self.calls.0.get(&id) else { return Ok(()) };
                 if call.running.is_none() {
-                    return Err(problem("result of a method that was not let go"));
+                    return Err(problem("result of a method that was not started"));
                 }
                 let (status, body) = (result.status, result.body);
-                self.shared.events.emit(&Event::MethodAnswered {
-                    device: self.id.clone(),
+                self.device.shared.events.emit(&Event::MethodAnswered {
+                    device: self.device.id.clone(),
                     method: call.name.clone(),
                     status,
                     body: body.clone(),
@@ -135,7 +127,7 @@ impl Session {
             "abandon:1" => {
                 let abandon = Abandon::decode(body).map_err(undecodable)?;
                 if abandon.ready_id.len() != 16 {
-                    return Err(problem("abandon with a ready id that has not 16 bytes"));
+                    return Err(problem("abandon whose ready id is not 16 bytes long"));
                 }
                 if self.calls.0.get(&id).is_some_and(|call| call.running.as_ref() == Some(&abandon.ready_id))
                 {
@@ -147,7 +139,7 @@ impl Session {
         }
     }
 
-    /// The device is ready: lets it go, unless that was done.
+    /// The device is ready: tells it to run the method, unless that was done.
     async fn exec(&mut self, link: &mut Link<Stream>, id: &Id, ready_id: Vec<u8>) -> Result<(), LinkError> {
         let Some(call) = self.calls.0.get_mut(id) else { return Ok(()) };
         if call.running.is_some() {
@@ -162,14 +154,6 @@ impl Session {
         };
         let expiry = Some(seconds(call.response_timeout));
         let exec = Exec { ready_id, params: std::mem::take(&mut call.payload), start: Some(start) };
-        let exec = Outgoing {
-            channel: "methods",
-            kind: "exec:1",
-            correlation: *id,
-            body: exec.encode_to_vec(),
-            qos: Qos::AtLeastOnce,
-            expiry,
-        };
-        self.send(link, exec).await
+        self.send(link, Outgoing { expiry, ..Outgoing::new("methods", "exec:1", *id, &exec) }).await
     }
 }

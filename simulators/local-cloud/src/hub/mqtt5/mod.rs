@@ -15,21 +15,22 @@ use mqtt_protocol_core::mqtt::packet::{
     ContentType, CorrelationData, MessageExpiryInterval, Property, Qos, UserProperty,
 };
 use prost::Message;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use self::connect::{MAX_ALIAS, Terms};
 use self::message::{Birth, BirthAck, DesiredPatch, TwinPush};
 use self::methods::Calls;
+use super::connected::{ConnectedDevice, TAKEN_OVER};
 use super::session::{MAX_TELEMETRY, at};
 use super::topic::Subscription;
-use super::{Device, Line, MethodResponse, ToSession};
+use super::{Device, MethodResponse, ToSession};
 use crate::backend::CommandError;
 use crate::event::{Event, Telemetry};
 use crate::fault::{Endpoint, PacketKind};
-use crate::mqtt::{Link, LinkError, Packet, encoding};
-use crate::mqtt5::{Publish, reason};
+use crate::mqtt::{Link, LinkError, Packet, Publish, encoding};
+use crate::mqtt5::reason;
 use crate::properties::Properties;
 use crate::server::{Caller, Stream, patience};
 use crate::shared::Shared;
@@ -56,17 +57,29 @@ struct Outgoing<'a> {
     kind: &'a str,
     correlation: Id,
     body: Vec<u8>,
-    qos: Qos,
-    /// Seconds.
+    /// With QoS 1, and for so many seconds only; `None`: with QoS 0.
     expiry: Option<u32>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// With QoS 0.
+    fn new(channel: &'a str, kind: &'a str, correlation: Id, body: &impl Message) -> Self {
+        Self { channel, kind, correlation, body: body.encode_to_vec(), expiry: None }
+    }
 }
 
 pub(crate) async fn serve(shared: &Arc<Shared>, mut link: Link<Stream>, caller: &Caller, connect: &Connect) {
     let verdict = match shared.faults.take_refusal(Endpoint::Hub) {
         // The return code of 3.1.1 as a reason code of 5.
         Some(code) => {
-            let reason = [0x84, 0x85, 0x88, 0x86, 0x87].get(usize::from(code.saturating_sub(1)));
-            Err((reason.copied().unwrap_or(reason::NOT_AUTHORIZED), "fault on request".to_owned()))
+            let code = match code {
+                1 => reason::UNSUPPORTED_VERSION,
+                2 => reason::CLIENT_ID_NOT_VALID,
+                3 => reason::SERVER_UNAVAILABLE,
+                4 => reason::BAD_USER_NAME_OR_PASSWORD,
+                _ => reason::NOT_AUTHORIZED,
+            };
+            Err((code, "fault on request".to_owned()))
         }
         None => connect::check(shared, connect, caller),
     };
@@ -104,11 +117,7 @@ type Ended = (Option<u8>, String);
 
 /// A session that has been let in. Dropping it, in whatever way the connection ends, signs the device off.
 struct Session {
-    shared: Arc<Shared>,
-    /// The hub's index.
-    hub: usize,
-    id: String,
-    number: u64,
+    device: ConnectedDevice,
     resumed: bool,
     /// How long the session is kept without a connection.
     expiry: Duration,
@@ -124,20 +133,14 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut hub = self.shared.hub();
-        if let Some(device) = hub.device_at(self.hub, &self.id)
-            && device.session.as_ref().is_some_and(|line| line.number == self.number)
-        {
-            device.session = None;
-            device.record.connection_changed();
+        self.device.sign_off(|device| {
             device.session_until = Some(Instant::now() + self.expiry);
             if self.expiry.is_zero() {
                 device.subscriptions.clear();
             }
-        }
-        drop(hub);
+        });
         let reason = std::mem::take(&mut self.end);
-        self.shared.events.emit(&Event::Disconnected { device: self.id.clone(), reason });
+        self.device.shared.events.emit(&Event::Disconnected { device: self.device.id.clone(), reason });
     }
 }
 
@@ -149,28 +152,19 @@ impl Session {
         caller: &Caller,
         terms: &Terms,
     ) -> (Self, UnboundedReceiver<ToSession>) {
-        let id = connect.client_id().to_owned();
-        let (sender, inbox) = unbounded_channel();
-        let mut hub = shared.hub();
-        let number = hub.next_number();
         let mut resumed = false;
-        if let Some(device) = hub.device_at(terms.hub, &id) {
+        let prepare = |device: &mut Device| {
             let kept =
                 device.session.is_some() || device.session_until.is_some_and(|until| Instant::now() < until);
             resumed = kept && !connect.clean_start();
-            device.send_to_session(ToSession::Close("taken over by a newer connection".to_owned()));
             if !resumed {
                 device.subscriptions.clear();
             }
-            device.session = Some(Line { number, sender, mqtt5: true });
-            device.record.connection_changed();
-        }
-        drop(hub);
+        };
+        let id = connect.client_id();
+        let (device, inbox) = ConnectedDevice::take_over(shared, terms.hub, id, true, caller.tls, prepare);
         let session = Self {
-            shared: shared.clone(),
-            hub: terms.hub,
-            id,
-            number,
+            device,
             resumed,
             expiry: Duration::from_secs(terms.session_expiry.into()),
             keep_alive: terms.keep_alive,
@@ -181,15 +175,7 @@ impl Session {
             last_packet_id: 0,
             end: "the cloud closed the connection".to_owned(),
         };
-        shared.events.emit(&Event::Connected { device: session.id.clone(), tls: caller.tls });
         (session, inbox)
-    }
-
-    /// Does something with this session's device; `None` if it was deleted or taken over.
-    fn with_device<T>(&self, f: impl FnOnce(&mut Device) -> T) -> Option<T> {
-        let mut hub = self.shared.hub();
-        let device = hub.device_at(self.hub, &self.id)?;
-        device.session.as_ref().is_some_and(|line| line.number == self.number).then(|| f(device))
     }
 
     async fn run(
@@ -213,8 +199,7 @@ impl Session {
                 }
                 message = inbox.recv() => match message {
                     Some(ToSession::Close(reason)) => {
-                        let taken_over = reason.starts_with("taken over");
-                        let code = if taken_over {
+                        let code = if reason == TAKEN_OVER {
                             reason::SESSION_TAKEN_OVER
                         } else {
                             reason::ADMINISTRATIVE_ACTION
@@ -239,16 +224,8 @@ impl Session {
             ToSession::Desired { version, patch } => {
                 // Without its birth the device fetches the whole.
                 let Some(nonce) = self.born else { return Ok(()) };
-                let body = DesiredPatch { version, payload: patch }.encode_to_vec();
-                let patch = Outgoing {
-                    channel: "twin",
-                    kind: "desired-patch:1",
-                    correlation: nonce,
-                    body,
-                    qos: Qos::AtMostOnce,
-                    expiry: None,
-                };
-                self.send(link, patch).await
+                let patch = DesiredPatch { version, payload: patch };
+                self.send(link, Outgoing::new("twin", "desired-patch:1", nonce, &patch)).await
             }
             ToSession::Call(call) => self.probe(link, call).await,
             // These are for classic hubs; a hub of this kind refuses what leads to them.
@@ -258,10 +235,10 @@ impl Session {
 
     /// Sends a message, if the device is subscribed and takes packets as large.
     async fn send(&mut self, link: &mut Link<Stream>, message: Outgoing<'_>) -> Result<(), LinkError> {
-        if self.with_device(|device| device.listens(Subscription::DeviceBound)) != Some(true) {
+        if self.device.with(|device| device.listens(Subscription::DeviceBound)) != Some(true) {
             return Ok(());
         }
-        let topic = format!("ih/{}/dev/{}", self.id, message.channel);
+        let topic = format!("ih/{}/dev/{}", self.device.id, message.channel);
         let mut properties: Vec<Property> = vec![
             UserProperty::new("type", message.kind).map_err(encoding)?.into(),
             ContentType::new(CONTENT_TYPE).map_err(encoding)?.into(),
@@ -270,7 +247,7 @@ impl Session {
         if let Some(seconds) = message.expiry {
             properties.push(MessageExpiryInterval::new(seconds).map_err(encoding)?.into());
         }
-        let id = (message.qos == Qos::AtLeastOnce).then(|| {
+        let id = message.expiry.is_some().then(|| {
             self.last_packet_id = self.last_packet_id.wrapping_add(1).max(1);
             self.last_packet_id
         });
@@ -279,11 +256,11 @@ impl Session {
             // MQTT 5, 3.1.2.11.4: it is dropped.
             let text = format!(
                 "{}: {} of {} bytes is more than the device takes",
-                self.id,
+                self.device.id,
                 message.kind,
                 bytes.len()
             );
-            self.shared.events.emit(&Event::Notice { text });
+            self.device.shared.events.emit(&Event::Notice { text });
             return Ok(());
         }
         link.send(PacketKind::Publish, Some(&topic), bytes).await
@@ -291,10 +268,10 @@ impl Session {
 
     async fn handle(&mut self, link: &mut Link<Stream>, packet: Packet) -> Result<(), LinkError> {
         match packet {
-            Packet::Connect(_) | Packet::Connect5(_) | Packet::Publish(_) => {
+            Packet::Connect(_) | Packet::Connect5(_) => {
                 Err(LinkError::Refused(reason::PROTOCOL_ERROR, "second CONNECT".to_owned()))
             }
-            Packet::Publish5(publish) => self.publish(link, publish).await,
+            Packet::Publish(publish) => self.publish(link, publish).await,
             Packet::Subscribe { id, filters } => {
                 let granted: Vec<_> =
                     filters.iter().map(|(filter, qos)| self.subscribe(filter, *qos)).collect();
@@ -311,22 +288,23 @@ impl Session {
     }
 
     fn is_own_filter(&self, filter: &str) -> bool {
-        filter.strip_prefix("ih/").and_then(|rest| rest.strip_suffix("/dev/#")) == Some(&self.id)
+        filter.strip_prefix("ih/").and_then(|rest| rest.strip_suffix("/dev/#")) == Some(&self.device.id)
     }
 
     fn subscribe(&self, filter: &str, qos: Qos) -> Option<Qos> {
-        if !self.is_own_filter(filter) || !self.shared.config.tier.has_cloud_to_device() {
-            let reason = format!("a device subscribes to ih/{}/dev/# and nothing else: {filter:?}", self.id);
-            self.shared.refused(Endpoint::Hub, &self.id, reason);
+        if !self.is_own_filter(filter) || !self.device.shared.config.tier.has_cloud_to_device() {
+            let reason =
+                format!("a device subscribes to ih/{}/dev/# and nothing else: {filter:?}", self.device.id);
+            self.device.shared.refused(Endpoint::Hub, &self.device.id, reason);
             return None;
         }
-        self.with_device(|device| device.subscriptions.insert(Subscription::DeviceBound))?;
+        self.device.with(|device| device.subscriptions.insert(Subscription::DeviceBound))?;
         Some(if qos == Qos::AtMostOnce { qos } else { Qos::AtLeastOnce })
     }
 
     fn unsubscribe(&self, filter: &str) -> bool {
         self.is_own_filter(filter)
-            && self.with_device(|device| device.subscriptions.remove(&Subscription::DeviceBound))
+            && self.device.with(|device| device.subscriptions.remove(&Subscription::DeviceBound))
                 == Some(true)
     }
 
@@ -342,7 +320,7 @@ impl Session {
         let channel = publish
             .topic
             .strip_prefix("ih/")
-            .and_then(|rest| rest.strip_prefix(self.id.as_str()))
+            .and_then(|rest| rest.strip_prefix(self.device.id.as_str()))
             .and_then(|rest| rest.strip_prefix("/srv/"));
         let done = match channel {
             Some("presence") => self.presence(link, &publish).await,
@@ -361,7 +339,7 @@ impl Session {
                 if publish.id.is_none() {
                     return Err(LinkError::Refused(code, what));
                 }
-                self.shared.refused(Endpoint::Hub, &self.id, what);
+                self.device.shared.refused(Endpoint::Hub, &self.device.id, what);
                 code
             }
         };
@@ -412,11 +390,11 @@ impl Session {
         if size > MAX_TELEMETRY {
             return Err(Problem::Refused(reason::PACKET_TOO_LARGE, "message larger than 256 KB".to_owned()));
         }
-        let quota = self.shared.count_message(size);
+        let quota = self.device.shared.count_message(size);
         quota.map_err(|e| Problem::Refused(reason::QUOTA_EXCEEDED, e.to_string()))?;
         let qos = u8::from(publish.qos != Qos::AtMostOnce);
-        let (device, body) = (self.id.clone(), publish.payload.clone());
-        self.shared.events.emit(&Event::Telemetry(Telemetry { device, properties, body, qos }));
+        let (device, body) = (self.device.id.clone(), publish.payload.clone());
+        self.device.shared.events.emit(&Event::Telemetry(Telemetry { device, properties, body, qos }));
         Ok(())
     }
 
@@ -426,23 +404,14 @@ impl Session {
             return Err(problem(format!("{kind:?} on srv/presence")));
         }
         let birth = Birth::decode(publish.payload.as_slice()).map_err(undecodable)?;
-        let versions = self.with_device(|device| (device.twin.desired.version, device.twin.reported.version));
+        let versions = self.device.with(|device| (device.twin.desired.version, device.twin.reported.version));
         let Some((desired_version, reported_version)) = versions else { return Ok(()) };
-        if self.with_device(|device| device.listens(Subscription::DeviceBound)) != Some(true) {
+        if self.device.with(|device| device.listens(Subscription::DeviceBound)) != Some(true) {
             return Err(problem("birth before the subscription to its answer"));
         }
         self.born = Some(nonce);
         let ack = BirthAck { desired_version, reported_version };
-        let body = ack.encode_to_vec();
-        let ack = Outgoing {
-            channel: "presence",
-            kind: "birth-ack:1",
-            correlation: nonce,
-            body,
-            qos: Qos::AtMostOnce,
-            expiry: None,
-        };
-        self.send(link, ack).await?;
+        self.send(link, Outgoing::new("presence", "birth-ack:1", nonce, &ack)).await?;
         let desired = birth.push_desired && birth.desired_version != desired_version;
         let reported = birth.push_reported && birth.reported_version != reported_version;
         if desired || reported {
@@ -450,15 +419,7 @@ impl Session {
                 desired: desired.then(|| self.section(|twin| &twin.desired)).flatten(),
                 reported: reported.then(|| self.section(|twin| &twin.reported)).flatten(),
             };
-            let push = Outgoing {
-                channel: "twin",
-                kind: "twin-push:1",
-                correlation: nonce,
-                body: push.encode_to_vec(),
-                qos: Qos::AtMostOnce,
-                expiry: None,
-            };
-            self.send(link, push).await?;
+            self.send(link, Outgoing::new("twin", "twin-push:1", nonce, &push)).await?;
         }
         Ok(())
     }
@@ -483,7 +444,7 @@ fn problem(what: impl Into<String>) -> Problem {
 
 #[allow(clippy::needless_pass_by_value)] // for map_err
 fn undecodable(e: prost::DecodeError) -> Problem {
-    problem(format!("a body that is not the message it is called: {e}"))
+    problem(format!("the body is not a message of its type: {e}"))
 }
 
 /// The one user property that says what a message is.
@@ -497,7 +458,7 @@ fn kind(publish: &Publish) -> Option<&str> {
 fn envelope(publish: &Publish, qos: Qos) -> Result<(&str, Id), Problem> {
     let kind = kind(publish).ok_or_else(|| problem("a message without one user property type"))?;
     if publish.qos != qos {
-        let what = format!("{kind:?} with another QoS than {}", qos as u8);
+        let what = format!("{kind:?} whose QoS is not {}", qos as u8);
         return Err(Problem::Refused(reason::QOS_NOT_SUPPORTED, what));
     }
     if publish.content_type() != Some(CONTENT_TYPE) {

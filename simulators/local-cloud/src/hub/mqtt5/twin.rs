@@ -8,12 +8,8 @@ use super::message::{PatchResult, ReportedPatch, ReportedPatchResponse, Section,
 use super::{Outgoing, Problem, Session, envelope, problem, undecodable};
 use crate::event::Event;
 use crate::hub::twin;
-use crate::mqtt::Link;
-use crate::mqtt5::Publish;
+use crate::mqtt::{Link, Publish};
 use crate::server::Stream;
-
-/// The largest section or patch, in bytes.
-const MAX_SECTION: usize = 32_768;
 
 /// A section's properties as JSON, without the version, which has a field of its own here.
 fn payload(section: &twin::Section) -> String {
@@ -26,7 +22,7 @@ fn payload(section: &twin::Section) -> String {
 
 impl Session {
     pub(super) fn section(&self, of: impl FnOnce(&twin::Twin) -> &twin::Section) -> Option<Section> {
-        self.with_device(|device| {
+        self.device.with(|device| {
             let section = of(&device.twin);
             Section { version: section.version, payload: payload(section) }
         })
@@ -38,28 +34,29 @@ impl Session {
             return Err(problem(format!("{kind:?} before birth")));
         }
         let answer = match kind {
-            "get:1" => self.get(&publish.payload)?.map(|body| ("get-response:1", body)),
+            "get:1" => match self.get(&publish.payload)? {
+                Some(response) => Outgoing::new("twin", "get-response:1", correlation, &response),
+                None => return Ok(()),
+            },
             "reported-patch:1" => {
-                Some(("reported-patch-response:1", self.patch(&publish.payload)?.encode_to_vec()))
+                let response = self.patch(&publish.payload)?;
+                Outgoing::new("twin", "reported-patch-response:1", correlation, &response)
             }
             _ => return Err(problem(format!("{kind:?} on srv/twin"))),
         };
-        let Some((kind, body)) = answer else { return Ok(()) };
-        let answer =
-            Outgoing { channel: "twin", kind, correlation, body, qos: Qos::AtMostOnce, expiry: None };
         Ok(self.send(link, answer).await?)
     }
 
-    fn get(&self, body: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
+    fn get(&self, body: &[u8]) -> Result<Option<TwinGetResponse>, Problem> {
         let get = TwinGet::decode(body).map_err(undecodable)?;
         if !(1..=3).contains(&get.sections) {
             return Err(problem("get without the sections that are wanted"));
         }
         // The answer to a get has no place for an error.
-        if self.shared.faults.take_twin_answer().is_some() {
+        if self.device.shared.faults.take_twin_answer().is_some() {
             return Ok(None);
         }
-        let response = self.with_device(|device| {
+        Ok(self.device.with(|device| {
             let (desired, reported) = (&device.twin.desired, &device.twin.reported);
             let has = |bit: u32, known: u64, section: &twin::Section| {
                 (get.sections & bit != 0 && known != section.version).then(|| payload(section))
@@ -70,34 +67,33 @@ impl Session {
                 desired_payload: has(1, get.if_not_match_desired, desired),
                 reported_payload: has(2, get.if_not_match_reported, reported),
             }
-        });
-        Ok(response.map(|response| response.encode_to_vec()))
+        }))
     }
 
     fn patch(&self, body: &[u8]) -> Result<ReportedPatchResponse, Problem> {
         let request = ReportedPatch::decode(body).map_err(undecodable)?;
-        let now = self.with_device(|device| device.twin.reported.version).unwrap_or_default();
+        let now = self.device.with(|device| device.twin.reported.version).unwrap_or_default();
         let result = |result: PatchResult, version| ReportedPatchResponse { result: result.into(), version };
-        if self.shared.faults.take_twin_answer().is_some() {
+        if self.device.shared.faults.take_twin_answer().is_some() {
             return Ok(result(PatchResult::InternalError, now));
         }
         if request.if_match != now {
             return Ok(result(PatchResult::VersionMismatch, now));
         }
-        if request.payload.len() > MAX_SECTION {
+        if request.payload.len() > twin::MAX_SECTION {
             return Ok(result(PatchResult::PayloadTooLarge, now));
         }
         let Ok(Value::Object(patch)) = serde_json::from_slice(&request.payload) else {
             return Ok(result(PatchResult::PayloadInvalid, now));
         };
-        Ok(match self.with_device(|device| device.twin.reported.patch(&patch)) {
+        Ok(match self.device.with(|device| device.twin.reported.patch(&patch)) {
             Some(Ok(version)) => {
                 let patch = Value::Object(patch);
-                let device = self.id.clone();
-                self.shared.events.emit(&Event::TwinReported { device, patch, version });
+                let device = self.device.id.clone();
+                self.device.shared.events.emit(&Event::TwinReported { device, patch, version });
                 result(PatchResult::Ok, version)
             }
-            Some(Err(why)) if why.contains("larger") => result(PatchResult::PayloadTooLarge, now),
+            Some(Err(twin::SECTION_TOO_LARGE)) => result(PatchResult::PayloadTooLarge, now),
             Some(Err(_)) => result(PatchResult::PayloadInvalid, now),
             None => result(PatchResult::InternalError, now),
         })
