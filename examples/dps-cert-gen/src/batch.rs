@@ -54,7 +54,7 @@ pub struct BatchArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
 
-    /// Write the devices whose lines are right even if others are wrong; the exit code still tells
+    /// Write the devices whose lines are right even if others are wrong; the exit code is 1 nevertheless
     #[arg(long)]
     pub keep_going: bool,
 }
@@ -103,8 +103,7 @@ pub fn run(args: &BatchArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Re
     let devices::Devices { all, mut bad } =
         devices::read(&bytes, &args.firmware_version).with_context(|| file.clone())?;
     drop(bytes);
-    let wrong: BTreeSet<usize> = bad.iter().map(|bad| bad.line).collect();
-    let good: Vec<&Device> = all.iter().filter(|device| !wrong.contains(&device.line)).collect();
+    let good = without(all.iter(), &bad);
     ensure!(!all.is_empty() || !bad.is_empty(), "{file}: there is no device in it");
     let refused = |lines, written| Refused { file: file.clone(), lines, written };
     if good.is_empty() || !(bad.is_empty() || args.keep_going) {
@@ -119,8 +118,7 @@ pub fn run(args: &BatchArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Re
         let der = make::certificate(&device.uds, &firmware, &info, id)?;
         to_pem(Label::Certificate, &der, Lines::Wrapped)
     })?;
-    let wrong: BTreeSet<usize> = failed.iter().map(|bad| bad.line).collect();
-    let good: Vec<&Device> = good.into_iter().filter(|device| !wrong.contains(&device.line)).collect();
+    let good = without(good, &failed);
     bad.extend(failed);
     bad.sort_by_key(|bad| (bad.line, bad.column));
     if good.is_empty() || !(bad.is_empty() || args.keep_going) {
@@ -139,6 +137,12 @@ pub fn run(args: &BatchArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Re
         args.out.join(enrol::AZURE_CLI).display(),
     )?;
     if bad.is_empty() { Ok(()) } else { Err(refused(bad, count).into()) }
+}
+
+/// The devices whose lines are not wrong.
+fn without<'d>(devices: impl IntoIterator<Item = &'d Device>, bad: &[BadLine]) -> Vec<&'d Device> {
+    let wrong: BTreeSet<usize> = bad.iter().map(|bad| bad.line).collect();
+    devices.into_iter().filter(|device| !wrong.contains(&device.line)).collect()
 }
 
 /// Makes and writes every certificate, on all cores. What cannot be made is the fault of its line; what cannot be

@@ -165,7 +165,7 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     );
     let anchor = read(&args.anchor, "the anchor", stdin)?;
     let [anchor] = &anchor[..] else {
-        bail!("{}: {} certificates, one is wanted as the anchor", args.anchor.display(), anchor.len());
+        bail!("{}: expected one certificate as the anchor, found {}", args.anchor.display(), anchor.len());
     };
     let mut chain = read(&args.chain, "the chain", stdin)?;
     chain.reverse();
@@ -205,7 +205,7 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
             (Form::Jwt, Some(key)) => writeln!(stdout, "{}", ear.jwt(key))?,
             (Form::Cwt, Some(key)) => stdout.write_all(&ear.cwt(key)?)?,
             (Form::Json, None) => writeln!(stdout, "{}", shown::json(&ear.json())?)?,
-            (Form::Json, Some(_)) => bail!("--ear json is not signed, --ear-key has no use"),
+            (Form::Json, Some(_)) => bail!("--ear json is not signed: leave --ear-key out"),
             (Form::Jwt | Form::Cwt, None) => bail!("--ear-key is needed for a signed attestation result"),
         }
     } else if args.json {

@@ -229,7 +229,7 @@ fn every_refusal_says_which_certificate_and_why() {
     write("chain", "nothing");
     assert!(verify(&folder, &[]).unwrap_err().contains("there is no certificate in it"));
     write("anchor", &chain);
-    assert!(verify(&folder, &[]).unwrap_err().contains("2 certificates, one is wanted as the anchor"));
+    assert!(verify(&folder, &[]).unwrap_err().contains("expected one certificate as the anchor, found 2"));
 }
 
 /// A CA above the device says nothing about firmware; the device's own layers have to.

@@ -184,5 +184,5 @@ fn a_corim_admits_what_the_json_does() {
     let wrong = verify(&folder, &[CORIM]).1.unwrap();
     assert!(wrong.contains("the firmware digest is not that of any reference value"), "{wrong}");
     std::fs::write(folder.path().join("corim"), &made[..made.len() - 1]).unwrap();
-    assert!(verify(&folder, &[CORIM]).1.unwrap().contains("no CBOR"));
+    assert!(verify(&folder, &[CORIM]).1.unwrap().contains("not CBOR"));
 }

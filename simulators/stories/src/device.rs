@@ -36,7 +36,7 @@ pub trait Device {
     ///
     /// # Errors
     /// The device cannot be started.
-    #[allow(async_fn_in_trait, reason = "stories are told on one thread")]
+    #[allow(async_fn_in_trait, reason = "stories run on one thread")]
     async fn switch_on(&self, buttons: Buttons) -> Result<Running>;
 }
 

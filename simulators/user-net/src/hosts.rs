@@ -47,7 +47,7 @@ impl FromStr for Rule {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, address) = text.split_once('=').context("NAME=ADDRESS[:PORT] is wanted")?;
+        let (name, address) = text.split_once('=').context("expected NAME=ADDRESS[:PORT]")?;
         let suffix = name.strip_prefix("*.").unwrap_or(name);
         if suffix.is_empty() || suffix.contains(['*', ' ']) {
             bail!("{name:?} is no host name");

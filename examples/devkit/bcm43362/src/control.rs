@@ -87,13 +87,13 @@ impl fmt::Display for ControlError {
             Self::NotFound => f.write_str("there is no such network in reach"),
             Self::WrongPassphrase => f.write_str("the passphrase is wrong"),
             Self::Unsuitable { offered } => f.write_str(match offered {
-                NetworkSecurity::Open => "the network is open, and a passphrase is given",
+                NetworkSecurity::Open => "the network is open, but a passphrase was given",
                 NetworkSecurity::Wep => "the network uses WEP, which is not supported",
-                NetworkSecurity::Wpa3 => "the network takes WPA3 only, which the radio cannot",
+                NetworkSecurity::Wpa3 => "the network accepts WPA3 only, which the radio does not support",
                 NetworkSecurity::Enterprise => {
-                    "the network wants a user name (802.1X), which is not supported"
+                    "the network requires a user name (802.1X), which is not supported"
                 }
-                _ => "the network wants a passphrase",
+                _ => "the network requires a passphrase",
             }),
             Self::JoinRefused { status, reason } => {
                 write!(f, "the access point refuses (status {status}, reason {reason})")

@@ -200,7 +200,9 @@ pub enum Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Deauthenticated { reason } => write!(f, "sent away by the access point (reason {reason})"),
+            Self::Deauthenticated { reason } => {
+                write!(f, "deauthenticated by the access point (reason {reason})")
+            }
             Self::Disassociated { reason } => write!(f, "dropped by the access point (reason {reason})"),
             Self::BeaconsLost => f.write_str("out of reach of the access point"),
             Self::LinkDown { reason } => write!(f, "the link went down (reason {reason})"),

@@ -15,6 +15,13 @@ fn wpa2(key: &str) -> Security {
     Security::Wpa2(Key::new(key).unwrap())
 }
 
+/// A network whose access point has an address that ends so.
+fn named(name: &str, last: u8, security: AirSecurity) -> AirNetwork {
+    let mut network = AirNetwork::new(name, security);
+    network.bssid[5] = last;
+    network
+}
+
 fn frame(number: u32, len: usize) -> Vec<u8> {
     let mut frame = [0x02, 0xA9, 0x62, 0x31, 0x66, 0x01, 2, 0, 0, 0xA9, 0, 1, 0x08, 0x00].to_vec();
     frame.extend((0..).map(|at: u32| (at.wrapping_mul(31) ^ number).to_le_bytes()[0]).take(len - 14));
@@ -54,11 +61,6 @@ fn each_kind_of_network_is_joined_and_each_failure_has_its_name() {
     let mut station = Station::with(card(), Pin(card()));
     let card = station.card.clone();
     let outcome = station.run(async |control, _, air| {
-        let named = |name: &str, last, security| {
-            let mut network = AirNetwork::new(name, security);
-            network.bssid[5] = last;
-            network
-        };
         air.add(named("open", 2, AirSecurity::Open));
         air.add(named("old", 3, AirSecurity::Wpa("an old passphrase".to_owned())));
         air.add(AirNetwork {
@@ -104,10 +106,10 @@ fn each_kind_of_network_is_joined_and_each_failure_has_its_name() {
 fn a_scan_lists_the_networks_in_reach() {
     let mut station = Station::new(card());
     let outcome = station.run(async |control, _, air| {
-        let named = |name: &str, last, security| {
-            let mut network = AirNetwork::new(name, security);
-            (network.bssid[5], network.channel, network.rssi) = (last, last, -50 - i16::from(last));
-            network
+        let named = |name: &str, last, security| AirNetwork {
+            channel: last,
+            rssi: -50 - i16::from(last),
+            ..named(name, last, security)
         };
         air.add(named("open", 2, AirSecurity::Open));
         air.add(named("old", 3, AirSecurity::Wpa("an old passphrase".to_owned())));
@@ -115,12 +117,12 @@ fn a_scan_lists_the_networks_in_reach() {
         air.add(named("both", 5, AirSecurity::Mixed("for old and new".to_owned())));
         let mut found = Vec::new();
         control.scan(None, |network| found.push(network)).await.unwrap();
-        let told: Vec<_> = found
+        let listed: Vec<_> = found
             .iter()
             .map(|network| (network.ssid.to_string(), network.channel, network.rssi, network.security))
             .collect();
         assert_eq!(
-            told,
+            listed,
             [
                 (SSID.to_owned(), 6, -55, NetworkSecurity::Wpa2),
                 ("open".to_owned(), 2, -52, NetworkSecurity::Open),
@@ -143,11 +145,6 @@ fn the_security_is_chosen_from_what_is_in_reach() {
     let mut station = Station::new(card());
     let card = station.card.clone();
     let outcome = station.run(async |control, _, air| {
-        let named = |name: &str, last, security| {
-            let mut network = AirNetwork::new(name, security);
-            network.bssid[5] = last;
-            network
-        };
         let secret = || "an old passphrase".to_owned();
         air.add(named("open", 2, AirSecurity::Open));
         air.add(named("old", 3, AirSecurity::Wpa(secret())));

@@ -190,7 +190,7 @@ pub(super) const COMMANDS: [Command; 19] = [
     ),
     Command {
         name: "set_identity",
-        help: "Choose the device's key: \"slot\" makes one in the secure chip, \"derived\" is made of UDS and firmware.",
+        help: "Choose the device's key: \"slot\" makes one in the secure chip, \"derived\" is made from UDS and firmware.",
         usage: "Usage: set_identity <derived|slot>.",
         verb: Verb::SetIdentity,
     },

@@ -221,11 +221,11 @@ const NOT_SET: &[u8] = b"(not set)";
 const NEW_IDENTITY: &str =
     "INFO: Another UDS was stored before: the device has a new identity, enrol it again.\r\n";
 
-const CERTIFICATE_CHANGED: &str = "INFO: The device has another certificate now, enrol it.\r\n";
+const CERTIFICATE_CHANGED: &str = "INFO: The device has another certificate now: enrol it.\r\n";
 
 const fn key_text(source: KeySource) -> &'static str {
     match source {
-        KeySource::Derived => "derived (key made of UDS and firmware)",
+        KeySource::Derived => "derived (key made from UDS and firmware)",
         KeySource::Slot => "slot (key in the secure chip)",
     }
 }

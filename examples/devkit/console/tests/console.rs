@@ -331,12 +331,14 @@ fn new_commands() {
 
     let shell = Shell::session("set_identity slot\rset_identity derived\rset_identity\r");
     assert!(shell.text().contains("INFO: Set identity successfully: slot (key in the secure chip)."));
-    assert!(shell.text().contains("INFO: The identity is already: derived (key made of UDS and firmware)."));
+    assert!(
+        shell.text().contains("INFO: The identity is already: derived (key made from UDS and firmware).")
+    );
     assert!(shell.text().contains("Usage: set_identity <derived|slot>."));
 
     let shell = Shell::session("cert\rversion\r");
     assert!(shell.text().contains(concat!(
-        "cert\r\nINFO: Identity: derived (key made of UDS and firmware).\r\n",
+        "cert\r\nINFO: Identity: derived (key made from UDS and firmware).\r\n",
         "-----BEGIN X-----\r\nAAAA\r\n-----END X-----\r\n\r\n# "
     )));
     assert!(shell.text().contains("version\r\nfirmware 1.0\r\ndriver 2.0\r\n\r\n# "));

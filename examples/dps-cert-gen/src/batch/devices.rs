@@ -3,6 +3,7 @@
 //! The file is cut into lines before anything else, so that a quote that is never closed costs its own line only.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::path::PathBuf;
@@ -95,17 +96,17 @@ pub fn read(bytes: &[u8], version: &str) -> Result<Devices> {
     let bytes = decoded.as_ref().map_or(bytes, |text| text.as_bytes());
     let mut lines = lines(bytes).enumerate().map(|(index, line)| (index + 1, line)).peekable();
     // Excel writes and reads the separator as a line of its own.
-    let told = lines.peek().and_then(|(_, line)| match line {
+    let declared = lines.peek().and_then(|(_, line)| match line {
         [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] => Some(*separator),
         _ => None,
     });
-    if told.is_some() {
+    if declared.is_some() {
         lines.next();
     }
     let Some((at, header)) = lines.find(|(_, line)| !line.trim_ascii().is_empty()) else {
-        bail!("it is empty: a line of column names is wanted");
+        bail!("it is empty: expected a line of column names");
     };
-    let separator = told.unwrap_or_else(|| separator(header));
+    let separator = declared.unwrap_or_else(|| separator(header));
     let columns = columns(at, header, separator)?;
 
     let mut list = List { version, ..List::default() };
@@ -154,7 +155,7 @@ fn columns(line: usize, header: &[u8], separator: u8) -> Result<Vec<Column>> {
             wrong(index + 1, "not the name of a column; these are known: registration id, MAC, UDS")
         })?;
         let again = column != Column::Empty && columns.contains(&column);
-        ensure!(!again, wrong(index + 1, "this column was there before"));
+        ensure!(!again, wrong(index + 1, "there is another column of this name"));
         columns.push(column);
     }
     let has = |column| columns.contains(&column);
@@ -170,7 +171,7 @@ struct Fields {
 }
 
 impl Fields {
-    /// Splits a line, or tells in which column it cannot be.
+    /// Splits a line, or says in which column it cannot be.
     fn split(line: &[u8], separator: u8) -> Result<Self, (usize, &'static str)> {
         let mut reader = ReaderBuilder::new().delimiter(separator).build();
         let mut text = Zeroizing::new(vec![0; line.len() + 1]);
@@ -197,7 +198,7 @@ impl Fields {
     }
 }
 
-/// Where something was seen first, and whether that line was already told that it is not the only one.
+/// Where something was seen first, and whether that line is already listed as wrong because of a second one.
 type Seen<K> = HashMap<K, (usize, usize, bool)>;
 
 /// The list as it is read.
@@ -269,7 +270,7 @@ impl List<'_> {
         }
         let (column, subject) = match (id, mac) {
             ((column, ""), (_, "")) => {
-                self.wrong(line, column.max(mac.0), "a registration id or a MAC address is wanted");
+                self.wrong(line, column.max(mac.0), "expected a registration id or a MAC address");
                 return Ok(None);
             }
             ((_, ""), (column, mac)) => {
@@ -321,24 +322,21 @@ impl List<'_> {
 /// Notes that something is in a line; where it is not the first, both lines are wrong.
 fn repeated<K: Eq + Hash>(
     bad: &mut Vec<BadLine>,
-    first: std::collections::hash_map::Entry<'_, K, (usize, usize, bool)>,
+    first: Entry<'_, K, (usize, usize, bool)>,
     (line, column): (usize, usize),
     what: &str,
 ) {
-    let mut is_first = false;
-    let seen = first.or_insert_with(|| {
-        is_first = true;
-        (line, column, false)
-    });
-    if is_first {
-        return;
-    }
     let reason = |other: usize| format!("{what}: the same as in line {other}");
-    if !seen.2 {
-        seen.2 = true;
-        bad.push(BadLine { line: seen.0, column: seen.1, reason: reason(line) });
+    match first {
+        Entry::Vacant(first) => drop(first.insert((line, column, false))),
+        Entry::Occupied(mut first) => {
+            let (first_line, first_column, is_listed) = first.get_mut();
+            if !std::mem::replace(is_listed, true) {
+                bad.push(BadLine { line: *first_line, column: *first_column, reason: reason(line) });
+            }
+            bad.push(BadLine { line, column, reason: reason(*first_line) });
+        }
     }
-    bad.push(BadLine { line, column, reason: reason(seen.0) });
 }
 
 fn secret_digest(hex: &str) -> [u8; 32] {

@@ -53,7 +53,7 @@ fn digest_sets(digests: &[Digest]) -> Result<Vec<Vec<&Digest>>> {
         [first, ..] if digests.iter().all(|digest| digest.0 == first.0) => {
             Ok(digests.iter().map(|digest| vec![digest]).collect())
         }
-        _ => bail!("digests of several hash functions, of one of them several: a CoRIM cannot say that"),
+        _ => bail!("several digests of one hash function beside one of another: a CoRIM cannot say that"),
     }
 }
 
@@ -140,11 +140,11 @@ struct Fields {
 
 impl Fields {
     fn of(value: Value, what: &'static str) -> Result<Self> {
-        let Value::Map(entries) = value else { bail!("the {what} is no map") };
+        let Value::Map(entries) = value else { bail!("the {what} is not a map") };
         ensure!(!entries.is_empty(), "the {what} is empty");
         let mut fields: Vec<(i128, Value)> = Vec::new();
         for (key, value) in entries {
-            let Value::Integer(key) = key else { bail!("the {what} has a key that is no number") };
+            let Value::Integer(key) = key else { bail!("the {what} has a key that is not a number") };
             let key = i128::from(key);
             ensure!(fields.iter().all(|(other, _)| *other != key), "the {what} has field {key} twice");
             fields.push((key, value));
@@ -177,7 +177,7 @@ impl Fields {
 fn list(value: Value, what: &str) -> Result<Vec<Value>> {
     match value {
         Value::Array(list) if !list.is_empty() => Ok(list),
-        _ => bail!("{what} is no list, or empty"),
+        _ => bail!("{what} is not a list, or is empty"),
     }
 }
 
@@ -185,19 +185,19 @@ fn number(value: &Value, what: &str) -> Result<u64> {
     value
         .as_integer()
         .and_then(|number| u64::try_from(number).ok())
-        .with_context(|| format!("{what} is no number"))
+        .with_context(|| format!("{what} is not a number"))
 }
 
 fn text(value: Value, what: &str) -> Result<String> {
-    value.into_text().ok().with_context(|| format!("{what} is no text"))
+    value.into_text().ok().with_context(|| format!("{what} is not a text"))
 }
 
 /// One item and nothing behind it.
 fn item(bytes: &[u8], what: &str) -> Result<Value> {
     let mut rest = bytes;
     let value = ciborium::from_reader(&mut rest)
-        .map_err(|error| anyhow::anyhow!("the {what} is no CBOR: {error}"))?;
-    ensure!(rest.is_empty(), "{} bytes stand behind the {what}", rest.len());
+        .map_err(|error| anyhow::anyhow!("the {what} is not CBOR: {error}"))?;
+    ensure!(rest.is_empty(), "{} bytes follow the {what}", rest.len());
     Ok(value)
 }
 
@@ -209,8 +209,8 @@ pub(super) fn decode(bytes: &[u8], time: u64) -> Result<Vec<Alternative>> {
     let corim = match item(bytes, "CoRIM")? {
         Value::Tag(UNSIGNED, corim) => *corim,
         Value::Tag(18, _) => bail!("a signed CoRIM: check its signature and give the manifest in it"),
-        Value::Tag(tag, _) => bail!("CBOR with tag {tag}, a CoRIM has {UNSIGNED}"),
-        _ => bail!("CBOR without a tag, a CoRIM has {UNSIGNED}"),
+        Value::Tag(tag, _) => bail!("expected a CoRIM (tag {UNSIGNED}), found tag {tag}"),
+        _ => bail!("expected a CoRIM (tag {UNSIGNED}), found no tag"),
     };
     let mut corim = Fields::of(corim, "CoRIM")?;
     corim.need(0)?;
@@ -224,11 +224,11 @@ pub(super) fn decode(bytes: &[u8], time: u64) -> Result<Vec<Alternative>> {
     for tag in tags {
         match tag {
             Value::Tag(COMID, comid) => {
-                let comid = comid.into_bytes().ok().context("the CoMID is no byte string")?;
+                let comid = comid.into_bytes().ok().context("the CoMID is not a byte string")?;
                 read_comid(item(&comid, "CoMID")?, &mut alternatives)?;
             }
-            Value::Tag(tag, _) => bail!("the CoRIM has a tag {tag}, a CoMID has {COMID}"),
-            _ => bail!("the CoRIM has something without a tag in its list"),
+            Value::Tag(tag, _) => bail!("expected a CoMID (tag {COMID}) in the CoRIM, found tag {tag}"),
+            _ => bail!("expected a CoMID (tag {COMID}) in the CoRIM, found no tag"),
         }
     }
     ensure!(!alternatives.is_empty(), "the CoRIM has no reference values");
@@ -239,7 +239,7 @@ fn check_validity(value: Value, time: u64) -> Result<()> {
     let mut validity = Fields::of(value, "validity")?;
     let seconds = |value: Value| match value {
         Value::Tag(TIME, value) => number(&value, "a time"),
-        _ => bail!("a time is no number of seconds"),
+        _ => bail!("a time is not a number of seconds"),
     };
     let not_before = validity.take(0).map(seconds).transpose()?;
     let not_after = seconds(validity.need(1)?)?;
@@ -273,7 +273,7 @@ fn read_comid(value: Value, alternatives: &mut Vec<Alternative>) -> Result<()> {
 fn read_triple(value: Value, alternatives: &mut Vec<Alternative>) -> Result<()> {
     let parts = list(value, "the triple")?;
     let [environment, measurements] =
-        <[Value; 2]>::try_from(parts).ok().context("the triple has not two parts")?;
+        <[Value; 2]>::try_from(parts).ok().context("the triple does not have two parts")?;
     let mut environment = Fields::of(environment, "environment")?;
     let mut class = Fields::of(environment.need(0)?, "class")?;
     environment.end()?;
@@ -296,8 +296,8 @@ fn read_values(value: Value, class: Class) -> Result<Alternative> {
     let mut values = Fields::of(value, "measurement's value")?;
     let minimum_svn = match values.take(1) {
         None => None,
-        Some(Value::Tag(MIN_SVN, minimum)) => Some(number(&minimum, "the least SVN")?),
-        Some(_) => bail!("an exact SVN cannot be asked for, a least one (tag {MIN_SVN}) can"),
+        Some(Value::Tag(MIN_SVN, minimum)) => Some(number(&minimum, "the minimum SVN")?),
+        Some(_) => bail!("an exact SVN is not supported, only a minimum (tag {MIN_SVN})"),
     };
     let digests = values.take(2).map(read_digests).transpose()?.unwrap_or_default();
     let admitted_flags = read_flags(values.take(3))?;
@@ -311,7 +311,7 @@ fn read_digests(value: Value) -> Result<Vec<Digest>> {
     for digest in list(value, "the list of digests")? {
         let parts = list(digest, "the digest")?;
         let [algorithm, bytes] =
-            <[Value; 2]>::try_from(parts).ok().context("the digest has not two parts")?;
+            <[Value; 2]>::try_from(parts).ok().context("the digest does not have two parts")?;
         let known = match &algorithm {
             Value::Text(name) => ALGORITHMS.iter().find(|(known, _)| known == name),
             other => {
@@ -326,7 +326,7 @@ fn read_digests(value: Value) -> Result<Vec<Digest>> {
         let Some((name, algorithm)) = known else {
             bail!("the hash function is not one of sha-256, sha-384, sha-512");
         };
-        let bytes = bytes.into_bytes().ok().context("the digest is no byte string")?;
+        let bytes = bytes.into_bytes().ok().context("the digest is not a byte string")?;
         ensure!(bytes.len() == algorithm.output_len(), "a digest of {name} has {} bytes", bytes.len());
         ensure!(digests.iter().all(|(other, _)| other != algorithm), "two digests of {name} for one object");
         digests.push((*algorithm, bytes));
@@ -342,7 +342,7 @@ fn read_flags(value: Option<Value>) -> Result<OperationalFlags> {
         match stated.as_mut().and_then(|stated| stated.take(key)) {
             None => admitted = admitted.with(flag),
             Some(Value::Bool(state)) if state == good_state(name) => {}
-            Some(Value::Bool(_)) => bail!("flag {name} cannot be demanded, only admitted (leave it out)"),
+            Some(Value::Bool(_)) => bail!("flag {name} cannot be required, only allowed (leave it out)"),
             Some(_) => bail!("the state of flag {name} is neither true nor false"),
         }
     }
@@ -351,7 +351,7 @@ fn read_flags(value: Option<Value>) -> Result<OperationalFlags> {
 }
 
 fn read_registers(value: Value) -> Result<Vec<Register>> {
-    let Value::Map(entries) = value else { bail!("the integrity registers are no map") };
+    let Value::Map(entries) = value else { bail!("the integrity registers are not a map") };
     ensure!(!entries.is_empty(), "the map of integrity registers is empty");
     let mut registers: Vec<Register> = Vec::new();
     for (key, digests) in entries {
@@ -360,7 +360,7 @@ fn read_registers(value: Value) -> Result<Vec<Register>> {
             key => (None, Some(number(&key, "an integrity register's key")?)),
         };
         let twice = registers.iter().any(|other| (&other.name, other.number) == (&name, number));
-        ensure!(!twice, "an integrity register stands there twice");
+        ensure!(!twice, "an integrity register occurs twice");
         registers.push(Register { name, number, digests: read_digests(digests)? });
     }
     Ok(registers)

@@ -43,7 +43,7 @@ impl Picture {
     /// Those of `out`; [`io::ErrorKind::InvalidInput`] for a scale of 0 or above 64.
     pub fn write_png(&self, out: impl Write, scale: u8) -> io::Result<()> {
         if !(1..=64).contains(&scale) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a scale from 1 to 64 is wanted"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the scale must be from 1 to 64"));
         }
         let step = usize::from(scale);
         let size = |pixels: usize| u32::try_from(pixels * step).unwrap_or(u32::MAX);

@@ -1,7 +1,7 @@
 //! A firmware that measures the way of Ethernet frames through the driver, and reports on the console.
 //!
 //! It joins the network that its constants name, and for each length sends frames in a row, then asks for as many and
-//! receives them. A line such as `receive 1514: 200 frames, 5000000 cycles` tells how long the last 199 took. Who
+//! receives them. A line such as `receive 1514: 200 frames, 5000000 cycles` says how long the last 199 took. What
 //! answers is the simulated board's `measure-radio`.
 #![no_std]
 #![no_main]
@@ -203,19 +203,13 @@ fn main() -> ! {
         core.SYST.enable_interrupt();
         core.SYST.enable_counter();
     }
-    let _ = match embassy_futures::block_on(run(&mut console)) {
-        Ok(()) => writeln!(console, "radio: measured\r"),
-        Err(failure) => writeln!(console, "radio: {failure}\r"),
-    };
-    loop {
-        cortex_m::asm::wfe();
+    match embassy_futures::block_on(run(&mut console)) {
+        Ok(()) => console.end(format_args!("measured")),
+        Err(failure) => console.end(format_args!("{failure}")),
     }
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let _ = writeln!(Console::new(), "radio: {info}\r");
-    loop {
-        cortex_m::asm::wfe();
-    }
+    Console::new().end(format_args!("{info}"))
 }

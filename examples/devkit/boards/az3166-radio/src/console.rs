@@ -1,6 +1,6 @@
 //! USART6 at PA11, the board's console; only to write to. The core's clock is what the boot loader leaves running.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use stm32_metapac::gpio::vals::Moder;
 use stm32_metapac::{GPIOA, RCC, USART6};
@@ -27,6 +27,15 @@ impl Console {
             register.set_ue(true);
         });
         Self(())
+    }
+
+    /// Writes the last line, how a firmware of this crate has ended, and sleeps.
+    pub fn end(mut self, outcome: fmt::Arguments<'_>) -> ! {
+        // The console cannot fail.
+        let _ = writeln!(self, "radio: {outcome}\r");
+        loop {
+            cortex_m::asm::wfe();
+        }
     }
 }
 

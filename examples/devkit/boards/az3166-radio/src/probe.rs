@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use az3166_radio::{CORE_HZ, Console, NVRAM, QspiFlash, Sdio, reset_radio};
 use bcm43362::{Nvram, Radio, Region};
@@ -27,23 +27,16 @@ async fn start() -> Result<(u32, u8), impl fmt::Display> {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let mut console = Console::new();
-    // The console cannot fail.
-    let _ = match embassy_futures::block_on(start()) {
+    let console = Console::new();
+    match embassy_futures::block_on(start()) {
         Ok((len, revision)) => {
-            writeln!(console, "radio: BCM43362 revision {revision} runs a firmware of {len} bytes\r")
+            console.end(format_args!("BCM43362 revision {revision} runs a firmware of {len} bytes"))
         }
-        Err(error) => writeln!(console, "radio: {error}\r"),
-    };
-    loop {
-        cortex_m::asm::wfe();
+        Err(error) => console.end(format_args!("{error}")),
     }
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    let _ = writeln!(Console::new(), "radio: {info}\r");
-    loop {
-        cortex_m::asm::wfe();
-    }
+    Console::new().end(format_args!("{info}"))
 }

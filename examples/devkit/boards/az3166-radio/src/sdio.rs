@@ -1,7 +1,7 @@
 //! The radio's card at the SDIO controller (RM0402 §28), by polling.
 //!
-//! The core serves the FIFO itself: a transfer of 512 bytes takes 85 microseconds at 12 MHz on four lines, and the FIFO
-//! lasts for 21 of them. Interrupts are not masked. One that takes longer spoils the transfer, which is
+//! The core moves the FIFO's words itself: a transfer of 512 bytes takes 85 microseconds at 12 MHz on four lines, and
+//! the FIFO lasts for 21 of them. Interrupts are not masked. One that takes longer spoils the transfer, which is
 //! [`SdioFault::Data`] and is done again.
 
 use bcm43362::command::{Command, R5, Response, Transfer};

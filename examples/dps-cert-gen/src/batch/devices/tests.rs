@@ -58,7 +58,7 @@ fn every_wrong_line_is_named_with_its_column() {
     let (good, bad) = outcome(&bytes);
     assert_eq!(good, ["az-c89346f8a1b2v2v0v0", "good-8"]);
     let wanted = [
-        ("line 3, column 3: ", "a registration id or a MAC address is wanted"),
+        ("line 3, column 3: ", "expected a registration id or a MAC address"),
         ("line 4, column 1: ", "UDS: "),
         ("line 4, column 2: ", "MAC address: "),
         ("line 4, column 3: ", "registration id: character 'B'"),
@@ -118,7 +118,7 @@ fn wrong_column_names_are_refused_and_not_repeated() {
         ("mac,id\n", "no column UDS"),
         ("uds\n", "no column MAC or registration id"),
         ("uds,mac,secret note\n", "line 1, column 3: not the name"),
-        ("\nuds,mac,UDS\n", "line 2, column 3: this column was there before"),
+        ("\nuds,mac,UDS\n", "line 2, column 3: there is another column of this name"),
         ("\"uds,mac\n", "line 1, column 1: a quote"),
     ] {
         let (good, bad) = outcome(list);

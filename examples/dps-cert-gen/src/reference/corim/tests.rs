@@ -94,8 +94,8 @@ fn what_is_not_understood_is_refused() {
         ),
         (vec![digest(1.into(), 31)], "31 bytes"),
         (vec![digest(2.into(), 16)], "not one of sha-256"),
-        (vec![flag(3, true)], "flag debug cannot be demanded"),
-        (vec![flag(1, false)], "flag notSecure cannot be demanded"),
+        (vec![flag(3, true)], "flag debug cannot be required"),
+        (vec![flag(1, false)], "flag notSecure cannot be required"),
         (vec![flag(9, true)], "field 9 of the map of flags"),
         (vec![], "is empty"),
     ] {
@@ -118,11 +118,11 @@ fn what_is_not_understood_is_refused() {
     assert!(decode(&corim(good(), valid), 1000).is_ok());
     assert!(refusal(&[0xD2, 0x80]).contains("a signed CoRIM"));
     assert!(refusal(&[0xC1, 0x00]).contains("tag 1"));
-    assert!(refusal(&[corim(good(), vec![]), vec![0]].concat()).contains("1 bytes stand behind"));
+    assert!(refusal(&[corim(good(), vec![]), vec![0]].concat()).contains("1 bytes follow"));
     let twice = Value::Map(vec![(1.into(), Value::Null), (1.into(), Value::Null)]);
     assert!(Fields::of(twice, "map").is_err());
     // As deep as one likes.
-    assert!(refusal(&[vec![0xD9, 0x01, 0xF5], vec![0x81; 100_000]].concat()).contains("no CBOR"));
+    assert!(refusal(&[vec![0xD9, 0x01, 0xF5], vec![0x81; 100_000]].concat()).contains("not CBOR"));
 }
 
 #[test]
