@@ -1,5 +1,5 @@
-//! What `renew-certificate` needs of this machine: flash in a file, keys and requests, and connections with a credential
-//! from the store.
+//! What `renew-certificate` needs of this machine: flash in a file, keys and requests, and connections with a
+//! credential from the store.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The adapters behind one face: connect, send a request, read the answer.
 
-use azure_iot_tls::{Alert, AsyncIdentity, Error, Identity, Trust, Versions, Waiting};
+use azure_iot_tls::{Alert, AsyncIdentity, Error, Identity, Trust, Versions};
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{Read, Write};
 use std::future::poll_fn;
@@ -50,6 +50,7 @@ pub(crate) trait Adapter {
     ) -> Result<Vec<u8>, Error>;
 
     /// The same for a device whose key is somewhere else; polls it unless the adapter can await it.
+    #[cfg(all(feature = "psa", feature = "signature"))]
     async fn talk_external(
         &self,
         pipe: Pipe,
@@ -58,7 +59,7 @@ pub(crate) trait Adapter {
         request: &[u8],
         answer_len: usize,
     ) -> Result<Vec<u8>, Error> {
-        self.talk(pipe, trust, Some(Arc::new(Waiting(device))), request, answer_len).await
+        self.talk(pipe, trust, Some(Arc::new(azure_iot_tls::Waiting(device))), request, answer_len).await
     }
 }
 
@@ -188,6 +189,7 @@ impl Adapter for Mbedtls {
         Self::talk_with(pipe, trust, device, request, answer_len).await
     }
 
+    #[cfg(all(feature = "psa", feature = "signature"))]
     async fn talk_external(
         &self,
         pipe: Pipe,

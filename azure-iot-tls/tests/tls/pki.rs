@@ -139,6 +139,7 @@ pub(crate) fn device() -> Device {
     }
 }
 
+#[cfg(all(feature = "psa", feature = "signature"))]
 impl Device {
     /// The leaf's key.
     pub(crate) fn signing_key(&self) -> SigningKey {

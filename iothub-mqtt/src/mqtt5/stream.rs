@@ -31,9 +31,9 @@ enum Scan {
 ///
 /// It says CONNECT with the device's own names, of any length and new for each connection; collects outbound bytes in a
 /// stage of `N`, so that a packet becomes one TLS record and no packet smaller than that is ever torn by a dropped
-/// future; has the engine send again what a forgotten session has not acknowledged; leaves out its acknowledgements of
-/// what an earlier connection brought; and tells why the hub ended the connection ([`StreamError::Disconnected`]), which
-/// the engine keeps to itself.
+/// future; has the engine send again what a forgotten session has not acknowledged; leaves out its acknowledgements
+/// of what an earlier connection brought; and tells why the hub ended the connection
+/// ([`StreamError::Disconnected`]), which the engine keeps to itself.
 ///
 /// Reads, writes and flushes are as cancel-safe as those of `S`.
 #[derive(Debug)]
