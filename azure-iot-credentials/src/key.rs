@@ -1,10 +1,11 @@
 //! Keys that certificates are asked for: made on the device and kept in memory ([`PrivateKey`]), or anywhere else
-//! behind [`RequestSigner`], a secure element's slot for example.
+//! behind [`RequestSigner`] or, where a signature is awaited, [`AsyncRequestSigner`]: in a secure element's slot, for
+//! example.
 
 use crate::Error;
 use core::fmt;
 use rand_core::CryptoRng;
-use sha2::{Digest, Sha256, Sha384};
+use sha2::{Digest as _, Sha256, Sha384};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The longest scalar, in bytes.
@@ -138,11 +139,74 @@ impl<T: RequestSigner + ?Sized> RequestSigner for &T {
     }
 }
 
-/// The digest of a message that a key of this curve signs, handed to `use_it`.
-pub(crate) fn with_digest<T>(curve: Curve, message: &[u8], use_it: impl FnOnce(&[u8]) -> T) -> T {
-    match curve {
-        Curve::P256 => use_it(&Sha256::digest(message)),
-        Curve::P384 => use_it(&Sha384::digest(message)),
+/// As [`RequestSigner`], with a key that takes its time: in a secure element on a bus, for example. Every
+/// [`RequestSigner`] is one.
+///
+/// ```
+/// use azure_iot_credentials::Error;
+/// use azure_iot_credentials::key::{AsyncRequestSigner, Curve, PublicKey, Signature};
+///
+/// /// A key in a slot of a chip: its public half, which the chip told when it made the key, and the chip's driver.
+/// struct Slot<C> {
+///     public: PublicKey,
+///     chip: C,
+/// }
+///
+/// impl<C: AsyncFn(&[u8]) -> Option<[u8; 64]>> AsyncRequestSigner for Slot<C> {
+///     fn public_key(&self) -> Result<PublicKey, Error> {
+///         Ok(self.public)
+///     }
+///
+///     async fn sign(&self, digest: &[u8]) -> Result<Signature, Error> {
+///         let signature = (self.chip)(digest).await.ok_or(Error::Signer)?;
+///         Signature::from_bytes(Curve::P256, &signature)
+///     }
+/// }
+/// ```
+pub trait AsyncRequestSigner {
+    /// As [`RequestSigner::public_key`]: it is known without asking the key.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn public_key(&self) -> Result<PublicKey, Error>;
+
+    /// As [`RequestSigner::sign`].
+    ///
+    /// # Errors
+    /// As [`RequestSigner::sign`].
+    async fn sign(&self, digest: &[u8]) -> Result<Signature, Error>;
+}
+
+impl<T: RequestSigner + ?Sized> AsyncRequestSigner for T {
+    fn public_key(&self) -> Result<PublicKey, Error> {
+        RequestSigner::public_key(self)
+    }
+
+    async fn sign(&self, digest: &[u8]) -> Result<Signature, Error> {
+        RequestSigner::sign(self, digest)
+    }
+}
+
+/// The digest of a message as a key of one curve signs it.
+#[derive(Clone, Copy)]
+pub(crate) struct Digest {
+    curve: Curve,
+    bytes: [u8; MAX_SCALAR],
+}
+
+impl Digest {
+    pub(crate) fn of(curve: Curve, message: &[u8]) -> Self {
+        let mut digest = Self { curve, bytes: [0; MAX_SCALAR] };
+        let mut take = |hash: &[u8]| digest.bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+        match curve {
+            Curve::P256 => take(&Sha256::digest(message)),
+            Curve::P384 => take(&Sha384::digest(message)),
+        }
+        digest
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.curve.scalar_len()).unwrap_or_default()
     }
 }
 
@@ -172,7 +236,7 @@ impl PrivateKey {
         for _ in 0..DRAWS {
             let mut key = Self { curve, scalar: [0; MAX_SCALAR] };
             rng.fill_bytes(key.scalar.get_mut(..curve.scalar_len()).unwrap_or_default());
-            if key.public_key().is_ok() {
+            if RequestSigner::public_key(&key).is_ok() {
                 return Ok(key);
             }
         }
@@ -189,7 +253,7 @@ impl PrivateKey {
         }
         let mut key = Self { curve, scalar: [0; MAX_SCALAR] };
         key.scalar.iter_mut().zip(scalar).for_each(|(to, from)| *to = *from);
-        key.public_key()?;
+        RequestSigner::public_key(&key)?;
         Ok(key)
     }
 

@@ -1,7 +1,7 @@
 //! One renewal after the other: when it is due, the key that was made for it, and whether what was issued fits.
 
 use crate::certificate::Leaf;
-use crate::key::RequestSigner;
+use crate::key::AsyncRequestSigner;
 use crate::{Error, Policy, Validity};
 
 /// The renewal of one credential. `K` is the key: a [`PrivateKey`](crate::key::PrivateKey), or a handle of one that
@@ -26,7 +26,7 @@ pub struct Renewal<K> {
     key: Option<K>,
 }
 
-impl<K: RequestSigner> Renewal<K> {
+impl<K: AsyncRequestSigner> Renewal<K> {
     /// For a credential that is valid so long. `random` spreads the renewals of a fleet.
     #[must_use]
     pub fn new(policy: Policy, validity: Validity, random: u32) -> Self {
@@ -84,7 +84,7 @@ impl<K: RequestSigner> Renewal<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{PublicKey, Signature};
+    use crate::key::{PublicKey, RequestSigner, Signature};
 
     const VALIDITY: Validity = Validity { not_before: 1000, not_after: 2000 };
 

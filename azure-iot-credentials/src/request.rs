@@ -2,7 +2,7 @@
 //! No extensions are asked for: the service takes none over.
 
 use crate::Error;
-use crate::key::{Curve, MAX_SCALAR, RequestSigner, Signature, with_digest};
+use crate::key::{AsyncRequestSigner, Curve, Digest, MAX_SCALAR, PublicKey, RequestSigner, Signature};
 
 /// The longest common name (RFC 5280, ub-common-name), in bytes here.
 pub const MAX_NAME: usize = 64;
@@ -42,50 +42,88 @@ pub fn write<'b>(
     key: &(impl RequestSigner + ?Sized),
     out: &'b mut [u8],
 ) -> Result<&'b [u8], Error> {
-    let name = u8::try_from(common_name.len()).map_err(|_| Error::Name)?;
-    if name == 0 || common_name.len() > MAX_NAME {
-        return Err(Error::Name);
+    let unsigned = Unsigned::new(common_name, &key.public_key()?)?;
+    let signature = key.sign(unsigned.digest().as_bytes())?;
+    unsigned.write(&signature, out)
+}
+
+/// As [`write`](fn@write), with a key whose signature is awaited.
+///
+/// # Errors
+/// As [`write`](fn@write).
+pub async fn write_async<'b>(
+    common_name: &str,
+    key: &(impl AsyncRequestSigner + ?Sized),
+    out: &'b mut [u8],
+) -> Result<&'b [u8], Error> {
+    let unsigned = Unsigned::new(common_name, &key.public_key()?)?;
+    let signature = key.sign(unsigned.digest().as_bytes()).await?;
+    unsigned.write(&signature, out)
+}
+
+/// A request before it is signed: its `CertificationRequestInfo`.
+struct Unsigned {
+    curve: Curve,
+    info: Bytes<MAX_INFO>,
+}
+
+impl Unsigned {
+    fn new(common_name: &str, public: &PublicKey) -> Result<Self, Error> {
+        let name = u8::try_from(common_name.len()).map_err(|_| Error::Name)?;
+        if name == 0 || common_name.len() > MAX_NAME {
+            return Err(Error::Name);
+        }
+        let key_head = match public.curve() {
+            Curve::P256 => KEY_P256,
+            Curve::P384 => KEY_P384,
+        };
+        // Its header is written when its length is known.
+        let mut content = Bytes::<{ MAX_INFO - 3 }>::new();
+        content.push(&[INTEGER, 1, 0]);
+        content.push(&[SEQUENCE, name + 11, 0x31, name + 9, SEQUENCE, name + 7]);
+        content.push(COMMON_NAME);
+        content.push(&[0x0c, name]);
+        content.push(common_name.as_bytes());
+        content.push(key_head);
+        content.push(public.point());
+        content.push(&[0xa0, 0]);
+        let mut info = Bytes::new();
+        info.header(SEQUENCE, content.as_slice().len());
+        info.push(content.as_slice());
+        Ok(Self { curve: public.curve(), info })
     }
-    let public = key.public_key()?;
-    let (key_head, algorithm) = match public.curve() {
-        Curve::P256 => (KEY_P256, ECDSA_SHA256),
-        Curve::P384 => (KEY_P384, ECDSA_SHA384),
-    };
 
-    // What is signed; its header is written when its length is known.
-    let mut info = Bytes::<{ MAX_INFO - 3 }>::new();
-    info.push(&[INTEGER, 1, 0]);
-    info.push(&[SEQUENCE, name + 11, 0x31, name + 9, SEQUENCE, name + 7]);
-    info.push(COMMON_NAME);
-    info.push(&[0x0c, name]);
-    info.push(common_name.as_bytes());
-    info.push(key_head);
-    info.push(public.point());
-    info.push(&[0xa0, 0]);
-    let mut signed = Bytes::<MAX_INFO>::new();
-    signed.header(SEQUENCE, info.as_slice().len());
-    signed.push(info.as_slice());
-
-    let signature = with_digest(public.curve(), signed.as_slice(), |digest| key.sign(digest))?;
-    if signature.curve() != public.curve() {
-        return Err(Error::Signer);
+    /// What the key signs.
+    fn digest(&self) -> Digest {
+        Digest::of(self.curve, self.info.as_slice())
     }
-    let mut value = Bytes::<MAX_SIGNATURE>::new();
-    write_signature(&signature, &mut value);
 
-    let mut request = Bytes::<{ MAX_LEN - OUTER }>::new();
-    request.push(signed.as_slice());
-    request.push(algorithm);
-    request.header(3, 1 + value.as_slice().len());
-    request.push(&[0]);
-    request.push(value.as_slice());
-    let mut outer = Bytes::<OUTER>::new();
-    outer.header(SEQUENCE, request.as_slice().len());
+    /// Writes the request with that signature.
+    fn write<'b>(&self, signature: &Signature, out: &'b mut [u8]) -> Result<&'b [u8], Error> {
+        if signature.curve() != self.curve {
+            return Err(Error::Signer);
+        }
+        let mut value = Bytes::<MAX_SIGNATURE>::new();
+        write_signature(signature, &mut value);
 
-    let needed = outer.as_slice().len() + request.as_slice().len();
-    let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
-    out.iter_mut().zip(outer.as_slice().iter().chain(request.as_slice())).for_each(|(to, from)| *to = *from);
-    Ok(out)
+        let mut request = Bytes::<{ MAX_LEN - OUTER }>::new();
+        request.push(self.info.as_slice());
+        request.push(match self.curve {
+            Curve::P256 => ECDSA_SHA256,
+            Curve::P384 => ECDSA_SHA384,
+        });
+        request.header(3, 1 + value.as_slice().len());
+        request.push(&[0]);
+        request.push(value.as_slice());
+        let mut outer = Bytes::<OUTER>::new();
+        outer.header(SEQUENCE, request.as_slice().len());
+
+        let needed = outer.as_slice().len() + request.as_slice().len();
+        let out = out.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })?;
+        let bytes = outer.as_slice().iter().chain(request.as_slice());
+        out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        Ok(out)
+    }
 }
 
 /// `Ecdsa-Sig-Value` (RFC 3279, section 2.2.3).

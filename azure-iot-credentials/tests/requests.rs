@@ -1,7 +1,9 @@
 //! Requests and issued certificates, judged by OpenSSL and by rcgen's reader.
 
 use std::io::Write as _;
+use std::pin::pin;
 use std::process::{Command, Stdio};
+use std::task::{Context, Poll, Waker};
 
 use azure_iot_credentials::certificate::{self, Leaf};
 use azure_iot_credentials::key::{Curve, PrivateKey, PublicKey, RequestSigner, Signature};
@@ -136,6 +138,37 @@ fn a_request_is_refused_before_it_is_made() {
     assert_eq!(request::write("d", &Slot(public, Some(other)), &mut out), Err(Error::Signer));
     assert_eq!(request::write("d", &Slot(public, None), &mut out), Err(Error::Signer));
     assert!(Error::Signer.is_retriable() && !Error::OtherKey.is_retriable());
+}
+
+/// A key whose signature is there when it is asked for the second time.
+struct Slow(PrivateKey);
+
+impl azure_iot_credentials::key::AsyncRequestSigner for Slow {
+    fn public_key(&self) -> Result<PublicKey, Error> {
+        RequestSigner::public_key(&self.0)
+    }
+
+    async fn sign(&self, digest: &[u8]) -> Result<Signature, Error> {
+        let mut asked = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        RequestSigner::sign(&self.0, digest)
+    }
+}
+
+#[test]
+fn an_awaited_signature_makes_the_same_request() {
+    for curve in [Curve::P256, Curve::P384] {
+        let key = key(curve);
+        let (slow, mut out) = (Slow(key.clone()), [0; request::MAX_LEN]);
+        let mut writing = pin!(request::write_async("my-device", &slow, &mut out));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(writing.as_mut().poll(&mut context).is_pending());
+        let Poll::Ready(written) = writing.as_mut().poll(&mut context) else { panic!("signed") };
+        assert_eq!(written.unwrap(), csr("my-device", &key));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::provision::{self, Wanted};
 use crate::session::{self, Session};
 use crate::{Endpoint, Error, Generation, endpoint};
 use core::pin::pin;
-use dps_client::{Assignment, Registration};
+use dps_client::{Assignment, Registration, RegistrationState};
 use embassy_time::{Duration, with_timeout};
 use zeroize::Zeroize;
 
@@ -204,7 +204,8 @@ impl<'a, R: FnMut() -> u32, const STAGE: usize, const TOPIC: usize> Device<'a, R
         let error = match connected {
             Ok(stream) => {
                 let password = sas.password();
-                pin!(provision::decide::<_, _, STAGE>(registration, stream, password, buffers, |_| ()))
+                let assigned = |state: &RegistrationState<'_>| application.assigned(state);
+                pin!(provision::decide::<_, _, STAGE>(registration, stream, password, buffers, assigned))
                     .await
                     .err()
             }

@@ -70,7 +70,7 @@ pub use memory::{Buffers, MAX_TOKEN, Memory};
 use crate::session::{self, Ticket};
 use crate::translate::Will;
 use crate::{Announcement, ClientOptions, Endpoint, Error, HubEvent, Telemetry, client, method};
-use dps_client::{Assignment, Config, ConnectionProfile};
+use dps_client::{Assignment, Config, ConnectionProfile, RegistrationState};
 use embedded_io_async::{Read, Write};
 
 /// Everything a device wants to be different from the next one.
@@ -268,6 +268,13 @@ pub trait Application<E> {
     /// Something happened. A message from the cloud counts as taken, and is acknowledged, when this returns;
     /// the connection is not served meanwhile, so do not wait long here.
     async fn event(&mut self, event: DeviceEvent<'_, E>);
+
+    /// The provisioning service has assigned the device, and says this with it: a payload, or the certificates that it
+    /// issued for a request ([`RegistrationState::issued_certificate_chain`]), which the next connection to the hub
+    /// has to show. [`DeviceEvent::Registered`] follows. The default takes no notice.
+    fn assigned(&mut self, state: &RegistrationState<'_>) {
+        let _ = state;
+    }
 
     /// The next command; waits until there is one. Asked for only while the hub is connected and can take
     /// messages. The future is dropped whenever something else happens first, and asked for again: nothing may

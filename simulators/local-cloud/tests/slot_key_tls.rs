@@ -1,23 +1,39 @@
 //! A TLS client whose private key never leaves the secure element: mutual TLS 1.2 and 1.3 with a key that the chip
-//! made.
+//! made, and the certificate that the provisioning service issues for it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use azure_iot_tls::{Error, Identity, IdentityError, Signature, Trust, Versions, rustls::connect};
+use azure_iot_credentials::certificate::Leaf;
+use azure_iot_credentials::{key, request};
+use azure_iot_tls::{
+    ChainIdentity, Error, Identity, IdentityError, SecretKey, Signature, Trust, Versions, rustls::connect,
+};
 use der::Encode as _;
 use der::asn1::{BitString, ObjectIdentifier};
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{Read as _, Write as _};
+use iothub_mqtt::certificate::Chain;
+use iothub_mqtt::dps_client::{self, API_VERSION_CONNECTION_PROFILE, RegistrationState};
+use iothub_mqtt::runner::{
+    self, Application, Connector, DeviceCommand, DeviceEvent, Memory, Service, Settings, Target,
+};
+use local_cloud::{
+    Attestation, Config, Enrollment, Event, Handle, IssueKeys, LocalCloud, TlsVersion, TlsVersions,
+};
+use p256::pkcs8::DecodePrivateKey as _;
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SubjectPublicKeyInfo};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use stsafe_a100::Irreversible;
+use stsafe_a100::asynch;
 use stsafe_a100::blocking::Stsafe;
 use stsafe_a100::session::{HostKeys, MaybeHost};
 use stsafe_a100::sim::{Profile, VirtualBus, VirtualChip, VirtualDelay};
 use stsafe_a100::types::{Curve, KeyMode, MAX_SEC1, PublicKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
@@ -27,12 +43,13 @@ const HOST: &str = "hub.example";
 struct ChipIdentity {
     chip: Mutex<Stsafe<VirtualBus, VirtualDelay, MaybeHost>>,
     slot: u8,
-    certificate: Vec<u8>,
+    is_p384: bool,
+    certificates: Vec<Vec<u8>>,
 }
 
 impl Identity for ChipIdentity {
     fn certificate(&self, index: usize) -> Option<&[u8]> {
-        (index == 0).then_some(&self.certificate)
+        self.certificates.get(index).map(Vec::as_slice)
     }
 
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
@@ -40,6 +57,16 @@ impl Identity for ChipIdentity {
         let signature = chip.sign(self.slot, digest).map_err(|_| IdentityError::Signer)?;
         let bytes = signature.to_bytes().try_into().map_err(|_| IdentityError::Signer)?;
         Ok(Signature::from_bytes(bytes))
+    }
+
+    fn is_p384(&self) -> bool {
+        self.is_p384
+    }
+
+    fn sign_p384(&self, digest: &[u8; 48]) -> Result<[u8; 96], IdentityError> {
+        let mut chip = self.chip.lock().map_err(|_| IdentityError::Signer)?;
+        let signature = chip.sign(self.slot, digest).map_err(|_| IdentityError::Signer)?;
+        signature.to_bytes().try_into().map_err(|_| IdentityError::Signer)
     }
 }
 
@@ -140,7 +167,7 @@ async fn each_family_proves_the_device(profile: Profile, keys: Option<HostKeys>)
         let mut driver = Stsafe::new(chip.bus(), chip.delay());
         driver.detect().unwrap();
         let chip = Mutex::new(driver.host_session_if(keys.clone(), None));
-        Arc::new(ChipIdentity { chip, slot, certificate: certificate.clone() })
+        Arc::new(ChipIdentity { chip, slot, is_p384: false, certificates: vec![certificate.clone()] })
     };
 
     for versions in [Versions::Tls12, Versions::Tls13] {
@@ -158,4 +185,150 @@ async fn each_family_proves_the_device(profile: Profile, keys: Option<HostKeys>)
     let (answer, server) = exchange(identity, &clients, Versions::Both).await;
     assert_eq!(answer, Err(Error::Identity(IdentityError::Signer)));
     assert!(server.is_err());
+}
+
+/// A key that the chip has made, as certificates are asked for with it: the signature is awaited over the bus.
+struct SlotSigner<'c> {
+    public: key::PublicKey,
+    key: asynch::SlotKey<'c, VirtualBus, VirtualDelay>,
+}
+
+impl key::AsyncRequestSigner for SlotSigner<'_> {
+    fn public_key(&self) -> Result<key::PublicKey, azure_iot_credentials::Error> {
+        Ok(self.public)
+    }
+
+    async fn sign(&self, digest: &[u8]) -> Result<key::Signature, azure_iot_credentials::Error> {
+        let signed = self.key.sign_digest(digest).await;
+        let signature = signed.map_err(|_| azure_iot_credentials::Error::Signer)?;
+        key::Signature::from_bytes(self.public.curve(), signature.to_bytes())
+    }
+}
+
+/// Registers with the identity that the device has for that, and waits at the hub with the certificate issued then.
+struct Device {
+    cloud: Arc<Handle>,
+    bootstrap: Arc<dyn Identity + Send + Sync>,
+    chip: VirtualChip,
+    is_p384: bool,
+    issued: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Connector for Device {
+    type Stream<'s> = azure_iot_tls::rustls::Stream<FromTokio<TcpStream>>;
+    type Error = Error;
+
+    async fn connect(&mut self, target: Target<'_>) -> Result<Self::Stream<'_>, Error> {
+        let (address, identity) = match target.service {
+            Service::Provisioning { .. } => (self.cloud.dps_address(), self.bootstrap.clone()),
+            Service::Hub(_) => {
+                let driver = Stsafe::new(self.chip.bus(), self.chip.delay());
+                let identity: Arc<dyn Identity + Send + Sync> = Arc::new(ChipIdentity {
+                    chip: Mutex::new(driver.host_session_if(None, None)),
+                    slot: 0,
+                    is_p384: self.is_p384,
+                    certificates: self.issued.lock().unwrap().clone(),
+                });
+                (self.cloud.hub_address(), identity)
+            }
+        };
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let roots = [self.cloud.root_der()];
+        connect(FromTokio::new(tcp), &Trust::new(target.host, &roots)?, Some(identity)).await
+    }
+
+    fn is_retriable(_: &Error) -> bool {
+        false
+    }
+}
+
+/// Keeps what is issued, and stops when it is connected with that.
+struct Connects(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Application<Error> for Connects {
+    fn assigned(&mut self, state: &RegistrationState<'_>) {
+        let issued = state.issued_certificate_chain().unwrap().expect("a certificate");
+        let mut chain = [0; 4096];
+        let chain = Chain::new(issued).decode(&mut chain).unwrap();
+        let certificates = azure_iot_credentials::certificate::split(chain).unwrap();
+        *self.0.lock().unwrap() = certificates.iter().map(|certificate| certificate.to_vec()).collect();
+    }
+
+    async fn event(&mut self, event: DeviceEvent<'_, Error>) {
+        if let DeviceEvent::Retrying { cause, .. } = event {
+            panic!("{cause}");
+        }
+    }
+
+    async fn command(&mut self) -> DeviceCommand<'_> {
+        DeviceCommand::Stop
+    }
+}
+
+/// The provisioning service issues a certificate for a key in a slot, and the hub takes the device with it: over both
+/// TLS versions, with keys of both curves.
+#[tokio::test]
+async fn a_certificate_that_is_issued_for_the_chips_key() {
+    let keys = [(Curve::NistP256, IssueKeys::Any), (Curve::NistP384, IssueKeys::P384)];
+    for (tls, version) in [(TlsVersions::Tls12, TlsVersion::Tls12), (TlsVersions::Tls13, TlsVersion::Tls13)] {
+        for (curve, issue_keys) in keys {
+            let config = Config { tls, issue_keys, assigning_polls: 0, ..Config::default() };
+            registers_and_connects(config, version, curve).await;
+        }
+    }
+}
+
+async fn registers_and_connects(config: Config, version: TlsVersion, curve: Curve) {
+    let cloud = Arc::new(LocalCloud::start(config).await.unwrap());
+    let mut events = cloud.events();
+    let own = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "device-1");
+    let bootstrap = params.self_signed(&own).unwrap().der().to_vec();
+    cloud
+        .enrollments()
+        .put_individual(Enrollment::new("device-1", Attestation::certificate(bootstrap.as_slice())));
+    let secret = p256::SecretKey::from_pkcs8_der(&own.serialize_der()).unwrap();
+    let scalar: [u8; 32] = secret.to_bytes().into();
+    let bootstrap = ChainIdentity::<SecretKey>::new(&[&bootstrap], scalar).unwrap();
+
+    let chip = VirtualChip::new(Profile::az3166(), [9; 32]);
+    let mut driver = asynch::Stsafe::new(chip.bus(), chip.delay());
+    let token = Irreversible::i_know_this_cannot_be_undone();
+    let made = driver.generate_key_pair(0, curve, KeyMode::SIGN_DIGEST, 0xFFFF, token).await.unwrap();
+    let is_p384 = curve == Curve::NistP384;
+    let key_curve = if is_p384 { key::Curve::P384 } else { key::Curve::P256 };
+    let public = key::PublicKey::from_point(key_curve, made.to_sec1(&mut [0; MAX_SEC1])).unwrap();
+    let signer = SlotSigner { public, key: driver.slot_key(0) };
+    let mut csr = [0; request::MAX_LEN];
+    let csr = request::write_async("device-1", &signer, &mut csr).await.unwrap();
+
+    let config = dps_client::Config::new("0ne00000000", "device-1").unwrap();
+    let config = config
+        .with_api_version(API_VERSION_CONNECTION_PROFILE)
+        .and_then(|config| config.with_csr(csr))
+        .unwrap();
+    let issued: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let mut network = Device {
+        cloud: cloud.clone(),
+        bootstrap: Arc::new(bootstrap),
+        chip,
+        is_p384,
+        issued: issued.clone(),
+    };
+    let mut application = Connects(issued.clone());
+    let mut device: runner::Device<'_, _> = runner::Device::new(Settings::new(config), rand::random::<u32>);
+    let mut memory: Box<Memory<4096, 2048, 12_288, 2048, 2048>> = Box::default();
+    let mut buffers = memory.buffers();
+    let running = device.run(&mut application, &mut network, &mut buffers, None);
+    tokio::time::timeout(Duration::from_secs(20), running).await.expect("in time").unwrap();
+
+    let connected = events.find(|event| match event {
+        Event::Connected { tls, .. } => Some(tls),
+        _ => None,
+    });
+    assert_eq!(connected.await, Some(version), "{curve:?}");
+    let issued = issued.lock().unwrap().concat();
+    let leaf = Leaf::parse(&issued).unwrap();
+    assert_eq!((leaf.common_name(), *leaf.public_key()), ("device-1", public));
 }
