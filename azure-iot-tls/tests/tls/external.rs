@@ -193,7 +193,7 @@ async fn connects<A: Adapter>(
 async fn through_signature<A: Adapter>(adapter: &A) {
     let device = pki::device();
     let chain: Vec<&[u8]> = device.chain.iter().map(Vec::as_slice).collect();
-    let key = || PrehashKey(Key(device.signing_key()));
+    let key = || PrehashKey(Key(SigningKey::from(&device.key)));
     let awaited = ChainIdentity::<Awaited<_>, 4096>::new(&chain, Awaited(key())).unwrap();
     connects(adapter, Some(authority::<A>(&device)), leaked(awaited)).await;
     let at_once = ChainIdentity::<PrehashKey<Key>, 4096>::new(&chain, key()).unwrap();
@@ -211,7 +211,11 @@ const KEY_ID: psa::KeyId = 7;
 
 impl Platform {
     fn new(device: &pki::Device) -> &'static Self {
-        leaked(Self { key: device.signing_key(), aborted: AtomicU32::new(0), status: Mutex::new(None) })
+        leaked(Self {
+            key: SigningKey::from(&device.key),
+            aborted: AtomicU32::new(0),
+            status: Mutex::new(None),
+        })
     }
 
     fn aborted(&self) -> usize {

@@ -118,7 +118,7 @@ pub(crate) fn names(names: &[&str]) -> Vec<SanType> {
 pub(crate) struct Device {
     pub(crate) chain: Vec<Vec<u8>>,
     pub(crate) root: Vec<u8>,
-    key: SecretKey,
+    pub(crate) key: SecretKey,
     pub(crate) broken: Option<IdentityError>,
 }
 
@@ -136,14 +136,6 @@ pub(crate) fn device() -> Device {
         root: made.root,
         key: SecretKey::from_pkcs8_der(&made.key).unwrap(),
         broken: None,
-    }
-}
-
-#[cfg(all(feature = "psa", feature = "signature"))]
-impl Device {
-    /// The leaf's key.
-    pub(crate) fn signing_key(&self) -> SigningKey {
-        SigningKey::from(&self.key)
     }
 }
 
