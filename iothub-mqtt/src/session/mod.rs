@@ -29,6 +29,14 @@ pub enum QoS {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ticket(u32);
 
+impl Ticket {
+    /// For implementations of [`Mqtt`]: a number that no other ticket of the session has.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// How far a ticket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
