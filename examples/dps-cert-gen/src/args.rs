@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use dice_core::standard::FirmwareInfo;
 
 use super::batch::BatchArgs;
+use super::ca::CaArgs;
 use super::make::Make;
 use super::verify::VerifyArgs;
 
@@ -136,6 +137,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make the certificates of many devices in one go, from a CSV file
     Batch(BatchArgs),
+    /// Be the CA above the DeviceIDs of many devices: make it, sign requests, revoke, write revocation lists
+    Ca(CaArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -149,7 +152,8 @@ Two ways to enrol a device with the profile standard:
   Enrolment group, or CA (--make device-id). Add the DeviceID certificate to the service's certificates, have it
   generate a verification code, answer with --make possession --code CODE, and create a group on it. The device presents
   its chain (--make chain); a firmware update changes the leaf only, and nothing has to be enrolled again. With a CA
-  of your own above all devices, sign --make device-id-request with it and enrol that CA once.
+  of your own above all devices (dps-cert-gen ca create), sign --make device-id-request with it (ca sign) and enrol
+  that CA once.
 
 A legacy image (-m) has the first way only.";
 

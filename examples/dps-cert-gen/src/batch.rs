@@ -5,13 +5,14 @@
 pub mod devices;
 mod enrol;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Display};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
 use dice_core::FirmwareDigest;
@@ -19,36 +20,46 @@ use dice_core::pem::{Label, Lines};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::DeviceArgs;
+use super::ca::authority::{self, Authority};
 use super::make::{self, Make, to_pem};
+use super::staged::{self, Readers, Staged};
 use super::{files, input};
-use devices::{BadLine, Device};
+use devices::{BadLine, Credential, Device};
 
-/// Makes the certificates of many devices, and what enrols them: in the portal, with the Azure CLI, in local-cloud.
+/// Makes the certificates of many devices, and what enrols them: in the portal, with the Azure CLI, in local-cloud. A
+/// line with a secret gives the certificate for an individual enrolment; one with a request (CSR) the certificate of
+/// its DeviceID, from a CA of one's own (`dps-cert-gen ca`).
 #[derive(Debug, clap::Args)]
 pub struct BatchArgs {
     /// The devices, as a CSV file; `-` is standard input
     ///
-    /// It begins with a line of column names: `UDS` (64 hexadecimal digits), `MAC` and `registration id`, separated by
-    /// commas, semicolons or tabs. A line without a registration id gets the default one, made from its MAC address
-    /// and the firmware version.
+    /// It begins with a line of column names: `UDS` (64 hexadecimal digits) or `CSR` (PKCS#10 as --make
+    /// device-id-request writes it, base64 on one line) or both, `MAC` and `registration id`, separated by commas,
+    /// semicolons or tabs. A line without a registration id gets the default one, made from its MAC address and the
+    /// firmware version; with a CSR, the name of its DeviceID.
     #[arg(value_name = "DEVICES.CSV")]
     pub devices: PathBuf,
 
-    /// The folder to make: `enrollments/<ID>.pem` for each device, and `azure-cli.sh`
+    /// The folder to make: `enrollments/<ID>.pem` for each device with a secret, and `azure-cli.sh`;
+    /// `device-ids/<ID>.pem` for each device with a CSR, and the CA as the enrolment group of local-cloud
     #[arg(short, long, value_name = "FOLDER")]
     pub out: PathBuf,
 
     /// Firmware image as flashed: the application alone, without the boot loader
-    #[arg(short, long, value_name = "FILE")]
-    pub bin: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "ca", requires = "firmware_version")]
+    pub bin: Option<PathBuf>,
 
     /// Take any file as firmware image, also one that does not look like it
     #[arg(long)]
     pub force_image: bool,
 
     /// Firmware version, such as 2.0.0: part of default registration ids and of the certificates
-    #[arg(long, value_name = "X.Y.Z")]
-    pub firmware_version: String,
+    #[arg(long, value_name = "X.Y.Z", required_unless_present = "ca")]
+    pub firmware_version: Option<String>,
+
+    /// The folder of the CA that signs CSRs
+    #[arg(long, value_name = "FOLDER")]
+    pub ca: Option<PathBuf>,
 
     /// What a standard certificate says of the device
     #[command(flatten)]
@@ -93,15 +104,20 @@ impl std::error::Error for Refused {}
 pub fn run(args: &BatchArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Result<()> {
     files::not_a_device(&args.out)?;
     ensure!(!args.out.exists(), "{} exists already: choose another folder", args.out.display());
-    let firmware = FirmwareDigest::of(&super::read_image(&args.bin, true, args.force_image)?)
-        .with_context(|| args.bin.display().to_string())?;
-    let info = args.device.firmware(&args.firmware_version);
+    let firmware = match (&args.bin, &args.firmware_version) {
+        (Some(bin), Some(version)) => {
+            let digest = FirmwareDigest::of(&super::read_image(bin, true, args.force_image)?)
+                .with_context(|| bin.display().to_string())?;
+            Some((digest, args.device.firmware(version)))
+        }
+        _ => None,
+    };
 
     let bytes = files::read(&args.devices, "a list of devices", MAX_DEVICES_LEN, stdin)?;
     let from_stdin = args.devices == Path::new("-");
     let file = if from_stdin { "standard input".to_owned() } else { args.devices.display().to_string() };
     let devices::Devices { all, mut bad } =
-        devices::read(&bytes, &args.firmware_version).with_context(|| file.clone())?;
+        devices::read(&bytes, args.firmware_version.as_deref()).with_context(|| file.clone())?;
     drop(bytes);
     let good = without(all.iter(), &bad);
     ensure!(!all.is_empty() || !bad.is_empty(), "{file}: there is no device in it");
@@ -109,34 +125,115 @@ pub fn run(args: &BatchArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> Re
     if good.is_empty() || !(bad.is_empty() || args.keep_going) {
         return Err(refused(bad, 0).into());
     }
+    let line_with = |is_wanted: fn(&Credential) -> bool| {
+        good.iter().find(|device| is_wanted(&device.credential)).map(|device| device.line)
+    };
+    let secret = line_with(|credential| matches!(credential, Credential::Uds(_)));
+    let request = line_with(|credential| matches!(credential, Credential::Request(_)));
+    if let (Some(line), None) = (secret, &firmware) {
+        bail!("{file}: line {line} has a UDS: the firmware image (--bin) and its version are needed");
+    }
+    let mut signed = match (request, &args.ca) {
+        (Some(line), None) => bail!("{file}: line {line} has a CSR: the folder of a CA (--ca) is needed"),
+        (Some(_), Some(ca)) => Some(Signed::new(ca, &good)?),
+        (None, _) => None,
+    };
 
-    let folder = Staged::beside(&args.out)?;
-    let enrollments = folder.path().join(enrol::ENROLLMENTS);
-    std::fs::create_dir(&enrollments).with_context(|| format!("cannot write {}", args.out.display()))?;
-    let failed = write_all(&good, &enrollments, |device| {
-        let id = input::registration_id(&device.id)?;
-        let der = make::certificate(&device.uds, &firmware, &info, id)?;
-        to_pem(Label::Certificate, &der, Lines::Wrapped)
+    let folder = Staged::beside(&args.out, Readers::All)?;
+    for name in [secret.map(|_| enrol::ENROLLMENTS), request.map(|_| enrol::DEVICE_IDS)].into_iter().flatten()
+    {
+        folder.create_dir(name)?;
+    }
+    let mut failed = write_all(&good, folder.path(), |device| match &device.credential {
+        Credential::Uds(uds) => {
+            let (digest, info) = firmware.as_ref().context("there is no firmware")?;
+            let der = make::certificate(uds, digest, info, input::registration_id(&device.id)?)?;
+            to_pem(Label::Certificate, &der, Lines::Wrapped)
+        }
+        Credential::Request(_) => {
+            let der = signed.as_ref().and_then(|signed| signed.certificates.get(&device.line));
+            to_pem(Label::Certificate, der.context("it is not signed")?, Lines::Wrapped)
+        }
     })?;
+    if let Some(signed) = &mut signed {
+        failed.retain(|bad| !signed.refused.iter().any(|refused| refused.line == bad.line));
+        failed.append(&mut signed.refused);
+    }
     let good = without(good, &failed);
     bad.extend(failed);
     bad.sort_by_key(|bad| (bad.line, bad.column));
     if good.is_empty() || !(bad.is_empty() || args.keep_going) {
         return Err(refused(bad, 0).into());
     }
-    write_file(&folder.path().join(enrol::AZURE_CLI), &enrol::azure_cli(&good))?;
+    if secret.is_some() {
+        folder.write(enrol::AZURE_CLI, &enrol::azure_cli(&good), Readers::All)?;
+    }
+    if let Some(signed) = &signed {
+        folder.create_dir(enrol::GROUPS)?;
+        folder.write(enrol::CA, &signed.authority.certificate_pem()?, Readers::All)?;
+        // Before anything is given out.
+        signed.authority.save()?;
+    }
     folder.publish(&args.out)?;
+    summary(&good, args, stdout)?;
+    if bad.is_empty() { Ok(()) } else { Err(refused(bad, good.len()).into()) }
+}
 
-    let count = good.len();
-    writeln!(
-        stdout,
-        "{count} certificates written to {0}\n\
-         Azure CLI:    sh {1} <DPS> <GROUP>\n\
-         local-cloud:  local-cloud --enrollments {0}",
-        args.out.join(enrol::ENROLLMENTS).display(),
-        args.out.join(enrol::AZURE_CLI).display(),
-    )?;
-    if bad.is_empty() { Ok(()) } else { Err(refused(bad, count).into()) }
+/// Says what was written, and what to do with it.
+fn summary(devices: &[&Device], args: &BatchArgs, stdout: &mut dyn Write) -> Result<()> {
+    let enrolled = devices.iter().filter(|device| matches!(device.credential, Credential::Uds(_))).count();
+    let signed = devices.len() - enrolled;
+    let path = |name: &str| args.out.join(name).display().to_string();
+    if enrolled > 0 {
+        writeln!(stdout, "{enrolled} certificates written to {}", path(enrol::ENROLLMENTS))?;
+        writeln!(stdout, "Azure CLI:    sh {} <DPS> <GROUP>", path(enrol::AZURE_CLI))?;
+    }
+    if let (1.., Some(ca)) = (signed, &args.ca) {
+        writeln!(stdout, "{signed} DeviceID certificates written to {}", path(enrol::DEVICE_IDS))?;
+        let script = ca.join(authority::AZURE_CLI);
+        writeln!(stdout, "Azure CLI:    sh {} <DPS> <GROUP> <NAME>, once for the CA", script.display())?;
+    }
+    writeln!(stdout, "local-cloud:  local-cloud --enrollments {}", path(enrol::ENROLLMENTS))?;
+    Ok(())
+}
+
+/// The certificates of DeviceIDs from a CA; its list is not written yet.
+struct Signed {
+    authority: Authority,
+    /// In DER, by line.
+    certificates: HashMap<usize, Vec<u8>>,
+    refused: Vec<BadLine>,
+}
+
+impl Signed {
+    fn new(ca: &Path, devices: &[&Device]) -> Result<Self> {
+        let now = SystemTime::now();
+        let mut signed =
+            Self { authority: Authority::open(ca, now)?, certificates: HashMap::new(), refused: Vec::new() };
+        for device in devices {
+            let Credential::Request(request) = &device.credential else { continue };
+            match signed.authority.issue(request, None, false, now) {
+                Ok(one) => {
+                    signed.certificates.insert(device.line, one.der);
+                }
+                Err(error) => signed.refused.push(BadLine {
+                    line: device.line,
+                    column: device.column,
+                    reason: format!("{error:#}"),
+                }),
+            }
+        }
+        Ok(signed)
+    }
+}
+
+/// Where a device's certificate lies in the folder.
+fn place(device: &Device) -> PathBuf {
+    let folder = match device.credential {
+        Credential::Uds(_) => enrol::ENROLLMENTS,
+        Credential::Request(_) => enrol::DEVICE_IDS,
+    };
+    Path::new(folder).join(&device.file)
 }
 
 /// The devices whose lines are not wrong.
@@ -158,7 +255,7 @@ fn write_all(
         while let Some(device) = devices.get(next.fetch_add(1, Ordering::Relaxed)) {
             match make(device) {
                 Ok(pem) => {
-                    if let Err(error) = write_file(&folder.join(&device.file), &pem) {
+                    if let Err(error) = staged::write_file(&folder.join(place(device)), &pem, Readers::All) {
                         next.store(devices.len(), Ordering::Relaxed);
                         *lock(&failure) = Some(error);
                     }
@@ -196,63 +293,6 @@ fn progress(devices: usize) -> ProgressBar {
     match ProgressStyle::with_template("{bar:40} {pos} of {len} certificates, {elapsed}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
-    }
-}
-
-fn write_file(path: &Path, content: &str) -> Result<()> {
-    let write = || {
-        let mut file = std::fs::File::create_new(path)?;
-        file.write_all(content.as_bytes())?;
-        if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Has the disk hold every file of a folder: with Linux one call, in place of one for each file, where the disk's time
-/// would be several times that of the arithmetic. Elsewhere each file is there already.
-fn sync(folder: &Path) -> std::io::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::fs::syncfs(std::fs::File::open(folder)?)?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = folder;
-    Ok(())
-}
-
-/// A folder that is made completely before it gets its name, and removed if that does not happen.
-struct Staged(tempfile::TempDir);
-
-impl Staged {
-    fn beside(out: &Path) -> Result<Self> {
-        let parent = match out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".dps-cert-gen-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o755));
-        }
-        let folder = builder.tempdir_in(parent).with_context(|| format!("cannot write {}", out.display()))?;
-        Ok(Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn publish(mut self, out: &Path) -> Result<()> {
-        sync(self.path()).with_context(|| format!("cannot write {}", out.display()))?;
-        if let Err(error) = std::fs::rename(self.path(), out) {
-            if out.exists() {
-                bail!("{} exists already: choose another folder", out.display());
-            }
-            return Err(error).with_context(|| format!("cannot write {}", out.display()));
-        }
-        // Nothing is left under the temporary name.
-        self.0.disable_cleanup(true);
-        Ok(())
     }
 }
 

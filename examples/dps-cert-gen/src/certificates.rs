@@ -1,7 +1,7 @@
-//! Certificates in whatever files people's tools write: PEM with words around it, in UTF-8 or UTF-16, base64 alone,
-//! DER.
+//! Certificates, certificate requests and revocation lists in whatever files people's tools write: PEM with words
+//! around it, in UTF-8 or UTF-16, base64 alone, DER.
 //!
-//! Nothing that looks like a certificate is passed over: it is read, or refused with its line.
+//! Nothing that looks like what is wanted is passed over: it is read, or refused with its line.
 
 use anyhow::{Result, anyhow, bail, ensure};
 use base64::Engine;
@@ -18,58 +18,93 @@ pub const MAX_LEN: u64 = 1 << 20;
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
+/// What is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// As it is called in messages.
+    name: &'static str,
+    /// Labels of its PEM blocks.
+    labels: &'static [&'static str],
+}
+
+/// Certificates.
+pub const CERTIFICATE: Kind = Kind { name: "certificate", labels: &["CERTIFICATE", "X509 CERTIFICATE"] };
+/// Requests for certificates (PKCS#10).
+pub const REQUEST: Kind =
+    Kind { name: "certificate request", labels: &["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"] };
+/// Certificate revocation lists.
+pub const REVOCATION_LIST: Kind = Kind { name: "revocation list", labels: &["X509 CRL"] };
+
+/// Labels of PEM blocks that are known, and passed over where something else is read.
+const OTHER_LABELS: [&str; 6] = [
+    "CERTIFICATE",
+    "X509 CERTIFICATE",
+    "X509 CRL",
+    "CERTIFICATE REQUEST",
+    "NEW CERTIFICATE REQUEST",
+    "PUBLIC KEY",
+];
+
 /// All certificates (DER), in the order of the file; at least one.
 ///
 /// # Errors
 /// Names the line and what is wrong there, or what the file is instead.
 pub fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+    read_all(bytes, CERTIFICATE)
+}
+
+/// All that is of this kind (DER), in the order of the file; at least one.
+///
+/// # Errors
+/// Names the line and what is wrong there, or what the file is instead.
+pub fn read_all(bytes: &[u8], kind: Kind) -> Result<Vec<Vec<u8>>> {
     if matches!(bytes, [0x30, 0x80..=0xff, ..]) {
-        return from_der(bytes);
+        return from_der(bytes, kind);
     }
     let text = text::decode_lossy(bytes);
     if let Some(at) = text.find('\0') {
         let line = text::line_number(&text, at);
         bail!("line {line}: a zero byte; are parts of the file in different encodings?");
     }
-    let found = from_text(&text)?;
+    let found = from_text(&text, kind)?;
     if !found.is_empty() {
         return Ok(found);
     }
     // Base64 without the lines around it.
     let bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     match BASE64_STANDARD.decode(&bare) {
-        Ok(der) if der.first() == Some(&0x30) => from_der(&der),
-        _ => bail!("there is no certificate in it"),
+        Ok(der) if der.first() == Some(&0x30) => from_der(&der, kind),
+        _ => bail!("there is no {} in it", kind.name),
     }
 }
 
-/// Certificates one after another, and nothing else.
-fn from_der(der: &[u8]) -> Result<Vec<Vec<u8>>> {
+/// One after another, and nothing else.
+fn from_der(der: &[u8], Kind { name, .. }: Kind) -> Result<Vec<Vec<u8>>> {
     let mut reader = DerReader::new(der);
     let mut found = Vec::new();
     while !reader.is_empty() {
         let (offset, mut inside) = (reader.offset(), reader);
         let one = match reader.raw() {
             Ok(one) => one,
-            Err(_) if found.is_empty() => bail!("the certificate (DER) is cut off or damaged"),
-            Err(_) => bail!("the data after the certificate at byte {offset} is not a certificate"),
+            Err(_) if found.is_empty() => bail!("the {name} (DER) is cut off or damaged"),
+            Err(_) => bail!("the data after the {name} at byte {offset} is not a {name}"),
         };
         let kind = inside.sequence().ok().and_then(|content| content.peek_tag());
         match kind {
             Some(Tag::Sequence) => found.push(one.to_vec()),
             Some(Tag::Integer) => {
-                bail!("it is a key store or a private key (PKCS#12, PKCS#8), not a certificate")
+                bail!("it is a key store or a private key (PKCS#12, PKCS#8), not a {name}")
             }
             Some(Tag::ObjectIdentifier) => {
                 bail!("it is PKCS#7: openssl pkcs7 -inform DER -in FILE -print_certs writes its certificates")
             }
-            _ => bail!("what stands at byte {offset} is not a certificate"),
+            _ => bail!("what stands at byte {offset} is not a {name}"),
         }
     }
     Ok(found)
 }
 
-fn from_text(text: &str) -> Result<Vec<Vec<u8>>> {
+fn from_text(text: &str, kind: Kind) -> Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(begin) = text[at..].find(BEGIN).map(|offset| at + offset) {
@@ -86,11 +121,11 @@ fn from_text(text: &str) -> Result<Vec<Vec<u8>>> {
         let body_end = body_end.filter(|end| !text[body_at..*end].contains(BEGIN));
         let body_end = body_end.ok_or_else(|| anyhow!("line {line}: the block {label} has no end"))?;
         match label {
-            "CERTIFICATE" | "X509 CERTIFICATE" => {
-                let der = decode(text, body_at, body_end)?;
-                let certificates = from_der(&der).map_err(|error| anyhow!("line {line}: {error}"))?;
-                ensure!(certificates.len() == 1, "line {line}: the block does not hold one certificate");
-                found.extend(certificates);
+            _ if kind.labels.contains(&label) => {
+                let der = decode(text, (body_at, body_end), kind)?;
+                let blocks = from_der(&der, kind).map_err(|error| anyhow!("line {line}: {error}"))?;
+                ensure!(blocks.len() == 1, "line {line}: the block does not hold one {}", kind.name);
+                found.extend(blocks);
             }
             "TRUSTED CERTIFICATE" => bail!(
                 "line {line}: OpenSSL's own form TRUSTED CERTIFICATE: openssl x509 -in FILE writes it as a CERTIFICATE"
@@ -98,7 +133,7 @@ fn from_text(text: &str) -> Result<Vec<Vec<u8>>> {
             "PKCS7" | "CMS" | "PKCS #7 SIGNED DATA" => bail!(
                 "line {line}: PKCS#7 ({label}): openssl pkcs7 -in FILE -print_certs writes its certificates"
             ),
-            "X509 CRL" | "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" | "PUBLIC KEY" => {}
+            _ if OTHER_LABELS.contains(&label) => {}
             _ if label.ends_with("PRIVATE KEY") || label.ends_with("PARAMETERS") => {}
             _ => bail!("line {line}: what a block {label} is, is not known"),
         }
@@ -125,7 +160,7 @@ fn no_stray_boundary(text: &str, from: usize, to: usize) -> Result<()> {
 }
 
 /// The base64 of a block. Line ends written as `\n`, as in JSON, count as such.
-fn decode(text: &str, from: usize, to: usize) -> Result<Vec<u8>> {
+fn decode(text: &str, (from, to): (usize, usize), Kind { name, .. }: Kind) -> Result<Vec<u8>> {
     let body = &text[from..to];
     let mut base64 = String::with_capacity(body.len());
     let mut characters = body.char_indices().peekable();
@@ -143,7 +178,7 @@ fn decode(text: &str, from: usize, to: usize) -> Result<Vec<u8>> {
     let line = text::line_number(text, from);
     BASE64_STANDARD
         .decode(base64)
-        .map_err(|_| anyhow!("line {line}: the base64 of the certificate is cut off or damaged"))
+        .map_err(|_| anyhow!("line {line}: the base64 of the {name} is cut off or damaged"))
 }
 
 #[cfg(test)]
@@ -243,6 +278,24 @@ mod tests {
         assert!(message(wrapped(&[2, 1, 3])).contains("PKCS#12"));
         assert!(message(wrapped(&[6, 1, 42])).contains("PKCS#7"));
         assert!(message(wrapped(&[4, 1, 42])).contains("at byte 0 is not a certificate"));
+    }
+
+    #[test]
+    fn other_kinds_are_read_from_between_certificates() {
+        let list = pem(&der(2)).replace("CERTIFICATE", "X509 CRL");
+        let request = pem(&der(3)).replace("CERTIFICATE", "NEW CERTIFICATE REQUEST");
+        let all = format!("{}{list}words\n{request}", pem(&der(1)));
+        for form in text::forms(&all) {
+            assert_eq!(read_all(&form, REVOCATION_LIST).unwrap(), [der(2)]);
+            assert_eq!(read_all(&form, REQUEST).unwrap(), [der(3)]);
+        }
+        // As one line of a table.
+        for line in [request.replace('\n', ""), request.replace('\n', "\\n"), BASE64_STANDARD.encode(der(3))]
+        {
+            assert_eq!(read_all(line.as_bytes(), REQUEST).unwrap(), [der(3)], "{line}");
+        }
+        let error = read_all(pem(&der(1)).as_bytes(), REQUEST).unwrap_err().to_string();
+        assert_eq!(error, "there is no certificate request in it");
     }
 
     proptest! {

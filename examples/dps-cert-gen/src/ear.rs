@@ -83,6 +83,12 @@ impl Appraisal {
         }
     }
 
+    /// A device that is known, and whose key is no longer to be trusted.
+    #[must_use]
+    pub fn revoked() -> Self {
+        Self { status: Tier::Contraindicated, claims: vec![instance(96)] }
+    }
+
     /// A refused one; `None` if not even the certificates could be read.
     #[must_use]
     pub fn refused(reason: Option<&Reason>) -> Self {

@@ -6,7 +6,9 @@
 pub mod args;
 pub mod ask;
 pub mod batch;
+pub mod ca;
 pub mod certificates;
+pub mod crl;
 pub mod ear;
 pub mod files;
 pub mod image;
@@ -16,7 +18,9 @@ pub mod map;
 pub mod output;
 pub mod reference;
 pub mod report;
+pub mod request;
 pub mod shown;
+pub mod staged;
 pub mod text;
 pub mod verify;
 
@@ -88,6 +92,7 @@ pub fn run(args: Vec<OsString>, stdin: &mut dyn BufRead, stdout: &mut dyn Write)
     match &args.command {
         Some(Command::Verify(args)) => return verify::run(args, stdin, stdout),
         Some(Command::Batch(args)) => return batch::run(args, stdin, stdout),
+        Some(Command::Ca(args)) => return ca::run(args, stdin, stdout),
         None => {}
     }
     let request = if interactive {

@@ -22,13 +22,26 @@ pub fn write_new(path: &Path, content: impl AsRef<[u8]>, force: bool) -> Result<
     file.as_file().sync_all().with_context(context)?;
     let persisted = if force { file.persist(path) } else { file.persist_noclobber(path) };
     match persisted {
-        Ok(_) => Ok(()),
+        Ok(_) => sync_folder(folder).with_context(context),
         Err(error) if !force && path.exists() => {
             drop(error);
             bail!("{} exists already; --force overwrites it", path.display())
         }
         Err(error) => Err(error.error).with_context(context),
     }
+}
+
+/// The new name, too, has to survive a power cut.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// Folders cannot be opened there.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "as on other systems")]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// A certificate is public; the default of a temporary file would keep it from the browser's user.

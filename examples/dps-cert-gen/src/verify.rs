@@ -15,6 +15,7 @@ use dice_core::x509::Time;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::crl::{self, Refusal, RevocationList};
 use super::ear::{self, Appraisal, Ear, Form};
 use super::reference::{self, Alternative, Digests};
 use super::shown::{self, Shown};
@@ -37,6 +38,11 @@ pub struct VerifyArgs {
     /// `--make corim` does. Without, every firmware may
     #[arg(long, value_name = "FILE")]
     pub reference_values: Option<PathBuf>,
+
+    /// A certificate revocation list (PEM or DER) of the anchor or another CA of the chain, which the chain then has to
+    /// pass; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub crl: Vec<PathBuf>,
 
     /// What the leaf is for: its extKeyUsage has to allow it
     #[arg(long, value_enum, default_value = "client-auth")]
@@ -65,6 +71,8 @@ pub struct VerifyArgs {
 
 /// The largest file that is read as reference values, in bytes.
 const MAX_REFERENCES_LEN: u64 = 16 << 20;
+/// The largest file that is read as revocation lists, in bytes.
+const MAX_CRL_LEN: u64 = 64 << 20;
 /// The largest file that is read as a key, in bytes.
 const MAX_KEY_LEN: u64 = 1 << 16;
 
@@ -195,8 +203,17 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
         None => None,
     };
 
+    let mut lists = Vec::new();
+    for path in &args.crl {
+        let bytes = files::read(path, "a revocation list", MAX_CRL_LEN, &mut std::io::empty())?;
+        let context = || path.display().to_string();
+        for der in certificates::read_all(&bytes, certificates::REVOCATION_LIST).with_context(context)? {
+            lists.push(RevocationList::from_der(&der).context("malformed").with_context(context)?);
+        }
+    }
+
     let policy = Policy { time: Some(time), purpose: args.purpose.oid(), ..Policy::default() };
-    let verdict = evaluate(anchor, &chain, alternatives.as_deref(), policy);
+    let verdict = evaluate(anchor, &chain, alternatives.as_deref(), (&lists, at), policy);
     let quiet = args.json || args.ear.is_some();
     if let Some(form) = args.ear {
         let ear =
@@ -235,26 +252,43 @@ pub fn run(args: &VerifyArgs, stdin: &mut dyn Read, stdout: &mut dyn Write) -> R
     }
 }
 
+/// Why a chain is refused.
+enum Fault {
+    /// By the rules for certificates, evidence and reference values.
+    Chain(Error),
+    /// By a revocation list.
+    Revocation(Refusal),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Chain(error)
+    }
+}
+
 fn evaluate(
     anchor: &[u8],
     chain: &[Vec<u8>],
     references: Option<&[Alternative]>,
+    revocation: (&[RevocationList], u64),
     policy: Policy<'_>,
 ) -> Verdict {
     let mut layers = Vec::new();
-    match check(anchor, chain, references, policy, &mut layers) {
+    match check(anchor, chain, references, revocation, policy, &mut layers) {
         Ok(()) => {
             let appraisal = Appraisal::accepted(references.is_some());
             Verdict { accepted: true, appraisal, layers, certificate: None, reason: None }
         }
         Err((certificate, error)) => {
-            let appraisal = Appraisal::refused(match &error {
-                Error::Refused { reason, .. } => Some(reason),
-                _ => None,
-            });
+            let appraisal = match &error {
+                Fault::Revocation(Refusal::Revoked { .. }) => Appraisal::revoked(),
+                Fault::Chain(Error::Refused { reason, .. }) => Appraisal::refused(Some(reason)),
+                Fault::Chain(_) | Fault::Revocation(_) => Appraisal::refused(None),
+            };
             let reason = match error {
-                Error::Refused { reason, .. } => reason.to_string(),
-                error => error.to_string(),
+                Fault::Chain(Error::Refused { reason, .. }) => reason.to_string(),
+                Fault::Chain(error) => error.to_string(),
+                Fault::Revocation(refusal) => refusal.to_string(),
             };
             let certificate = certificate.and_then(|der| Some(subject(&Certificate::parse(der).ok()?)));
             Verdict { accepted: false, appraisal, layers, certificate, reason: Some(reason) }
@@ -262,17 +296,25 @@ fn evaluate(
     }
 }
 
-/// The whole chain by RFC 5280, then the device's part of it by what it says about its layers.
+/// The whole chain by RFC 5280, then what is revoked, then the device's part of it by what it says about its layers.
 fn check<'c>(
     anchor: &'c [u8],
     chain: &'c [Vec<u8>],
     references: Option<&[Alternative]>,
+    revocation: (&[RevocationList], u64),
     policy: Policy<'_>,
     layers: &mut Vec<Layer>,
-) -> Result<(), (Option<&'c [u8]>, Error)> {
+) -> Result<(), (Option<&'c [u8]>, Fault)> {
     let above = ca_count(chain);
     let mut names = Vec::new();
-    walk(anchor, chain, policy, |certificate| names.push(subject(certificate)))?;
+    let walk =
+        |anchor: &'c [u8], chain: &'c [Vec<u8>], policy: Policy<'_>, accepted: &mut Accepted<'_, 'c>| {
+            walk(anchor, chain, policy, accepted).map_err(|(certificate, error)| (certificate, error.into()))
+        };
+    walk(anchor, chain, policy, &mut |certificate| names.push(subject(certificate)))?;
+    let (lists, at) = revocation;
+    crl::check_chain(lists, anchor, chain, at)
+        .map_err(|(certificate, refusal)| (certificate, Fault::Revocation(refusal)))?;
     layers.extend(names.into_iter().take(above).map(|subject| Layer { subject, evidence: Vec::new() }));
 
     let (cas, device) = chain.split_at(above);
@@ -287,7 +329,7 @@ fn check<'c>(
         .map(Iterator::collect);
     let policy = Policy { evidence: Evidence::TcbInfo, references: references.as_deref(), ..policy };
     let device_id = cas.last().map_or(anchor, Vec::as_slice);
-    walk(device_id, device, policy, |certificate| {
+    walk(device_id, device, policy, &mut |certificate| {
         let several = certificate.multi_tcb_info().into_iter().flat_map(|multi| multi.0.iter());
         let evidence = certificate.tcb_info().copied().into_iter().chain(several);
         let evidence = evidence.map(|info| Component::of(&info)).collect();
@@ -306,12 +348,15 @@ fn ca_count(chain: &[Vec<u8>]) -> usize {
     chain.iter().take(chain.len().saturating_sub(1)).take_while(|der| is_above(der)).count()
 }
 
+/// What is done with each certificate that is accepted.
+type Accepted<'a, 'c> = dyn FnMut(&Certificate<'c>) + 'a;
+
 /// Verifies certificate by certificate; each that is accepted goes to `accepted`.
 fn walk<'c>(
     anchor: &'c [u8],
     chain: &'c [Vec<u8>],
     policy: Policy<'_>,
-    mut accepted: impl FnMut(&Certificate<'c>),
+    accepted: &mut Accepted<'_, 'c>,
 ) -> Result<(), (Option<&'c [u8]>, Error)> {
     let at = |error: Error| {
         let index = if let Error::Refused { certificate, .. } = error { certificate } else { 0 };

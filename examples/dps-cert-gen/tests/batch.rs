@@ -132,6 +132,81 @@ fn a_wrong_line_stops_all_or_is_left_out_on_demand() {
     }
 }
 
+#[test]
+fn requests_give_certificates_of_a_ca() {
+    let folder = folder("");
+    let tool = |args: &[&str]| {
+        let output = Command::new(TOOL).args(args).current_dir(folder.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    assert!(tool(&["ca", "create", "ca", "--name", "Fleet"]).0);
+    let csr = |number: u32| {
+        let (_, pem, _) = tool(&["--make", "device-id-request", "--uds", &secret(number), "-o", "-"]);
+        pem.lines().filter(|line| !line.starts_with('-')).collect::<String>()
+    };
+    let list = format!("id,csr,uds\npump-1,{},\n,{},\npump-3,,{}\n", csr(1), csr(2), secret(3));
+    std::fs::write(folder.path().join("devices.csv"), &list).unwrap();
+    let (done, _, stderr) = tool(&["batch", "devices.csv", "--out", "fleet", "--ca", "ca"]);
+    assert!(!done && stderr.contains("line 4 has a UDS: the firmware image (--bin)"), "{stderr}");
+    let (done, _, stderr) = batch(folder.path(), &[]);
+    assert!(!done && stderr.contains("line 2 has a CSR: the folder of a CA (--ca)"), "{stderr}");
+    let (done, stdout, stderr) = batch(folder.path(), &["--ca", "ca"]);
+    assert!(done && stderr.is_empty(), "{stderr}");
+    for words in ["1 certificates written to ", "2 DeviceID certificates written to "] {
+        assert!(stdout.contains(words), "{stdout}");
+    }
+    let files = tree(&folder.path().join("fleet"));
+    assert_eq!(files["enrollments/groups/ca.pem"], tree(&folder.path().join("ca"))["ca.pem"]);
+    assert!(files.contains_key("enrollments/pump-3.pem"), "{:?}", files.keys());
+    assert_eq!(files["azure-cli.sh"].matches("enrol '").count(), 1);
+    let device_ids: Vec<_> = files.iter().filter(|(name, _)| name.starts_with("device-ids/")).collect();
+    assert_eq!(device_ids.len(), 2);
+    for (name, pem) in device_ids {
+        std::fs::write(folder.path().join("one.pem"), pem).unwrap();
+        let (accepted, stdout, stderr) =
+            tool(&["verify", "one.pem", "--anchor", "ca/ca.pem", "--purpose", "any"]);
+        assert!(
+            !accepted && stdout.is_empty() && stderr.contains("DeviceID-"),
+            "{name}: no evidence: {stderr}"
+        );
+    }
+    // The same list again gives the same certificates: they are on the CA's list.
+    let (done, _, stderr) = tool(&[
+        "batch",
+        "devices.csv",
+        "--out",
+        "again",
+        "--ca",
+        "ca",
+        "--bin",
+        "fw.bin",
+        "--force-image",
+        "--firmware-version",
+        "2.0.0",
+        "--vendor",
+        "Contoso",
+    ]);
+    assert!(done, "{stderr}");
+    assert_eq!(tree(&folder.path().join("again")), files);
+    // One that is revoked stops all of it, or is left out.
+    let (_, rows, _) = tool(&["ca", "list", "ca"]);
+    let serial = rows.split(' ').next().unwrap();
+    assert!(tool(&["ca", "revoke", "ca", serial]).0);
+    std::fs::write(folder.path().join("devices.csv"), list.lines().take(3).collect::<Vec<_>>().join("\n"))
+        .unwrap();
+    let words = ["batch", "devices.csv", "--out", "third", "--ca", "ca"];
+    let (done, _, stderr) = tool(&words);
+    assert!(
+        !done && stderr.contains("line 2, column 1: ") && stderr.contains("its key is revoked"),
+        "{stderr}"
+    );
+    assert!(!folder.path().join("third").exists());
+    let (done, stdout, _) = tool(&[&words[..], &["--keep-going"]].concat());
+    assert!(!done && stdout.starts_with("1 DeviceID certificates written"), "{stdout}");
+    assert_eq!(tree(&folder.path().join("third")).len(), 2);
+}
+
 #[cfg(unix)]
 #[test]
 fn the_script_calls_the_azure_cli_once_for_each_device() {

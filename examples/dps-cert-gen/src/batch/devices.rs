@@ -2,6 +2,8 @@
 //!
 //! The file is cut into lines before anything else, so that a quote that is never closed costs its own line only.
 
+mod fields;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt::{self, Display};
@@ -9,14 +11,15 @@ use std::hash::Hash;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use csv_core::{ReadRecordResult, ReaderBuilder};
 use dice_core::Uds;
 use dice_core::riot::MacAddress;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::certificate_file;
+use crate::request::DeviceIdRequest;
 use crate::{Subject, parse_uds, text};
+use fields::Fields;
 
 /// A device of the list.
 #[derive(Debug)]
@@ -25,12 +28,21 @@ pub struct Device {
     pub line: usize,
     /// The column its registration id comes from, counted from 1.
     pub column: usize,
-    /// Its registration id, given or made from its MAC address.
+    /// Its registration id, given or made from its MAC address; for a request without one, the name of its DeviceID.
     pub id: String,
-    /// Its secret.
-    pub uds: Uds,
+    /// What it is known by.
+    pub credential: Credential,
     /// The name of its certificate file.
     pub file: PathBuf,
+}
+
+/// What a device is known by.
+#[derive(Debug)]
+pub enum Credential {
+    /// Its secret, from which everything is derived.
+    Uds(Uds),
+    /// Its request for the certificate of its DeviceID, for a CA.
+    Request(Box<DeviceIdRequest>),
 }
 
 /// What is wrong with a line. It never holds a secret.
@@ -65,6 +77,7 @@ enum Column {
     Id,
     Mac,
     Uds,
+    Request,
     /// Has no name, and may hold nothing.
     Empty,
 }
@@ -77,21 +90,19 @@ impl Column {
             "registrationid" | "id" => Some(Self::Id),
             "mac" | "macaddress" => Some(Self::Mac),
             "uds" | "uniquedevicesecret" => Some(Self::Uds),
+            "csr" | "certificaterequest" | "request" => Some(Self::Request),
             "" => Some(Self::Empty),
             _ => None,
         }
     }
 }
 
-/// More columns than any list has.
-const MAX_COLUMNS: usize = 64;
-
 /// Reads the list. `version` is the firmware's, for default registration ids.
 ///
 /// # Errors
-/// The line of column names is missing or wrong, or a default registration id is wanted and the version cannot be part
-/// of it. What is wrong with other lines is in [`Devices::bad`].
-pub fn read(bytes: &[u8], version: &str) -> Result<Devices> {
+/// The line of column names is missing or wrong, or a default registration id is wanted and the version is missing or
+/// cannot be part of it. What is wrong with other lines is in [`Devices::bad`].
+pub fn read(bytes: &[u8], version: Option<&str>) -> Result<Devices> {
     let decoded = text::decode(bytes);
     let bytes = decoded.as_ref().map_or(bytes, |text| text.as_bytes());
     let mut lines = lines(bytes).enumerate().map(|(index, line)| (index + 1, line)).peekable();
@@ -152,50 +163,17 @@ fn columns(line: usize, header: &[u8], separator: u8) -> Result<Vec<Column>> {
     let mut columns = Vec::new();
     for (index, field) in fields.iter().enumerate() {
         let column = field.ok().and_then(Column::named).ok_or_else(|| {
-            wrong(index + 1, "not the name of a column; these are known: registration id, MAC, UDS")
+            wrong(index + 1, "not the name of a column; these are known: registration id, MAC, UDS, CSR")
         })?;
         let again = column != Column::Empty && columns.contains(&column);
         ensure!(!again, wrong(index + 1, "there is another column of this name"));
         columns.push(column);
     }
     let has = |column| columns.contains(&column);
-    ensure!(has(Column::Uds), "line {line}: there is no column UDS");
-    ensure!(has(Column::Id) || has(Column::Mac), "line {line}: there is no column MAC or registration id");
+    ensure!(has(Column::Uds) || has(Column::Request), "line {line}: there is no column UDS or CSR");
+    let is_named = has(Column::Id) || has(Column::Mac) || !has(Column::Uds);
+    ensure!(is_named, "line {line}: there is no column MAC or registration id");
     Ok(columns)
-}
-
-/// The fields of a line.
-struct Fields {
-    text: Zeroizing<Vec<u8>>,
-    ends: Vec<usize>,
-}
-
-impl Fields {
-    /// Splits a line, or says in which column it cannot be.
-    fn split(line: &[u8], separator: u8) -> Result<Self, (usize, &'static str)> {
-        let mut reader = ReaderBuilder::new().delimiter(separator).build();
-        let mut text = Zeroizing::new(vec![0; line.len() + 1]);
-        let mut ends = [0; MAX_COLUMNS];
-        let (_, read, written, columns) = reader.read_record(line, &mut text, &mut ends);
-        if read < line.len() {
-            return Err((MAX_COLUMNS, "too many columns"));
-        }
-        let (result, _, _, last) = reader.read_record(b"\n", &mut text[written..], &mut ends[columns..]);
-        match result {
-            ReadRecordResult::Record => Ok(Self { text, ends: ends[..columns + last].to_vec() }),
-            ReadRecordResult::OutputEndsFull => Err((MAX_COLUMNS, "too many columns")),
-            _ => Err((columns + 1, "a quote is not closed on this line")),
-        }
-    }
-
-    /// The fields without the blanks around them, where they are text.
-    fn iter(&self) -> impl Iterator<Item = Result<&str, &'static str>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| {
-            let field = self.text.get(start..*end).unwrap_or_default();
-            std::str::from_utf8(field).map(str::trim).map_err(|_| "it is not text in UTF-8 or UTF-16")
-        })
-    }
 }
 
 /// Where something was seen first, and whether that line is already listed as wrong because of a second one.
@@ -204,13 +182,15 @@ type Seen<K> = HashMap<K, (usize, usize, bool)>;
 /// The list as it is read.
 #[derive(Default)]
 struct List<'a> {
-    version: &'a str,
+    version: Option<&'a str>,
     all: Vec<Device>,
     bad: Vec<BadLine>,
     files: Seen<PathBuf>,
     macs: Seen<[u8; 6]>,
     /// By their SHA-256.
     secrets: Seen<[u8; 32]>,
+    /// Of requests, uncompressed.
+    keys: Seen<[u8; 65]>,
 }
 
 impl List<'_> {
@@ -222,19 +202,20 @@ impl List<'_> {
         if fields.iter().all(|field| field == Ok("")) {
             return Ok(());
         }
-        let found = fields.ends.len();
+        let found = fields.len();
         if found != columns.len() {
             let reason = format!("the line has {found} columns, the column names are {}", columns.len());
             self.wrong(line, found.min(columns.len() + 1), reason);
             return Ok(());
         }
-        let (mut id, mut mac, mut uds) = ((0, ""), (0, ""), (0, ""));
+        let (mut id, mut mac, mut uds, mut request) = ((0, ""), (0, ""), (0, ""), (0, ""));
         let before = self.bad.len();
         for (index, (field, column)) in fields.iter().zip(columns).enumerate() {
             match (field, column) {
                 (Ok(field), Column::Id) => id = (index + 1, field),
                 (Ok(field), Column::Mac) => mac = (index + 1, field),
                 (Ok(field), Column::Uds) => uds = (index + 1, field),
+                (Ok(field), Column::Request) => request = (index + 1, field),
                 (Ok(""), Column::Empty) => {}
                 (Ok(_), Column::Empty) => self.wrong(line, index + 1, "this column has no name"),
                 (Err(reason), _) => self.wrong(line, index + 1, reason),
@@ -243,39 +224,53 @@ impl List<'_> {
         if self.bad.len() > before {
             return Ok(());
         }
-        let id = self.id(line, id, mac)?;
-        let uds = self.uds(line, uds);
-        if let (Some((column, id)), Some(uds)) = (id, uds) {
+        let credential = self.credential(line, uds, request);
+        let has_mac = self.mac(line, mac);
+        let id = match &credential {
+            Some(Credential::Request(request_of)) if id.1.is_empty() => {
+                has_mac.then(|| (request.0, request_of.name()))
+            }
+            _ if id.1.is_empty() && !has_mac => None,
+            _ => self.id(line, id, mac)?,
+        };
+        if let (Some((column, id)), Some(credential)) = (id, credential) {
             let file = certificate_file(&id);
-            self.all.push(Device { line, column, id, uds, file });
+            self.all.push(Device { line, column, id, credential, file });
         }
         Ok(())
     }
 
-    /// The registration id and the column it comes from.
-    fn id(&mut self, line: usize, id: (usize, &str), mac: (usize, &str)) -> Result<Option<(usize, String)>> {
-        if !mac.1.is_empty() {
-            match MacAddress::parse(mac.1) {
-                Ok(MacAddress(address)) => {
-                    let first = self.macs.entry(address);
-                    repeated(&mut self.bad, first, (line, mac.0), "MAC address");
-                }
-                Err(error) => {
-                    self.wrong(line, mac.0, format!("MAC address: {error}"));
-                    if id.1.is_empty() {
-                        return Ok(None);
-                    }
-                }
+    /// Whether a MAC address, if there is one, is right.
+    fn mac(&mut self, line: usize, (column, text): (usize, &str)) -> bool {
+        if text.is_empty() {
+            return true;
+        }
+        match MacAddress::parse(text) {
+            Ok(MacAddress(address)) => {
+                repeated(&mut self.bad, self.macs.entry(address), (line, column), "MAC address");
+                true
+            }
+            Err(error) => {
+                self.wrong(line, column, format!("MAC address: {error}"));
+                false
             }
         }
+    }
+
+    /// The registration id and the column it comes from.
+    fn id(&mut self, line: usize, id: (usize, &str), mac: (usize, &str)) -> Result<Option<(usize, String)>> {
         let (column, subject) = match (id, mac) {
             ((column, ""), (_, "")) => {
                 self.wrong(line, column.max(mac.0), "expected a registration id or a MAC address");
                 return Ok(None);
             }
             ((_, ""), (column, mac)) => {
-                let firmware_version = self.version.to_owned();
-                (column, Subject::Device { mac: mac.to_owned(), firmware_version })
+                let Some(version) = self.version else {
+                    bail!(
+                        "line {line}: the firmware version (--firmware-version) is needed for its registration id"
+                    );
+                };
+                (column, Subject::Device { mac: mac.to_owned(), firmware_version: version.to_owned() })
             }
             ((column, id), _) => (column, Subject::Id(id.to_owned())),
         };
@@ -291,6 +286,37 @@ impl List<'_> {
             }
             // The address was right: it is the version, and that is no line's fault.
             Err(error) => Err(error),
+        }
+    }
+
+    /// One of both.
+    fn credential(&mut self, line: usize, uds: (usize, &str), request: (usize, &str)) -> Option<Credential> {
+        match (uds.1, request.1) {
+            (_, "") if request.0 == 0 => self.uds(line, uds).map(Credential::Uds),
+            ("", "") => {
+                self.wrong(line, uds.0.max(request.0), "expected a UDS or a CSR");
+                None
+            }
+            (_, "") => self.uds(line, uds).map(Credential::Uds),
+            ("", _) => self.request(line, request).map(|request| Credential::Request(Box::new(request))),
+            _ => {
+                self.wrong(line, request.0, "there is a UDS, too: one of both is enough");
+                None
+            }
+        }
+    }
+
+    fn request(&mut self, line: usize, (column, text): (usize, &str)) -> Option<DeviceIdRequest> {
+        match DeviceIdRequest::read(text.as_bytes()) {
+            Ok(request) => {
+                let key = self.keys.entry(*request.key().as_sec1());
+                repeated(&mut self.bad, key, (line, column), "key of the CSR");
+                Some(request)
+            }
+            Err(error) => {
+                self.wrong(line, column, format!("CSR: {error:#}"));
+                None
+            }
         }
     }
 

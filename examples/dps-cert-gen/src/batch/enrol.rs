@@ -2,10 +2,16 @@
 
 use std::fmt::Write;
 
-use super::Device;
+use super::devices::{Credential, Device};
 
 /// The folder of the certificates, named as local-cloud names its own.
 pub(super) const ENROLLMENTS: &str = "enrollments";
+/// The folder of DeviceID certificates, which devices present and nobody enrols.
+pub(super) const DEVICE_IDS: &str = "device-ids";
+/// The folder of CAs, named as local-cloud names its own.
+pub(super) const GROUPS: &str = "enrollments/groups";
+/// The CA that has signed them.
+pub(super) const CA: &str = "enrollments/groups/ca.pem";
 /// The script of Azure CLI commands.
 pub(super) const AZURE_CLI: &str = "azure-cli.sh";
 
@@ -31,11 +37,11 @@ enrol() {
 
 ";
 
-/// The script. What comes from the list of devices stands in single quotes, and cannot have one in it: registration ids
-/// are made of a-z, 0-9 and `-`.
+/// The script, for the devices that are enrolled individually. What comes from the list of devices stands in single
+/// quotes, and cannot have one in it: registration ids are made of a-z, 0-9 and `-`.
 pub(super) fn azure_cli(devices: &[&Device]) -> String {
     let mut script = HEAD.to_owned();
-    for device in devices {
+    for device in devices.iter().filter(|device| matches!(device.credential, Credential::Uds(_))) {
         // Writing to a string does not fail.
         let _ = writeln!(script, "enrol '{}' '{ENROLLMENTS}/{}'", device.id, device.file.display());
     }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::fields::MAX_COLUMNS;
 use super::*;
 
 fn secret(number: u32) -> String {
@@ -10,7 +11,7 @@ fn secret(number: u32) -> String {
 
 /// Ids of what is good, and every message.
 fn outcome(list: impl AsRef<[u8]>) -> (Vec<String>, Vec<String>) {
-    match read(list.as_ref(), "2.0.0") {
+    match read(list.as_ref(), Some("2.0.0")) {
         Ok(Devices { all, bad }) => {
             let good = all.iter().filter(|device| bad.iter().all(|bad| bad.line != device.line));
             (good.map(|device| device.id.clone()).collect(), bad.iter().map(ToString::to_string).collect())
@@ -74,6 +75,53 @@ fn every_wrong_line_is_named_with_its_column() {
     }
 }
 
+/// A request in base64, as a line of the list has it.
+fn csr(device: u8) -> String {
+    base64::Engine::encode(&base64::prelude::BASE64_STANDARD, crate::request::tests::of_device(device))
+}
+
+#[test]
+fn a_line_has_a_secret_or_a_request() {
+    let [one, two] = [1, 2].map(csr);
+    let (good, bad) = outcome(format!("CSR\n{one}\n{two}\n"));
+    assert!(bad.is_empty() && good.iter().all(|id| id.starts_with("DeviceID-")), "{good:?} {bad:?}");
+    let pem = format!("-----BEGIN CERTIFICATE REQUEST-----\\n{one}\\n-----END CERTIFICATE REQUEST-----\\n");
+    let list =
+        format!("id;mac;csr;uds\npump-7;;{pem};\n;c89346f8a1b2;{two};\n;c89346f8a1b3;;{}\n", secret(1));
+    for form in text::forms(&list) {
+        let (ids, bad) = outcome(&form);
+        assert_eq!(
+            (ids[0].as_str(), &ids[1], ids[2].as_str()),
+            ("pump-7", &good[1], "az-c89346f8a1b3v2v0v0")
+        );
+        assert!(bad.is_empty(), "{bad:?}");
+    }
+    let broken = format!("{}A", &one[..one.len() - 1]);
+    let list = format!(
+        "id,mac,csr,uds\n\
+        a,,{one},{}\nb,,,\nc,,{broken},\nd,,{two},\n,c89346f8a1zz,{two},\nBAD,,{one},\n",
+        secret(1)
+    );
+    let (good, bad) = outcome(list);
+    assert_eq!(good, Vec::<String>::new());
+    let wanted = [
+        ("line 2, column 3: ", "there is a UDS, too"),
+        ("line 3, column 4: ", "expected a UDS or a CSR"),
+        ("line 4, column 3: ", "CSR: "),
+        ("line 5, column 3: ", "key of the CSR: the same as in line 6"),
+        ("line 6, column 2: ", "MAC address: "),
+        ("line 6, column 3: ", "key of the CSR: the same as in line 5"),
+        ("line 7, column 1: ", "registration id: "),
+    ];
+    assert_eq!(bad.len(), wanted.len(), "{bad:#?}");
+    for (message, (place, words)) in bad.iter().zip(wanted) {
+        assert!(message.starts_with(place) && message.contains(words), "{place}{words} in {message}");
+    }
+    assert!(outcome("id\na\n").1[0].contains("no column UDS or CSR"));
+    let error = read(format!("mac,uds\nc89346f8a1b2,{}", secret(1)).as_bytes(), None).unwrap_err();
+    assert!(error.to_string().contains("--firmware-version"), "{error}");
+}
+
 #[test]
 fn duplicates_are_refused_on_every_line_that_has_them() {
     let list = format!(
@@ -127,7 +175,7 @@ fn wrong_column_names_are_refused_and_not_repeated() {
     }
     let (_, bad) = outcome(format!("{},c89346f8a1b2\n", secret(1)));
     assert!(bad[0].starts_with("line 1, column 1") && !bad[0].contains(&secret(1)), "{bad:?}");
-    let error = read(format!("mac,uds\nc89346f8a1b2,{}", secret(1)).as_bytes(), "2.0").unwrap_err();
+    let error = read(format!("mac,uds\nc89346f8a1b2,{}", secret(1)).as_bytes(), Some("2.0")).unwrap_err();
     assert!(error.to_string().starts_with("firmware version"), "{error}");
     let wide = ",".repeat(MAX_COLUMNS);
     assert!(outcome(&wide).1[0].contains("too many columns"));
@@ -160,7 +208,7 @@ proptest! {
     /// and devices do not share anything.
     #[test]
     fn hostile_lists(bytes in hostile()) {
-        let Ok(Devices { all, bad }) = read(&bytes, "2.0.0") else { return Ok(()) };
+        let Ok(Devices { all, bad }) = read(&bytes, Some("2.0.0")) else { return Ok(()) };
         let decoded = text::decode(&bytes);
         let count = lines(decoded.as_ref().map_or(&bytes, |text| text.as_bytes())).count();
         prop_assert!(bad.iter().all(|bad| (2..=count).contains(&bad.line) && bad.column >= 1));
