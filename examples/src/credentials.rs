@@ -9,67 +9,11 @@ use azure_iot_credentials::key::{Curve, PrivateKey, RequestSigner};
 use azure_iot_credentials::store::Credential;
 use azure_iot_credentials::{Candidates, CredentialStore, Error, KeyBytes, Validity, request};
 use azure_iot_tls::{Identity, IdentityError, Signature};
-use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use iothub_mqtt::runner::{Connector, Target};
 use tokio::sync::Mutex;
 
+use crate::flash::FileFlash;
 use crate::{Network, Stream};
-
-/// Two blocks of flash, written to a file at every change.
-#[derive(Debug)]
-pub struct FileFlash {
-    path: PathBuf,
-    cells: Vec<u8>,
-}
-
-impl FileFlash {
-    const BLOCK: usize = 4096;
-
-    /// The flash in this file; a new one is erased.
-    #[must_use]
-    pub fn open(path: PathBuf) -> Self {
-        let mut cells = std::fs::read(&path).unwrap_or_default();
-        cells.resize(2 * Self::BLOCK, 0xFF);
-        Self { path, cells }
-    }
-
-    fn change(&mut self, at: u32, bytes: impl Iterator<Item = u8>) -> Result<(), NorFlashErrorKind> {
-        let cells = self.cells.get_mut(at as usize..).ok_or(NorFlashErrorKind::OutOfBounds)?;
-        cells.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell = byte);
-        std::fs::write(&self.path, &self.cells).map_err(|_| NorFlashErrorKind::Other)
-    }
-}
-
-impl ErrorType for FileFlash {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for FileFlash {
-    const READ_SIZE: usize = 1;
-
-    async fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        let cells = self.cells.get(at as usize..).and_then(|cells| cells.get(..bytes.len()));
-        bytes.copy_from_slice(cells.ok_or(NorFlashErrorKind::OutOfBounds)?);
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        self.cells.len()
-    }
-}
-
-impl NorFlash for FileFlash {
-    const WRITE_SIZE: usize = 8;
-    const ERASE_SIZE: usize = Self::BLOCK;
-
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        self.change(from, (from..to).map(|_| 0xFF))
-    }
-
-    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        self.change(at, bytes.iter().copied())
-    }
-}
 
 /// A certificate that was issued for a key made here.
 #[derive(Debug)]
@@ -145,7 +89,7 @@ impl Credentials {
     /// # Errors
     /// Those of the store.
     pub async fn open(path: PathBuf) -> Result<Self, Error> {
-        let mut store = CredentialStore::new(FileFlash::open(path))?;
+        let mut store = CredentialStore::new(FileFlash::open(&path, 2).map_err(Error::Flash)?)?;
         let candidates = Candidates::new(store.entries().await?);
         Ok(Self { store, candidates })
     }

@@ -2,6 +2,7 @@
 //! identity, and connections from this machine. Nothing depends on this package.
 
 pub mod credentials;
+pub mod flash;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Every program as a reader runs it: those that end, by what they print; those that stay online, by what the cloud
 //! sees.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -166,6 +167,47 @@ async fn telemetry_and_messages() {
     assert!(telemetry.body.starts_with(br#"{"temperature":20."#));
     cloud.handle.send_c2d("my-device", "hello", &Properties::default()).unwrap();
     cloud.until(|| cloud.handle.waiting_c2d("my-device") == Ok(0)).await;
+}
+
+#[tokio::test]
+async fn telemetry_that_outlives_resets() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let cloud = Cloud::start().await;
+    cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+    let mut events = cloud.handle.events();
+    let start = |address: &str| {
+        Command::new(env!("CARGO_BIN_EXE_queue-telemetry"))
+            .args(["--at", address, "--root", "root.pem", "--every", "10"])
+            .current_dir(cloud.folder.path())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    // Nobody listens there.
+    let mut device = start("127.0.0.1:1");
+    let mut lines = BufReader::new(device.stdout.take().unwrap()).lines();
+    while lines.next_line().await.unwrap().unwrap() != "20 wait, 0 were dropped" {}
+    device.kill().await.unwrap();
+
+    // Killed in the middle of things; the numbers that came, by the start that stored them.
+    let address = cloud.handle.dps_address().to_string();
+    let mut came = BTreeMap::<String, BTreeSet<u32>>::new();
+    for reset in 1..=4 {
+        let mut device = start(&address);
+        while came.len() <= reset || came.values().any(|numbers| numbers.len() < 20) {
+            let telemetry = tokio::time::timeout(PATIENCE, events.telemetry()).await.unwrap().unwrap();
+            let id = telemetry.properties.get("$.mid").unwrap();
+            let (start, number) = id.split_once('-').unwrap();
+            assert_eq!(telemetry.body, format!("{{\"measurement\":{number}}}").into_bytes());
+            came.entry(start.to_owned()).or_default().insert(number.parse().unwrap());
+        }
+        device.kill().await.unwrap();
+    }
+    for (start, numbers) in came {
+        let count = u32::try_from(numbers.len()).unwrap();
+        assert!(count >= 20 && numbers.into_iter().eq(0..count), "one of {start} is missing");
+    }
 }
 
 #[tokio::test]

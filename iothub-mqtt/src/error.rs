@@ -56,6 +56,19 @@ pub enum Error {
         /// Size of its packet in bytes: a buffer of 16 bytes more would have been enough.
         size: u32,
     },
+    /// The flash of a queue fails.
+    #[cfg(feature = "queue")]
+    Flash(
+        /// How.
+        #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
+        embedded_storage_async::nor_flash::NorFlashErrorKind,
+    ),
+    /// The queue is full: the message was dropped.
+    #[cfg(feature = "queue")]
+    QueueFull,
+    /// The flash area of a queue holds something else.
+    #[cfg(feature = "queue")]
+    QueueCorrupted,
     /// Registration failed.
     #[cfg(feature = "dps")]
     Registration(dps_client::Error),
@@ -178,6 +191,12 @@ impl Error {
             | Self::Timeout(_)
             | Self::Busy
             | Self::SubscriptionRefused => true,
+            #[cfg(feature = "queue")]
+            Self::Flash(kind) => crate::queue::is_retriable(*kind),
+            #[cfg(feature = "queue")]
+            Self::QueueFull => true,
+            #[cfg(feature = "queue")]
+            Self::QueueCorrupted => false,
             Self::BufferTooSmall { .. }
             | Self::Invalid { .. }
             | Self::BadTopic(_)
@@ -201,6 +220,10 @@ impl Error {
     /// Whether the connection can still be used.
     #[must_use]
     pub fn is_local(&self) -> bool {
+        #[cfg(feature = "queue")]
+        if matches!(self, Self::Flash(_) | Self::QueueFull | Self::QueueCorrupted) {
+            return true;
+        }
         matches!(
             self,
             Self::BufferTooSmall { .. }
@@ -237,6 +260,12 @@ impl fmt::Display for Error {
             Self::Oversized { size } => {
                 write!(f, "the service sent {size} bytes, more than the receive buffer takes")
             }
+            #[cfg(feature = "queue")]
+            Self::Flash(kind) => write!(f, "the flash memory of the queue fails: {kind:?}"),
+            #[cfg(feature = "queue")]
+            Self::QueueFull => f.write_str("the queue is full: the message is dropped"),
+            #[cfg(feature = "queue")]
+            Self::QueueCorrupted => f.write_str("the flash area of the queue holds something else"),
             #[cfg(feature = "dps")]
             Self::Registration(e) => write!(f, "registration failed: {e}"),
             #[cfg(feature = "dps")]

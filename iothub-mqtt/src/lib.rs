@@ -9,6 +9,7 @@
 //! - [`translate`]: MQTT 3.1.1 on the wire under an MQTT 5 engine.
 //! - `mqtt5` (feature `mqtt5-hub`): the hubs of the new generation, which speak MQTT 5, with the same client.
 //! - `provision` (feature `dps`): registration at the Device Provisioning Service.
+//! - `queue` (feature `queue`): telemetry that waits in flash, over resets, until the hub has it.
 //! - `runner` (feature `dps`): the whole life of a device: registration, hub, reconnecting, registering again.
 //!
 //! Nothing here opens connections or knows TLS: bring an established stream that implements the traits of
@@ -88,6 +89,8 @@ pub mod pnp;
 pub mod property;
 #[cfg(feature = "dps")]
 pub mod provision;
+#[cfg(feature = "queue")]
+pub mod queue;
 #[cfg(feature = "dps")]
 pub mod runner;
 pub mod session;

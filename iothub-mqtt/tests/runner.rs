@@ -217,11 +217,23 @@ async fn run<F>(bag: Bag, play: impl FnOnce(Test) -> F) -> (Result<(), Failure<N
 where
     F: Future<Output = ()>,
 {
+    run_with(bag, |app| app, play).await
+}
+
+/// The same with an application around the test's.
+async fn run_with<F, A: Application<NoConnection>>(
+    bag: Bag,
+    around: impl FnOnce(App) -> A,
+    play: impl FnOnce(Test) -> F,
+) -> (Result<(), Failure<NoConnection>>, [u8; 64])
+where
+    F: Future<Output = ()>,
+{
     let (visits, visits_to_serve) = mpsc::unbounded_channel();
     let (log, lines) = mpsc::unbounded_channel();
     let (commands, commands_to_do) = mpsc::unbounded_channel();
     let mut bench = Bench { visits, refusals: bag.refusals.into(), tokens: 0, with_token: bag.with_token };
-    let mut app = App { log, commands: commands_to_do, current: Do::Stop };
+    let mut app = around(App { log, commands: commands_to_do, current: Do::Stop });
     let mut seed = 1u32;
     let random = move || {
         seed = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
@@ -592,4 +604,97 @@ proptest! {
             floor = policy.backoff.base_ms(ladder.attempts() - 1);
         }
     }
+}
+
+#[cfg(feature = "queue")]
+#[tokio::test]
+async fn a_queue_is_sent_beside_the_application_and_each_removed_when_the_hub_has_it() {
+    use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+    use iothub_mqtt::queue::{TelemetryQueue, WhenFull};
+    use iothub_mqtt::runner::{Queued, SharedQueue};
+    use iothub_mqtt_test_support::flash::Flash;
+
+    let mut flash = Flash::<4>::new(4, 1);
+    let (area, mut buffer, mut record) = (flash.area(), [0; 400], [0; 400]);
+    let queue = TelemetryQueue::open(&mut flash, area, WhenFull::DropNewest, 5, &mut buffer).await.unwrap();
+    let queue: SharedQueue<'_, NoopRawMutex, _> = SharedQueue::new(queue);
+    for number in 0..6u8 {
+        queue.push(&Telemetry::new(&[number])).await.unwrap();
+    }
+    // No topic has room for this one.
+    let long = "%".repeat(200);
+    queue.push(&Telemetry { correlation_id: Some(&long), ..Telemetry::new(b"long") }).await.unwrap();
+    let queue = &queue;
+    let bag = Bag { assignment: Some(known("hub-1.net")), ..Bag::default() };
+    let record = &mut record;
+    let (stopped, _) = run_with(
+        bag,
+        |app| Queued::new(app, queue, record).unwrap(),
+        async |mut test: Test| {
+            let mut server = test.hub("hub-1.net").await;
+            let mut ids = Vec::new();
+            for number in 0..4u8 {
+                let Packet::Publish { id, topic, payload, .. } = server.packet().await else { panic!() };
+                assert_eq!(
+                    (&payload[..], topic.contains(&format!("0000000000000005-{number}"))),
+                    (&[number][..], true)
+                );
+                ids.push(id);
+            }
+            // Four are on their way; the application's own is not behind the others.
+            test.command(Do::Send(b"own"));
+            let Packet::Publish { id: own, payload, .. } = server.packet().await else { panic!() };
+            assert_eq!(payload, b"own");
+            test.expect("sent").await;
+            server.puback(ids[2]).await;
+            let Packet::Publish { payload, .. } = server.packet().await else { panic!() };
+            assert_eq!(payload, [4]);
+            server.puback(own).await;
+            test.expect("delivered").await;
+            assert_eq!(queue.len().await, 6);
+
+            // A hub of another device: those on their way to this one are sent again.
+            drop(server);
+            test.expect("retrying").await;
+            test.expect("connecting hub-1.net").await;
+            for _ in 0..3 {
+                let mut server = test.visit("hub-1.net").await;
+                server.packet().await;
+                server.send(&[0x20, 2, 0, 5]).await;
+                if test.log.recv().await.unwrap().starts_with("retrying") {
+                    let line = test.log.recv().await.unwrap();
+                    if line == "registering" {
+                        break;
+                    }
+                }
+            }
+            test.expect("connecting dps.net").await;
+            let mut server = test.visit("dps.net").await;
+            answer_registration(&mut server, &assigned("hub-2.net", "").replace("\"dev\"", "\"new\"")).await;
+            server.packet().await;
+            test.expect("registered hub-2.net").await;
+            let mut server = test.hub("hub-2.net").await;
+            for number in [0, 1, 3, 4, 5] {
+                let Packet::Publish { id, payload, topic, .. } = server.packet().await else { panic!() };
+                assert_eq!((&payload[..], topic.starts_with("devices/new/")), (&[number][..], true));
+                server.puback(id).await;
+            }
+            while queue.len().await > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(queue.dropped().await, 1, "the one that no topic has room for");
+            queue.push(&Telemetry::new(b"later")).await.unwrap();
+            let Packet::Publish { id, payload, .. } = server.packet().await else { panic!() };
+            assert_eq!(payload, b"later");
+            server.puback(id).await;
+            while !queue.is_empty().await {
+                tokio::task::yield_now().await;
+            }
+            test.command(Do::Stop);
+            assert_eq!(server.packet().await, Packet::Disconnect);
+            assert!(test.log.try_recv().is_err(), "the application hears nothing of the queue's messages");
+        },
+    )
+    .await;
+    assert_eq!(stopped, Ok(()));
 }

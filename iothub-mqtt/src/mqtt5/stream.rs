@@ -37,6 +37,7 @@ enum Scan {
 ///
 /// Reads, writes and flushes are as cancel-safe as those of `S`.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the connection")]
 pub struct V5<'c, S, const N: usize> {
     stream: S,
     /// Until it was sent.

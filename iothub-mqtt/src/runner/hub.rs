@@ -234,6 +234,11 @@ async fn carry_out<L: Mqtt, const TOPIC: usize>(
 ) -> Result<Done, Error> {
     match command {
         DeviceCommand::Telemetry(message) => client.send(&message).await.map(Done::Sent),
+        #[cfg(feature = "queue")]
+        DeviceCommand::Stored(stored) => {
+            let message = stored.message()?;
+            client.send(&message.telemetry()).await.map(Done::Sent)
+        }
         DeviceCommand::Respond { to, status, payload } => {
             client.respond(&to, status, payload).await.map(|()| Done::Nothing)
         }

@@ -62,10 +62,14 @@ mod device;
 mod hub;
 mod ladder;
 mod memory;
+#[cfg(feature = "queue")]
+mod queued;
 
 pub use device::Device;
 pub use ladder::{Ladder, Next, Policy};
 pub use memory::{Buffers, MAX_TOKEN, Memory};
+#[cfg(feature = "queue")]
+pub use queued::{Queued, SharedQueue};
 
 use crate::session::{self, Ticket};
 use crate::translate::Will;
@@ -189,7 +193,7 @@ pub enum DeviceEvent<'a, E> {
     Registered(&'a Assignment),
     /// The hub says something.
     Hub(HubEvent<'a>),
-    /// A [`DeviceCommand::Telemetry`] was sent; with QoS 1 its ticket comes back in
+    /// A [`DeviceCommand::Telemetry`] (or `Stored`) was sent; with QoS 1 its ticket comes back in
     /// [`HubEvent::Delivered`].
     Sent(Option<Ticket>),
     /// A [`DeviceCommand::Report`] was sent; the outcome comes in [`HubEvent::Reported`].
@@ -240,6 +244,9 @@ impl<E: core::fmt::Display> core::fmt::Display for Cause<'_, E> {
 pub enum DeviceCommand<'a> {
     /// Send a message.
     Telemetry(Telemetry<'a>),
+    /// Send a message out of a queue.
+    #[cfg(feature = "queue")]
+    Stored(crate::queue::Stored<'a>),
     /// Answer a method call.
     Respond {
         /// Which call.
