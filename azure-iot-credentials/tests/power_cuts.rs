@@ -1,10 +1,16 @@
 //! Power cuts at every byte and every step of a renewal, and ten thousand random ones: a credential that the hub takes
-//! is always left.
+//! is always left. In flash, and in zones of a secure element.
 
 use azure_iot_credentials::{Candidates, CredentialStore, Error, KeyBytes};
-use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage_async::nor_flash::{
+    ErrorType, NorFlash, NorFlashError as _, NorFlashErrorKind, ReadNorFlash,
+};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use stsafe_a100::ZoneFlash;
+use stsafe_a100::asynch::Stsafe;
+use stsafe_a100::sim::{Outage, Profile, Torn, VirtualBus, VirtualChip, VirtualDelay, ZoneProfile};
+use stsafe_a100::vault::Place;
 
 const BLOCK: usize = 1024;
 
@@ -92,7 +98,7 @@ impl NorFlash for Flash<'_> {
 
 /// A hub as the service is: it issues, keeps the certificate that has connected last and the one issued since, and
 /// refuses all others.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Hub {
     issued: u32,
     connected: u32,
@@ -136,11 +142,11 @@ fn key(number: u32) -> [u8; 48] {
 /// One start of the device: connects with the first credential that the hub takes, confirms it, and renews it
 /// `renewals` times. Whether it got online.
 async fn life<const SLOTS: usize>(
-    flash: &mut Flash<'_>,
+    flash: impl NorFlash,
     hub: &mut Hub,
     renewals: usize,
 ) -> Result<bool, Error> {
-    let mut store = CredentialStore::<&mut Flash<'_>, SLOTS>::new(flash)?;
+    let mut store = CredentialStore::<_, SLOTS>::new(flash)?;
     for renewal in 0..=renewals {
         let mut candidates = Candidates::new(store.entries().await?);
         let number = loop {
@@ -166,18 +172,18 @@ async fn life<const SLOTS: usize>(
 }
 
 /// A device that was registered and has its first certificate.
-fn registered<const SLOTS: usize>(flash: &mut Flash<'_>, hub: &mut Hub) {
+fn registered<const SLOTS: usize>(flash: impl NorFlash, hub: &mut Hub) {
     let certificate = hub.issue();
-    let mut store = CredentialStore::<&mut Flash<'_>, SLOTS>::new(flash).unwrap();
+    let mut store = CredentialStore::<_, SLOTS>::new(flash).unwrap();
     let bytes = key(certificate);
     block_on(store.add(KeyBytes { kind: 2, bytes: &bytes }, &chain(certificate))).unwrap();
-    assert_eq!(block_on(life::<SLOTS>(flash, hub, 0)), Ok(true));
+    assert_eq!(block_on(life::<SLOTS>(store.into_flash(), hub, 0)), Ok(true));
 }
 
 /// A life that ends after `power` units; then one with power. Whether the power was cut.
 fn cut_life<const SLOTS: usize>(flash: &mut Flash<'_>, hub: &mut Hub, renewals: usize, power: usize) -> bool {
     flash.power = Some(power);
-    let result = block_on(life::<SLOTS>(flash, hub, renewals));
+    let result = block_on(life::<SLOTS>(&mut *flash, hub, renewals));
     flash.power = None;
     assert!(matches!(result, Ok(true) | Err(Error::Flash(_))), "{result:?}");
     result.is_err()
@@ -199,6 +205,71 @@ fn a_cut_at_every_byte_and_step_leaves_a_credential() {
     }
     // Two renewals: each erases two blocks and writes one credential and one note.
     assert!(cuts > 5000, "{cuts}");
+}
+
+/// Bytes of a zone that holds one credential.
+const ZONE: usize = 576;
+
+/// Does something with two zones as a flash.
+fn with_zones<T>(
+    chip: &VirtualChip,
+    act: impl FnOnce(ZoneFlash<'_, VirtualBus, VirtualDelay, ZONE, 2>) -> T,
+) -> T {
+    let mut driver = Stsafe::new(chip.bus(), chip.delay());
+    act(ZoneFlash::new(&mut driver, [Place::new(1, 0), Place::new(4, 24)]))
+}
+
+/// The same in zones of an STSAFE-A100: cut at steps of the bus and of its memory, whatever a cut write leaves there.
+#[test]
+fn cuts_of_a_secure_element_that_holds_the_store_leave_a_credential() {
+    let mut cuts = 0;
+    for torn in [Torn::Clean, Torn::Byte, Torn::Page(64)] {
+        let zones = vec![ZoneProfile::open(1, 576), ZoneProfile::open(4, 600)];
+        let chip = VirtualChip::new(Profile { zones, ..Profile::az3166() }, [7; 32]);
+        let mut hub = Hub::default();
+        with_zones(&chip, |flash| registered::<2>(flash, &mut hub));
+        let whole = chip.fork();
+        let before = whole.steps();
+        let life_of = |chip: &VirtualChip, hub: &mut Hub, renewals| {
+            with_zones(chip, |flash| block_on(life::<2>(flash, hub, renewals)))
+        };
+        assert_eq!(life_of(&whole, &mut hub.clone(), 1), Ok(true));
+        let steps = whole.steps() - before;
+        // A step is a byte on the bus or in memory; a stride that shares no factor with a frame's or a page's length.
+        for step in (0..steps).step_by(11) {
+            let (chip, mut hub) = (chip.fork(), hub.clone());
+            chip.set_torn(torn);
+            chip.outage_after(step, Outage::PowerCut);
+            let cut = life_of(&chip, &mut hub, 1);
+            assert!(matches!(cut, Ok(true) | Err(Error::Flash(_))), "{torn:?}, step {step}: {cut:?}");
+            cuts += u32::from(cut.is_err());
+            chip.clear_faults();
+            chip.power_on();
+            assert_eq!(life_of(&chip, &mut hub, 0), Ok(true), "{torn:?}, step {step} of {steps}");
+        }
+    }
+    assert!(cuts > 1000, "{cuts}");
+}
+
+#[test]
+fn zones_are_a_flash_of_their_size() {
+    let zones = vec![ZoneProfile::open(1, 576), ZoneProfile::open(4, 600)];
+    let chip = VirtualChip::new(Profile { zones, ..Profile::az3166() }, [7; 32]);
+    with_zones(&chip, |mut flash| {
+        assert_eq!(flash.capacity(), 2 * ZONE);
+        let across = u32::try_from(ZONE - 100).unwrap();
+        let bytes: Vec<u8> = (0..200).collect();
+        block_on(flash.erase(0, 2 * u32::try_from(ZONE).unwrap())).unwrap();
+        block_on(flash.write(across, &bytes)).unwrap();
+        let mut read = [0; 202];
+        block_on(flash.read(across - 1, &mut read)).unwrap();
+        assert_eq!((read[0], &read[1..201], read[201]), (0xFF, &bytes[..], 0xFF));
+        for at in [0, across] {
+            let beyond = block_on(flash.read(at, &mut [0; 2 * ZONE + 1])).unwrap_err();
+            assert_eq!(beyond.kind(), NorFlashErrorKind::OutOfBounds);
+        }
+        assert_eq!(block_on(flash.erase(0, 64)).unwrap_err().kind(), NorFlashErrorKind::OutOfBounds);
+    });
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub mod vault;
 mod zone;
 
 pub use error::Error;
+#[cfg(feature = "nor-flash")]
+pub use interop::ZoneFlash;
 pub use irreversible::Irreversible;
 pub use secret::SharedSecret;
 
