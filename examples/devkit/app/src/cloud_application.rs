@@ -5,12 +5,16 @@ use core::fmt::{Debug, Display};
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Instant, Timer};
 use heapless::{Deque, String};
+#[cfg(feature = "issued-certificates")]
+use iothub_mqtt::certificate::Progress;
 use iothub_mqtt::method::{ReplyTo, Request, status};
 use iothub_mqtt::runner::{Application, DeviceCommand};
 use iothub_mqtt::{Error, HubEvent, Telemetry, client, runner, twin};
 
 use crate::board::{Crash, System};
 use crate::event::AppEvent;
+#[cfg(feature = "issued-certificates")]
+use crate::issued::{IssuedCertificates, MAX_REQUEST};
 use crate::shared::Shared;
 use crate::telemetry::{self, ALERT_PROPERTY};
 use crate::twin::{IntervalChange, MAX_REPORT, Twin};
@@ -32,6 +36,15 @@ enum LastCommand {
     Answer(ReplyTo, i32),
     Telemetry,
     Report,
+    #[cfg(feature = "issued-certificates")]
+    Certificate,
+}
+
+/// What is to be done about the certificate.
+#[cfg(feature = "issued-certificates")]
+enum CertificateCommand {
+    Request,
+    Reconnect,
 }
 
 /// The application as the runner sees it.
@@ -55,6 +68,11 @@ pub(crate) struct CloudApplication<'a, 's, S> {
     body: String<{ telemetry::MAX_BODY }>,
     properties: [(&'static str, &'static str); 1],
     report: [u8; MAX_REPORT],
+    /// The certificates that others issue for the device.
+    #[cfg(feature = "issued-certificates")]
+    issued: Option<&'a IssuedCertificates<'a>>,
+    #[cfg(feature = "issued-certificates")]
+    request: heapless::Vec<u8, MAX_REQUEST>,
 }
 
 impl<'a, 's, S: System> CloudApplication<'a, 's, S> {
@@ -80,12 +98,78 @@ impl<'a, 's, S: System> CloudApplication<'a, 's, S> {
             body: String::new(),
             properties: [(ALERT_PROPERTY, "false")],
             report: [0; MAX_REPORT],
+            #[cfg(feature = "issued-certificates")]
+            issued: None,
+            #[cfg(feature = "issued-certificates")]
+            request: heapless::Vec::new(),
+        }
+    }
+
+    /// The same for a device whose certificates others issue.
+    #[cfg(feature = "issued-certificates")]
+    pub(crate) fn with_issued(self, issued: Option<&'a IssuedCertificates<'a>>) -> Self {
+        Self { issued, ..self }
+    }
+
+    /// How far a request for a certificate is.
+    #[cfg(feature = "issued-certificates")]
+    fn certificate_progress(&self, progress: &Progress<'_>) {
+        let Some(issued) = self.issued else { return };
+        let asked_s = match progress {
+            Progress::Refused(refusal) => refusal.retry_after_s(),
+            _ => None,
+        };
+        match issued.progress(progress) {
+            Ok(true) => self.shared.log.info(format_args!("The hub has issued a certificate")),
+            Ok(false) => {}
+            Err(error) => self.no_certificate(&error, asked_s),
+        }
+    }
+
+    /// A request for a certificate came to nothing.
+    #[cfg(feature = "issued-certificates")]
+    fn no_certificate(&self, why: &dyn Display, asked_s: Option<u32>) {
+        let random = self.shared.system.borrow_mut().random();
+        let now = self.shared.unix_s().unwrap_or_default();
+        let wait = self.issued.and_then(|issued| issued.failed(now, asked_s, random));
+        let wait = wait.unwrap_or_default();
+        self.shared.log.warning(format_args!("The hub has issued no certificate: {why}; again in {wait} s"));
+    }
+
+    /// What is to be done about the certificate now: ask for another one, or show the one that has come.
+    #[cfg(feature = "issued-certificates")]
+    fn certificate_command(&mut self) -> Option<CertificateCommand> {
+        let issued = self.issued?;
+        if issued.take_reconnect() {
+            return Some(CertificateCommand::Reconnect);
+        }
+        if issued.due_in_s(self.shared.unix_s())? > 0 {
+            return None;
+        }
+        match issued.begin(&self.device_id) {
+            Ok(body) => {
+                self.request = body;
+                Some(CertificateCommand::Request)
+            }
+            Err(error) => {
+                self.no_certificate(&error, None);
+                None
+            }
         }
     }
 
     fn handle_hub_event(&mut self, event: &HubEvent<'_>) {
         match event {
+            #[cfg(feature = "issued-certificates")]
+            HubEvent::Certificate { progress, .. } => self.certificate_progress(progress),
             HubEvent::Connected => {
+                #[cfg(feature = "issued-certificates")]
+                if let Some(issued) = self.issued {
+                    let random = self.shared.system.borrow_mut().random();
+                    if issued.connected(random) {
+                        self.shared.log.info(format_args!("The hub takes the certificate that was issued"));
+                    }
+                }
                 self.twin.reconnected();
                 self.next_telemetry = Instant::now();
                 self.next_report = Instant::now();
@@ -173,6 +257,8 @@ impl<'a, 's, S: System> CloudApplication<'a, 's, S> {
             }
             LastCommand::Telemetry => self.next_telemetry = Instant::now(),
             LastCommand::Report => self.twin.failed(),
+            #[cfg(feature = "issued-certificates")]
+            LastCommand::Certificate => self.no_certificate(&"it was not asked", None),
             LastCommand::Other => {}
         }
     }
@@ -208,11 +294,32 @@ impl<S: System, E: Debug + Display> Application<E> for CloudApplication<'_, '_, 
             runner::DeviceEvent::Reporting(request) => self.twin.reporting(request),
             runner::DeviceEvent::NotSent(error) if error.is_local() => self.requeue_last(),
             runner::DeviceEvent::Retrying { cause, in_ms } => {
+                #[cfg(feature = "issued-certificates")]
+                if let (runner::Cause::Service(error), Some(issued)) = (&cause, self.issued)
+                    && error.is_refusal()
+                    && issued.refused()
+                {
+                    let log = &self.shared.log;
+                    log.warning(format_args!(
+                        "The hub refuses the new certificate, it is shown the one before"
+                    ));
+                }
                 let wait = in_ms.unwrap_or(self.longest_wait_ms);
                 self.shared.check_in(Task::Main, MAX_CLOUD_SILENCE_MS.saturating_add(wait));
                 self.shared.notify(&AppEvent::Retrying { cause: &cause, in_ms });
             }
             _ => {}
+        }
+    }
+
+    #[cfg(feature = "issued-certificates")]
+    fn assigned(&mut self, state: &dps_client::RegistrationState<'_>) {
+        let Some(issued) = self.issued else { return };
+        let log = &self.shared.log;
+        match issued.assigned(state) {
+            Ok(true) => log.info(format_args!("The provisioning service has issued a certificate")),
+            Ok(false) => log.warning(format_args!("The provisioning service has issued no certificate")),
+            Err(error) => log.warning(format_args!("What the provisioning service has issued: {error}")),
         }
     }
 
@@ -223,6 +330,15 @@ impl<S: System, E: Debug + Display> Application<E> for CloudApplication<'_, '_, 
             if let Some((to, status)) = self.answers.pop_front() {
                 self.last = LastCommand::Answer(to.clone(), status);
                 return DeviceCommand::Respond { to, status, payload: b"" };
+            }
+            #[cfg(feature = "issued-certificates")]
+            match self.certificate_command() {
+                Some(CertificateCommand::Reconnect) => return DeviceCommand::Reconnect,
+                Some(CertificateCommand::Request) => {
+                    self.last = LastCommand::Certificate;
+                    return DeviceCommand::RequestCertificate(&self.request);
+                }
+                None => {}
             }
             if let Some(len) = self.make_report() {
                 self.last = LastCommand::Report;

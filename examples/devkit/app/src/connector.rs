@@ -3,13 +3,13 @@
 use core::fmt;
 use core::pin::pin;
 
-use azure_iot_tls::AsyncIdentity;
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
 use iothub_mqtt::runner::{Connector, Service, Target};
 
 use crate::board::{Network, System};
 use crate::cloud_application::MAX_CLOUD_SILENCE_MS;
+use crate::device_identity::ServiceIdentity;
 use crate::event::AppEvent;
 use crate::shared::Shared;
 use crate::watchdog::Task;
@@ -22,6 +22,8 @@ pub(crate) async fn sync_time<N: Network, S: System>(network: &mut N, shared: &S
     let answer = with_timeout(TIME_TIMEOUT, pin!(network.unix_time())).await;
     match answer {
         Ok(Ok(unix_s)) => {
+            #[cfg(feature = "issued-certificates")]
+            shared.set_time(unix_s);
             shared.notify(&AppEvent::TimeKnown(unix_s));
             true
         }
@@ -48,7 +50,7 @@ impl<E: fmt::Display> fmt::Display for TimeUnavailable<E> {
 /// The board's network with the device's identity.
 pub(crate) struct IdentityConnector<'a, 's, N, I, S> {
     network: &'a mut N,
-    identity: &'a I,
+    identity: &'a mut I,
     shared: &'a Shared<'s, S>,
     provisioning_port: u16,
     has_time: bool,
@@ -57,7 +59,7 @@ pub(crate) struct IdentityConnector<'a, 's, N, I, S> {
 impl<'a, 's, N, I, S> IdentityConnector<'a, 's, N, I, S> {
     pub(crate) fn new(
         network: &'a mut N,
-        identity: &'a I,
+        identity: &'a mut I,
         shared: &'a Shared<'s, S>,
         provisioning_port: u16,
         has_time: bool,
@@ -66,7 +68,7 @@ impl<'a, 's, N, I, S> IdentityConnector<'a, 's, N, I, S> {
     }
 }
 
-impl<'s, N: Network, I: AsyncIdentity, S: System> Connector for IdentityConnector<'_, 's, N, I, S> {
+impl<'s, N: Network, I: ServiceIdentity, S: System> Connector for IdentityConnector<'_, 's, N, I, S> {
     type Stream<'c>
         = SupervisedStream<'c, 's, N::Stream<'c>, S>
     where
@@ -82,7 +84,8 @@ impl<'s, N: Network, I: AsyncIdentity, S: System> Connector for IdentityConnecto
             Service::Provisioning { .. } => self.provisioning_port,
             Service::Hub(_) => target.port,
         };
-        let stream = pin!(self.network.connect(target.host, port, self.identity)).await?;
+        self.identity.choose(target.service);
+        let stream = pin!(self.network.connect(target.host, port, &*self.identity)).await?;
         self.shared.check_in(Task::Main, MAX_CLOUD_SILENCE_MS);
         Ok(SupervisedStream { stream, shared: self.shared })
     }

@@ -120,8 +120,13 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> ConsoleSession<'_
         {
             return Answer::Failed("it is longer than this firmware's certificate allows");
         }
-        if request == Request::SetIdentity(KeySource::Slot) && *self.profile != Profile::Standard {
-            return Answer::Failed("this firmware has no certificate for a key in the secure chip");
+        if let Request::SetIdentity(source @ (KeySource::Slot | KeySource::Issued)) = request {
+            if *self.profile != Profile::Standard {
+                return Answer::Failed("this firmware has no certificate for a key in the secure chip");
+            }
+            if source == KeySource::Issued && !cfg!(feature = "issued-certificates") {
+                return Answer::Failed("this firmware does not ask DPS for certificates");
+            }
         }
         // Erasing flash may hold the processor for seconds.
         self.shared.system.borrow_mut().feed_watchdog();
@@ -200,13 +205,13 @@ impl<I2C: I2c, D: DelayNs, N: Network, F: NorFlash, S: System> ConsoleSession<'_
         let (image, version) = (system.image(), system.firmware_version());
         let identity = Identity::derive(self.profile, uds, image, version, id, settings.slot_key())
             .map_err(|_| "the identity cannot be derived from what is stored and this firmware")?;
-        Ok(write_chain(&identity, console, out))
+        Ok(write_chain(&identity, settings.key_source(), console, out))
     }
 }
 
 /// Shows the chain in PEM form.
 #[inline(never)] // its text is not on the stack while the identity is derived
-fn write_chain(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]) -> usize {
+fn write_chain(identity: &Identity, source: KeySource, console: &mut Console, out: &mut [u8; OUT]) -> usize {
     let mut text = [0; PEM];
     let mut used = 0;
     for certificate in identity.chain() {
@@ -218,7 +223,7 @@ fn write_chain(identity: &Identity, console: &mut Console, out: &mut [u8; OUT]) 
         }
     }
     let text = core::str::from_utf8(text.get(..used).unwrap_or_default()).unwrap_or_default();
-    write_answer(console, Answer::Certificate(identity.key_source(), text), out)
+    write_answer(console, Answer::Certificate(source, text), out)
 }
 
 /// The vault, opened anew for every command: what an interrupted one left is seen as it is.

@@ -25,7 +25,11 @@ use crate::device_identity::DeviceIdentity;
 use crate::event::AppEvent;
 use crate::failure::{EndOf, Failure, FailureOf};
 use crate::host_keys::HostKeyStore;
+#[cfg(feature = "issued-certificates")]
+use crate::identity::IdentityError;
 use crate::identity::{Identity, Profile, SlotKey};
+#[cfg(feature = "issued-certificates")]
+use crate::issued::IssuedCertificates;
 use crate::setting_store::SettingStore;
 use crate::settings::Settings;
 use crate::shared::{I2cBus, I2cHandle, Shared};
@@ -45,6 +49,9 @@ pub struct Options {
     /// The first registration waits a random time up to this, in milliseconds: it spreads a fleet that is switched on
     /// together.
     pub spread_ms: u32,
+    /// When certificates that were issued are renewed.
+    #[cfg(feature = "issued-certificates")]
+    pub renewal: azure_iot_credentials::Policy,
 }
 
 impl Default for Options {
@@ -55,6 +62,8 @@ impl Default for Options {
             telemetry_interval_ms: 2000,
             backoff: Backoff::DEFAULT,
             spread_ms: 0,
+            #[cfg(feature = "issued-certificates")]
+            renewal: azure_iot_credentials::Policy::DEFAULT,
         }
     }
 }
@@ -77,10 +86,14 @@ type Product = String<64>;
 const RX: usize = 4096;
 /// Messages on their way to the hub: four of the longest telemetry, or the longest report.
 const TX: usize = 2048;
-/// Longest answer of the provisioning service. At the hub: client id and user name.
-const REGISTRATION_RX: usize = 2048;
+/// Longest answer of the provisioning service, which may have certificates in it. At the hub: client id and user name.
+const REGISTRATION_RX: usize = if cfg!(feature = "issued-certificates") { 12_288 } else { 2048 };
+/// The request for a certificate in base64.
+const REQUEST: usize = if cfg!(feature = "issued-certificates") { 512 } else { 0 };
 /// What is on its way to the provisioning service.
-const REGISTRATION_TX: usize = 1024;
+const REGISTRATION_TX: usize = 1024 + REQUEST;
+/// The body of a request to it.
+const BODY: usize = MIN_BODY + REQUEST;
 /// Longest topic that is sent, and what goes before it: the topic of telemetry from a device with a long name.
 const TOPIC: usize = 384;
 const STAGE: usize = 512;
@@ -257,20 +270,65 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
         let mut product = Product::new();
         // As long as a version may be.
         let _ = product.push_str("IoT_DevKit_").and_then(|()| product.push_str(version));
-        let (runner_settings, port) = self.runner_settings(settings, id, &product)?;
+        #[cfg(feature = "issued-certificates")]
+        let issued = match settings.key_source() {
+            KeySource::Issued => Some(pin!(self.ask_for_certificates(settings, id, identity)).await?),
+            _ => None,
+        };
+        #[cfg_attr(not(feature = "issued-certificates"), allow(unused_mut))]
+        let (mut runner_settings, port) = self.runner_settings(settings, id, &product)?;
+        #[cfg(feature = "issued-certificates")]
+        if let Some(issued) = &issued {
+            let prepared = issued.prepare(&mut runner_settings);
+            prepared.map_err(|error| Failure::Cloud(runner::Failure::Settings(error)))?;
+        }
         let mut device: runner::Device<'_, _, STAGE, TOPIC> =
             runner::Device::new(runner_settings, xorshift(self.random()));
         // No token: the certificate says who the device is.
-        let mut memory = Memory::<RX, TX, REGISTRATION_RX, REGISTRATION_TX, MIN_BODY, 0>::new();
+        let mut memory = Memory::<RX, TX, REGISTRATION_RX, REGISTRATION_TX, BODY, 0>::new();
         let backoff = &self.options.backoff;
         let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
         let mut application =
             CloudApplication::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
-        let identity = DeviceIdentity::new(identity, self.bus, self.delay, &self.shared.log);
-        let mut connector = IdentityConnector::new(self.network, &identity, self.shared, port, has_time);
+        let mut identity = DeviceIdentity::new(identity, self.bus, self.delay, &self.shared.log);
+        #[cfg(feature = "issued-certificates")]
+        {
+            application = application.with_issued(issued.as_ref());
+            identity = identity.with_issued(issued.as_ref());
+        }
+        let mut connector = IdentityConnector::new(self.network, &mut identity, self.shared, port, has_time);
         pin!(device.run(&mut application, &mut connector, &mut memory.buffers(), None))
             .await
             .map_err(Failure::Cloud)
+    }
+
+    /// Has the chip sign the request for certificates, however often that takes.
+    #[cfg(feature = "issued-certificates")]
+    async fn ask_for_certificates<'t>(
+        &mut self,
+        settings: &Settings,
+        id: &'t str,
+        identity: &Identity,
+    ) -> Result<IssuedCertificates<'t>, FailureOf<B>> {
+        let key = settings.slot_key().ok_or(Failure::Identity(IdentityError::NoSlotKey))?;
+        let backoff = self.options.backoff;
+        let mut attempt = 0;
+        loop {
+            self.shared.check_in(Task::Main, MAX_CLOUD_SILENCE_MS);
+            let signer = DeviceIdentity::new(identity, self.bus, self.delay, &self.shared.log);
+            let asked = pin!(IssuedCertificates::ask(id, key, &signer, self.options.renewal)).await;
+            let error = match asked {
+                Ok(issued) => return Ok(issued),
+                Err(error) if !error.is_retriable() => {
+                    return Err(Failure::Identity(IdentityError::Request(error)));
+                }
+                Err(error) => error,
+            };
+            let in_ms = backoff.delay_ms(attempt, self.random());
+            self.shared.notify(&AppEvent::Retrying { cause: &error, in_ms: Some(in_ms) });
+            Timer::after_millis(in_ms.into()).await;
+            attempt += 1;
+        }
     }
 
     /// The runner's settings, and the provisioning service's port.

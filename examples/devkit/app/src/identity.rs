@@ -73,6 +73,9 @@ pub enum IdentityError {
     Tls(azure_iot_tls::IdentityError),
     /// A key in the secure chip was chosen, and this profile has no certificate for one.
     NoSlotKey,
+    /// There is no request for a certificate.
+    #[cfg(feature = "issued-certificates")]
+    Request(azure_iot_credentials::Error),
 }
 
 impl From<azure_iot_tls::IdentityError> for IdentityError {
@@ -94,6 +97,8 @@ impl fmt::Display for IdentityError {
             Self::Tls(error) => error.fmt(f),
             Self::OutsideImage => f.write_str("a range to be measured lies outside the firmware image"),
             Self::NoSlotKey => f.write_str("this firmware has no certificate for a key in the secure chip"),
+            #[cfg(feature = "issued-certificates")]
+            Self::Request(error) => write!(f, "no request for a certificate: {error}"),
         }
     }
 }
@@ -103,6 +108,8 @@ impl core::error::Error for IdentityError {
         match self {
             Self::Dice(error) => Some(error),
             Self::Tls(error) => Some(error),
+            #[cfg(feature = "issued-certificates")]
+            Self::Request(error) => Some(error),
             Self::OutsideImage | Self::NoSlotKey => None,
         }
     }

@@ -23,6 +23,8 @@ pub mod event;
 mod failure;
 pub mod host_keys;
 pub mod identity;
+#[cfg(feature = "issued-certificates")]
+mod issued;
 mod log;
 mod sensors;
 pub mod setting_store;

@@ -2,7 +2,7 @@
 
 use devkit_console::{Answer, KeySource, Request, SecureLevel, Settings};
 use devkit_settings::pairing::level1_keys;
-use devkit_settings::{KEY_SLOT, Setting, UDS_LEN, VaultError};
+use devkit_settings::{BY_SERVICE, KEY_SLOT, Setting, UDS_LEN, VaultError};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::i2c::I2c;
 use embedded_storage_async::nor_flash::NorFlash;
@@ -399,11 +399,18 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
     }
 
     /// Makes a key in the chip, and notes its public half; or forgets that, which leaves the key in the chip unused.
+    /// Who issues the certificate for it is noted last and forgotten first: alone it means nothing.
     async fn set_identity(&mut self, source: KeySource) -> Result<Answer<'static>, VaultError<I2C::Error>> {
-        match (source, self.vault.contains(Setting::SlotKey).await?) {
-            (KeySource::Derived, false) | (KeySource::Slot, true) => return Ok(Answer::Exists),
-            (KeySource::Derived, true) => self.vault.remove(Setting::SlotKey).await?,
-            (KeySource::Slot, false) => {
+        let present = self.key_source().await?;
+        if source == present {
+            return Ok(Answer::Exists);
+        }
+        if present == KeySource::Issued {
+            self.vault.remove(Setting::CertificateSource).await?;
+        }
+        match (source, present) {
+            (KeySource::Derived, _) => self.vault.remove(Setting::SlotKey).await?,
+            (_, KeySource::Derived) => {
                 let (curve, mode) = (Curve::NistP256, KeyMode::SIGN_DIGEST);
                 let token = Irreversible::i_know_this_cannot_be_undone();
                 // The key before it may have been the device's, until another identity was chosen.
@@ -413,14 +420,24 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
                 point.iter_mut().zip(made.x().iter().chain(made.y())).for_each(|(to, from)| *to = *from);
                 self.vault.set(Setting::SlotKey, &point).await?;
             }
+            _ => {}
+        }
+        if source == KeySource::Issued {
+            self.vault.set(Setting::CertificateSource, BY_SERVICE).await?;
         }
         Ok(Answer::Done)
+    }
+
+    async fn key_source(&mut self) -> Result<KeySource, VaultError<I2C::Error>> {
+        let slot_key = self.vault.contains(Setting::SlotKey).await?;
+        let by_service = slot_key && self.vault.contains(Setting::CertificateSource).await?;
+        Ok(KeySource::new(slot_key, by_service))
     }
 
     async fn show<'s>(&mut self, shown: &'s mut Shown) -> Result<Settings<'s>, VaultError<I2C::Error>> {
         let wifi_password = self.vault.contains(Setting::WifiPassword).await?;
         let uds = self.vault.contains(Setting::Uds).await?;
-        let slot_key = self.vault.contains(Setting::SlotKey).await?;
+        let identity = self.key_source().await?;
         let Shown { wifi_ssid, connection, dps_endpoint, dps_id_scope, registration_id } = shown;
         Ok(Settings {
             wifi_ssid: self.get(Setting::WifiSsid, wifi_ssid).await?,
@@ -430,7 +447,7 @@ impl<I2C: I2c, D: DelayNs> SettingStore<I2C, D> {
             dps_id_scope: self.get(Setting::DpsIdScope, dps_id_scope).await?,
             registration_id: self.get(Setting::RegistrationId, registration_id).await?,
             uds,
-            identity: if slot_key { KeySource::Slot } else { KeySource::Derived },
+            identity,
             secure_channel: self.channel_commands().await?,
         })
     }

@@ -3,7 +3,8 @@
 use core::fmt::{self, Formatter};
 use core::pin::pin;
 
-use devkit_settings::{Setting, VaultError};
+use devkit_console::KeySource;
+use devkit_settings::{BY_SERVICE, Setting, VaultError};
 use dice_core::RegistrationId;
 use dice_core::riot::{DEFAULT_REGISTRATION_ID_MAX_LEN, MacAddress, default_registration_id};
 use dps_client::GLOBAL_ENDPOINT;
@@ -17,13 +18,14 @@ use crate::identity::SlotKey;
 use crate::setting_store::SettingStore;
 
 /// The settings that are read.
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 7] = [
     Setting::WifiSsid,
     Setting::WifiPassword,
     Setting::DpsEndpoint,
     Setting::DpsIdScope,
     Setting::RegistrationId,
     Setting::SlotKey,
+    Setting::CertificateSource,
 ];
 /// The longest of their values, in bytes.
 const LONGEST: usize = Setting::DpsEndpoint.max_len();
@@ -37,6 +39,7 @@ pub struct Settings {
     id_scope: String<{ Setting::DpsIdScope.max_len() }>,
     registration_id: String<{ Setting::RegistrationId.max_len() }>,
     slot_key: Vec<u8, { Setting::SlotKey.max_len() }>,
+    by_service: bool,
 }
 
 impl Settings {
@@ -69,6 +72,10 @@ impl Settings {
             Setting::SlotKey if value.is_empty() || value.len() == setting.max_len() => {
                 copy(&mut self.slot_key, value)
             }
+            Setting::CertificateSource if value.is_empty() || value == BY_SERVICE => {
+                self.by_service = !value.is_empty();
+                Some(())
+            }
             _ => None,
         }
     }
@@ -100,6 +107,12 @@ impl Settings {
     #[must_use]
     pub fn slot_key(&self) -> Option<&SlotKey> {
         self.slot_key.first_chunk()
+    }
+
+    /// The device's key, and whose certificate for it the hub sees.
+    #[must_use]
+    pub fn key_source(&self) -> KeySource {
+        KeySource::new(self.slot_key().is_some(), self.by_service)
     }
 
     /// The id to register with: the stored one, or one of MAC address and firmware version, in `buffer`.

@@ -35,6 +35,9 @@ pub(crate) struct Shared<'s, S> {
     pub(crate) send_now: Signal<NoopRawMutex, ()>,
     /// The main task has ended; the others end too.
     pub(crate) finished: Cell<bool>,
+    /// The time of day, as the network told it.
+    #[cfg(feature = "issued-certificates")]
+    time: Cell<azure_iot_credentials::ServerTime>,
 }
 
 impl<'s, S: System> Shared<'s, S> {
@@ -48,7 +51,23 @@ impl<'s, S: System> Shared<'s, S> {
             channel_left: Cell::new(None),
             send_now: Signal::new(),
             finished: Cell::new(false),
+            #[cfg(feature = "issued-certificates")]
+            time: Cell::default(),
         }
+    }
+
+    /// It is `unix_s` now.
+    #[cfg(feature = "issued-certificates")]
+    pub(crate) fn set_time(&self, unix_s: u64) {
+        let mut time = self.time.get();
+        time.set(unix_s, Instant::now().as_millis());
+        self.time.set(time);
+    }
+
+    /// The time of day, in seconds since 1970, if the network has told it.
+    #[cfg(feature = "issued-certificates")]
+    pub(crate) fn unix_s(&self) -> Option<u64> {
+        self.time.get().now(Instant::now().as_millis())
     }
 
     /// Passes an event to screen, lamps, terminal and observer.

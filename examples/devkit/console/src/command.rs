@@ -190,8 +190,8 @@ pub(super) const COMMANDS: [Command; 19] = [
     ),
     Command {
         name: "set_identity",
-        help: "Choose the device's key: \"slot\" makes one in the secure chip, \"derived\" is made from UDS and firmware.",
-        usage: "Usage: set_identity <derived|slot>.",
+        help: "Choose the device's key: \"derived\" from UDS and firmware, \"slot\" in the secure chip, \"issued\" there with a certificate from DPS.",
+        usage: "Usage: set_identity <derived|slot|issued>.",
         verb: Verb::SetIdentity,
     },
     plain("show", "Show the settings, without secrets.", Verb::Show),
@@ -248,6 +248,7 @@ pub(super) fn parse(line: &mut [u8]) -> Result<Action, OpenQuote> {
         Verb::SetIdentity => match words.get(line, 1) {
             Some(b"derived") => Action::SetIdentity(KeySource::Derived),
             Some(b"slot") => Action::SetIdentity(KeySource::Slot),
+            Some(b"issued") => Action::SetIdentity(KeySource::Issued),
             _ => Action::Usage(command.usage),
         },
         Verb::DisableSecure | Verb::ForgetKeys if words.get(line, 1) != Some(b"yes") => {
@@ -532,6 +533,7 @@ mod tests {
     fn an_identity_is_one_of_two() {
         assert_eq!(parsed("set_identity slot"), Action::SetIdentity(KeySource::Slot));
         assert_eq!(parsed("set_identity derived"), Action::SetIdentity(KeySource::Derived));
+        assert_eq!(parsed("set_identity issued"), Action::SetIdentity(KeySource::Issued));
         assert!(matches!(parsed("set_identity slot 1"), Action::Surplus(_)));
         assert!(matches!(parsed("set_identity"), Action::Usage(_)));
         assert!(matches!(parsed("set_identity Slot"), Action::Usage(_)));

@@ -43,8 +43,22 @@ pub enum KeySource {
     /// Derived from the unique device secret and the firmware at every start.
     #[default]
     Derived,
-    /// Made in a slot of the secure chip, which it never leaves.
+    /// Made in a slot of the secure chip, which it never leaves. The certificate for it is the device's own.
     Slot,
+    /// The same key; the hub sees a certificate that the provisioning service issues for it, and that is renewed.
+    Issued,
+}
+
+impl KeySource {
+    /// By what is stored: whether there is a key in the secure chip, and whether its certificate is the service's.
+    #[must_use]
+    pub const fn new(slot_key: bool, by_service: bool) -> Self {
+        match (slot_key, by_service) {
+            (false, _) => Self::Derived,
+            (true, false) => Self::Slot,
+            (true, true) => Self::Issued,
+        }
+    }
 }
 
 /// What the program has to do, and then to [answer](Console::answer).

@@ -200,7 +200,8 @@ pub(super) fn result<W: Write>(out: &mut W, action: Action, answer: Answer<'_>) 
         }
         (Action::Show, Answer::Settings(stored)) => settings(out, &stored),
         (Action::SetIdentity(source), Answer::Done) => {
-            put(out, &["INFO: Set identity successfully: ", key_text(source), ".\r\n", CERTIFICATE_CHANGED])
+            let enrol = if source == KeySource::Issued { SLOT_CERTIFICATE } else { CERTIFICATE_CHANGED };
+            put(out, &["INFO: Set identity successfully: ", key_text(source), ".\r\n", enrol])
         }
         (Action::SetIdentity(source), Answer::Exists) => {
             put(out, &["INFO: The identity is already: ", key_text(source), ".\r\n"])
@@ -223,10 +224,14 @@ const NEW_IDENTITY: &str =
 
 const CERTIFICATE_CHANGED: &str = "INFO: The device has another certificate now: enrol it.\r\n";
 
+const SLOT_CERTIFICATE: &str =
+    "INFO: It registers with the certificate that \"cert\" prints, as with \"slot\": enrol that one.\r\n";
+
 const fn key_text(source: KeySource) -> &'static str {
     match source {
         KeySource::Derived => "derived (key made from UDS and firmware)",
         KeySource::Slot => "slot (key in the secure chip)",
+        KeySource::Issued => "issued (key in the secure chip, certificate from DPS)",
     }
 }
 

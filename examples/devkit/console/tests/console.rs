@@ -68,7 +68,7 @@ impl Shell {
                     uds: self.uds.is_some(),
                     ..Settings::default()
                 }),
-                Request::SetIdentity(KeySource::Slot) => Answer::Done,
+                Request::SetIdentity(KeySource::Slot | KeySource::Issued) => Answer::Done,
                 Request::DisableSecure | Request::SetIdentity(KeySource::Derived) => Answer::Exists,
                 Request::Versions => Answer::Lines(&["firmware 1.0", "driver 2.0"]),
                 Request::Certificate => {
@@ -329,12 +329,16 @@ fn new_commands() {
     assert!(shell.text().contains("Registration ID: reg-1\r\n"));
     assert!(!shell.text().contains("c2VjcmV0"));
 
-    let shell = Shell::session("set_identity slot\rset_identity derived\rset_identity\r");
+    let shell =
+        Shell::session("set_identity slot\rset_identity derived\rset_identity issued\rset_identity\r");
+    assert!(
+        shell.text().contains("issued (key in the secure chip, certificate from DPS).\r\nINFO: It registers")
+    );
     assert!(shell.text().contains("INFO: Set identity successfully: slot (key in the secure chip)."));
     assert!(
         shell.text().contains("INFO: The identity is already: derived (key made from UDS and firmware).")
     );
-    assert!(shell.text().contains("Usage: set_identity <derived|slot>."));
+    assert!(shell.text().contains("Usage: set_identity <derived|slot|issued>."));
 
     let shell = Shell::session("cert\rversion\r");
     assert!(shell.text().contains(concat!(

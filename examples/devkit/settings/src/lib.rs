@@ -32,7 +32,13 @@ pub enum Setting {
     /// The public half of a key that was made in the chip's slot [`KEY_SLOT`], X and Y, 64 bytes: with it the device
     /// shows a certificate for that key. The chip does not tell it a second time.
     SlotKey,
+    /// Who issues the certificate for that key that the hub sees: absent, the device itself; [`BY_SERVICE`], the
+    /// provisioning service. One byte.
+    CertificateSource,
 }
+
+/// The [`Setting::CertificateSource`] of a device that asks the provisioning service for its certificate.
+pub const BY_SERVICE: &[u8] = &[1];
 
 /// The slot of the chip in which the device's own key is made.
 pub const KEY_SLOT: u8 = 0;
@@ -42,7 +48,7 @@ pub type VaultError<E> = vault::VaultError<Setting, E>;
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Uds,
         Self::WifiSsid,
         Self::WifiPassword,
@@ -51,6 +57,7 @@ impl Setting {
         Self::DpsIdScope,
         Self::RegistrationId,
         Self::SlotKey,
+        Self::CertificateSource,
     ];
 
     /// Longest value in bytes.
@@ -65,6 +72,7 @@ impl Setting {
             Self::WifiPassword | Self::SlotKey => 64,
             Self::Connection => 512,
             Self::DpsEndpoint | Self::RegistrationId => 128,
+            Self::CertificateSource => 1,
         }
     }
 
@@ -104,6 +112,9 @@ impl vault::Setting for Setting {
         Self::DpsIdScope.table_entry(6, "DPS ID scope", (2, 128), (7, 224)),
         Self::RegistrationId.table_entry(7, "registration ID", (0, 712), (8, 712)),
         Self::SlotKey.table_entry(8, "slot's public key", (6, 512), (7, 288)),
+        Self::CertificateSource
+            .table_entry(9, "certificate's source", (6, 608), (7, 384))
+            .checked(|value| value == BY_SERVICE),
     ];
 }
 

@@ -8,11 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use azure_iot_tls::{ChainIdentity, IdentityError, SecretKey, Trust, rustls};
+use azure_iot_tls::{ChainIdentity, IdentityError, SecretKey, Signature, Signer, Trust, rustls};
 use devkit_app::board::{AsyncIdentity, Networks, Wifi};
 use devkit_app::{Network, NetworkLink};
 use embedded_io_adapters::tokio_1::FromTokio;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 /// A connection that failed.
 #[derive(Debug)]
@@ -122,13 +124,13 @@ impl Network for HostNetwork {
         Ok(names.map(|point| point.ssid.iter().copied().take(32).collect()).take(10).collect())
     }
 
-    /// Not with a key in the secure chip: rustls asks for signatures from where nothing can be awaited.
     async fn connect<'s, I: AsyncIdentity>(
         &'s mut self,
         host: &str,
         port: u16,
         identity: &'s I,
     ) -> Result<Self::Stream<'s>, ConnectError> {
+        let device = identity;
         let tcp = match self.hosts.get(host) {
             Some(address) => TcpStream::connect(address).await?,
             None => TcpStream::connect((host, port)).await?,
@@ -136,11 +138,33 @@ impl Network for HostNetwork {
         tcp.set_nodelay(true)?;
         let roots: Vec<&[u8]> = self.roots.iter().map(Vec::as_slice).collect();
         let trust = Trust::new(host, &roots)?;
-        let key = identity.secret_key().ok_or(azure_iot_tls::Error::from(IdentityError::KeyUnusable))?;
         let chain: Vec<&[u8]> = (0..).map_while(|index| identity.certificate(index)).collect();
-        let identity =
-            ChainIdentity::<SecretKey, 4096>::new(&chain, key).map_err(azure_iot_tls::Error::from)?;
-        Ok(rustls::connect(FromTokio::new(tcp), &trust, Some(Arc::new(identity))).await?)
+        if let Some(key) = identity.secret_key() {
+            let identity =
+                ChainIdentity::<SecretKey, 4096>::new(&chain, key).map_err(azure_iot_tls::Error::from)?;
+            return Ok(rustls::connect(FromTokio::new(tcp), &trust, Some(Arc::new(identity))).await?);
+        }
+        // The key is in the secure chip, whose signature has to be awaited, and rustls asks for it from where nothing
+        // can be. So the handshake is done by another thread, which waits for this one to sign.
+        let (ask, mut asked) = mpsc::unbounded_channel();
+        let identity = ChainIdentity::<Asking, 4096>::new(&chain, Asking(ask));
+        let identity = Arc::new(identity.map_err(azure_iot_tls::Error::from)?);
+        let (host, roots, runtime) = (host.to_owned(), self.roots.clone(), Handle::current());
+        let mut handshake = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                let roots: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
+                rustls::connect(FromTokio::new(tcp), &Trust::new(&host, &roots)?, Some(identity)).await
+            })
+        });
+        loop {
+            tokio::select! {
+                Some((digest, answer)) = asked.recv() => {
+                    // Whoever has asked may have given up.
+                    let _ = answer.send(device.sign(&digest).await);
+                }
+                connected = &mut handshake => return Ok(connected.map_err(io::Error::other)??),
+            }
+        }
     }
 
     /// The network may come back; a server that is not who it should be stays that.
@@ -149,6 +173,20 @@ impl Network for HostNetwork {
             ConnectError::Io(cause) => cause.kind() != io::ErrorKind::InvalidInput,
             ConnectError::Tls(cause) => cause.is_retriable(),
         }
+    }
+}
+
+/// A digest to sign, and where to say its signature.
+type Question = ([u8; 32], std::sync::mpsc::Sender<Result<Signature, IdentityError>>);
+
+/// Signs by asking another thread, and waits for it.
+struct Asking(mpsc::UnboundedSender<Question>);
+
+impl Signer for Asking {
+    fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.0.send((*digest, answer)).map_err(|_| IdentityError::Signer)?;
+        answered.recv().map_err(|_| IdentityError::Signer)?
     }
 }
 

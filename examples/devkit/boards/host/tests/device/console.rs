@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::bench::{Bench, ID, UDS, cloud_for, shows, until};
 
 /// Starts the device with button A held and types these commands; gives what each shows.
-async fn session(bench: &Bench, commands: &[&str]) -> Vec<String> {
+pub(crate) async fn session(bench: &Bench, commands: &[&str]) -> Vec<String> {
     let (mut board, mut user) = bench.offline();
     user.panel.press(|buttons| buttons.a = true);
     let typing = async {

@@ -3,4 +3,5 @@
 mod bench;
 mod cloud;
 mod console;
+mod issued;
 mod start;
