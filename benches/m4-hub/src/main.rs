@@ -135,6 +135,8 @@ fn measure() {
     let stack = clock::stack(|| device::run(&Story { repeated: 1, prints: false }));
     hprintln!("stack\t{}", stack);
     device::run(&Story { repeated: REPEATED, prints: true });
+    #[cfg(all(feature = "ours", feature = "mqtt", feature = "growth"))]
+    device::report_ram();
 }
 
 #[cortex_m_rt::entry]

@@ -195,6 +195,49 @@ mod transport {
         }
     }
 
+    /// RAM that one more message under way takes in the buffer for messages out: how much longer it has to be for two
+    /// than for one.
+    #[cfg(feature = "growth")]
+    pub(crate) fn report_ram() {
+        for size in [16, 64, 256, 1024, 2048] {
+            let [one, two] = [1, 2].map(|count| least(size, count));
+            cortex_m_semihosting::hprintln!("under way, {} bytes\t{}", size, two - one);
+        }
+    }
+
+    /// The shortest buffer for so many messages.
+    #[cfg(feature = "growth")]
+    fn least(size: usize, count: usize) -> usize {
+        let (mut short, mut enough) = (0, BUFFER);
+        while enough - short > 1 {
+            let middle = usize::midpoint(short, enough);
+            if fits(middle, size, count) { enough = middle } else { short = middle }
+        }
+        enough
+    }
+
+    #[cfg(feature = "growth")]
+    #[inline(never)]
+    fn fits(tx: usize, size: usize, count: usize) -> bool {
+        use super::{Mqtt, poll};
+        use iothub_mqtt::session::QoS;
+        let (mut rx, mut buffer) = ([0; 64], [0; BUFFER]);
+        let connect = Connect { client_id: "my-device", user_name: "", password: None, will: None };
+        let mut session: Session<'_, { provision::MIN_STAGE }> =
+            Session::new(Options::default(), &mut rx, &mut buffer[..tx]);
+        let mut io = session.wire(Stream, &connect);
+        crate::wire::reset();
+        let Some(Ok(mut link)) = poll(pin!(session.connect_over(&mut io)), true) else { return false };
+        let payload = [0; BUFFER];
+        let topic = "devices/my-device/messages/events/";
+        let sent = (0..count).all(|_| {
+            poll(pin!(link.publish(topic, &payload[..size], QoS::AtLeastOnce)), true)
+                .is_some_and(|sent| sent.is_ok())
+        });
+        crate::wire::reset();
+        sent
+    }
+
     /// What it needs is free again when it is over.
     #[inline(never)]
     pub(super) fn register_once(story: &Story) -> Assignment {
@@ -353,6 +396,9 @@ mod transport {
         serve(story, Messages::new(), endpoint);
     }
 }
+
+#[cfg(all(feature = "growth", feature = "mqtt"))]
+pub(crate) use transport::report_ram;
 
 /// There is none.
 pub(crate) fn heap() -> Option<Heap> {

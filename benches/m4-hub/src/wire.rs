@@ -59,6 +59,16 @@ pub(crate) fn is_idle() -> bool {
     with(|wire| wire.read == wire.output.len() && wire.unacknowledged == 0 && wire.input.is_empty())
 }
 
+/// Forgets the connection.
+#[cfg(feature = "growth")]
+pub(crate) fn reset() {
+    with(|wire| {
+        wire.input.clear();
+        wire.output.clear();
+        (wire.read, wire.unacknowledged) = (0, 0);
+    });
+}
+
 /// Bytes of the fixed header and of the rest, if a whole packet is there.
 fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut length = 0;
