@@ -31,10 +31,14 @@ pub fn write_new(path: &Path, content: impl AsRef<[u8]>, force: bool) -> Result<
     }
 }
 
-/// The new name, too, has to survive a power cut.
+/// The new name, too, has to survive a power cut. Some file systems cannot be asked for that.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
+    use std::io::ErrorKind;
+    match std::fs::File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Folders cannot be opened there.

@@ -185,6 +185,7 @@ fn wrong_column_names_are_refused_and_not_repeated() {
 fn field() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => (0_u32..12).prop_map(secret),
+        2 => (0_u8..4).prop_map(csr),
         3 => (0_u8..12).prop_map(|n| format!("c89346f8a1{n:02x}")),
         3 => "[a-z0-9-]{0,9}",
         1 => "[\"',; \t\u{0}=]{0,4}",
@@ -194,10 +195,11 @@ fn field() -> impl Strategy<Value = String> {
 
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let line = prop::collection::vec(field(), 0..5).prop_map(|fields| fields.join(","));
+    let head = prop::sample::select(vec!["id,mac,uds", "id,csr,mac,uds", "csr,id"]);
     let list = prop::collection::vec((line, prop::sample::select(vec!["\n", "\r\n", "\r"])), 0..9)
         .prop_map(|lines| lines.into_iter().map(|(line, end)| line + end).collect::<String>());
     prop_oneof![
-        3 => list.prop_map(|list| format!("id,mac,uds\r\n{list}").into_bytes()),
+        3 => (head, list).prop_map(|(head, list)| format!("{head}\r\n{list}").into_bytes()),
         1 => prop::collection::vec(any::<u8>(), 0..99),
         1 => prop::collection::vec(any::<u8>(), 0..99).prop_map(|tail| [b"uds;id\n", &*tail].concat()),
     ]
@@ -219,7 +221,8 @@ proptest! {
         let good: Vec<_> = all.iter().filter(|device| bad.iter().all(|bad| bad.line != device.line)).collect();
         for device in &good {
             prop_assert_eq!(good.iter().filter(|other| other.file == device.file).count(), 1);
-            prop_assert!(device.id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')));
+            let id = device.id.strip_prefix("DeviceID").unwrap_or(&device.id);
+            prop_assert!(id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')));
         }
         let text = decoded.as_ref().map_or(&*bytes, |text| text.as_bytes());
         for (index, line) in lines(text).enumerate().skip(2) {
