@@ -9,7 +9,6 @@ use crate::error::Refusal;
 #[cfg(feature = "mqtt5-hub")]
 use crate::mqtt5::{Kind, V5};
 use crate::translate::{Connect, MIN_STAGE, OVERSIZED_PROPERTY, StreamError, V311};
-#[cfg(feature = "mqtt5-hub")]
 use azure_iot_common::text::Writer;
 use core::pin::pin;
 use embassy_time::{Duration, with_timeout};
@@ -206,6 +205,21 @@ impl<'buf, const STAGE: usize> Session<'buf, STAGE> {
     }
 }
 
+/// A payload in two parts.
+struct Parts<'a>([&'a [u8]; 2]);
+
+impl ToPayload for Parts<'_> {
+    type Error = ();
+
+    fn serialize(self, out: &mut [u8]) -> Result<usize, ()> {
+        let mut text = Writer::new(out);
+        for part in self.0 {
+            text.bytes(part);
+        }
+        text.finish().map(<[u8]>::len).map_err(|_| ())
+    }
+}
+
 /// A live connection of a [`Session`].
 pub struct Connection<'s, 'buf, IO> {
     engine: minimq::Connection<'s, 'buf, IO>,
@@ -267,9 +281,10 @@ where
         if self.flights.is_full() { Err(Error::Busy) } else { Ok(()) }
     }
 
-    async fn send_publication<P: ToPayload<Error = ()>>(
+    /// Sends a message of either protocol: one type of payload, so that the engine's code for it is there once.
+    async fn send_publication(
         &mut self,
-        publication: Publication<'_, P>,
+        publication: Publication<'_, Parts<'_>>,
         qos: QoS,
     ) -> Result<Option<Ticket>, Error> {
         let publication = match qos {
@@ -324,7 +339,7 @@ where
         if topic.len() > self.max_topic && self.protocol == Protocol::V311 {
             return Err(Error::TooLarge);
         }
-        self.send_publication(Publication::bytes(topic, payload), qos).await
+        self.send_publication(Publication::new(topic, Parts([&[], payload])), qos).await
     }
 
     #[cfg(feature = "mqtt5-hub")]
@@ -343,11 +358,7 @@ where
         for property in own.into_iter().flatten().chain(further) {
             properties.push(property).map_err(|_| Error::TooLarge)?;
         }
-        let payload = |out: &mut [u8]| {
-            let mut text = Writer::new(out);
-            text.bytes(message.head).bytes(message.payload);
-            text.finish().map(<[u8]>::len).map_err(|_| ())
-        };
+        let payload = Parts([message.head, message.payload]);
         self.send_publication(Publication::new(message.topic, payload).properties(&properties), message.qos)
             .await
     }
