@@ -1,5 +1,5 @@
-//! TLS handshakes of the Mbed TLS adapter with a server in the same memory, on the emulated board: what the client
-//! takes of instructions, stack and heap. `tools/measure-m4 tls` makes a table of it.
+//! TLS handshakes of the adapters for Mbed TLS and embedded-tls with a server in the same memory, on the emulated
+//! board: what the client takes of instructions, stack and heap. `tools/measure-m4 tls` makes a table of it.
 //!
 //! Both sides are polled in turns. Instructions and stack are counted around the client's turns only, and the heap
 //! knows whose turn it is.
@@ -11,6 +11,7 @@ mod heap;
 mod measure;
 mod peer;
 mod pipe;
+mod without_heap;
 
 use azure_iot_tls::mbedtls::Stack;
 use azure_iot_tls::{Error, Identity, IdentityError, SecretKey, Signature, Trust, Versions, roots};
@@ -28,6 +29,7 @@ macro_rules! made {
         include_bytes!(concat!(env!("OUT_DIR"), "/", $name))
     };
 }
+pub(crate) use made;
 
 /// A server's credentials, and the root above them.
 struct Server {
@@ -42,6 +44,8 @@ const ECC: Server = Server { pem: made!("ecc.pem"), key: made!("ecc.pk8"), root:
 const FORGED: [Server; 2] =
     [Server { pem: made!("rsa-forged.pem"), ..RSA }, Server { pem: made!("ecc-forged.pem"), ..ECC }];
 const DEVICE_ROOT: &[u8] = made!("device-root.der");
+/// The server's name.
+const HOST: &str = "my-hub.azure-devices.net";
 /// 2026-06-15
 const NOW: u64 = 1_781_481_600;
 
@@ -130,7 +134,7 @@ fn handshake(stack: &Stack, server: &'static Server, versions: Versions, name: &
     heap::turn_of(Side::Server);
     let mut peer = pin!(peer::serve(stack, theirs, chain, server.key, DEVICE_ROOT));
     let roots = [server.root, roots::DIGICERT_GLOBAL_ROOT_G2.der];
-    let trust = Trust::new("my-hub.azure-devices.net", &roots)?.at(NOW).versions(versions);
+    let trust = Trust::new(HOST, &roots)?.at(NOW).versions(versions);
     heap::forget_peak();
 
     let mut spent = Spent::default();
@@ -139,22 +143,7 @@ fn handshake(stack: &Stack, server: &'static Server, versions: Versions, name: &
     report(name, &spent);
 
     let mut spent = Spent::default();
-    let text = [0x55; 1024];
-    let mut echo = [0; 1024];
-    drive(
-        pin!(async {
-            stream.write_all(&text).await?;
-            stream.flush().await?;
-            let mut have = 0;
-            while have < echo.len() {
-                have += stream.read(&mut echo[have..]).await?;
-            }
-            Ok::<(), Error>(())
-        }),
-        &mut peer,
-        &mut spent,
-    )?;
-    assert_eq!(text, echo);
+    drive(pin!(there_and_back(&mut stream)), &mut peer, &mut spent)?;
     if versions == Versions::Tls13 && server.key.len() < 200 {
         report("1 KiB there and back", &spent);
         hprintln!("held while connected\t\t\t{}", heap::used(Side::Client));
@@ -165,6 +154,20 @@ fn handshake(stack: &Stack, server: &'static Server, versions: Versions, name: &
     Ok(())
 }
 
+/// Sends 1 KiB, and hears it again.
+async fn there_and_back<S: Read<Error = Error> + Write<Error = Error>>(stream: &mut S) -> Result<(), Error> {
+    let text = [0x55; 1024];
+    let mut echo = [0; 1024];
+    stream.write_all(&text).await?;
+    stream.flush().await?;
+    let mut have = 0;
+    while have < echo.len() {
+        have += stream.read(&mut echo[have..]).await?;
+    }
+    assert_eq!(text, echo);
+    Ok(())
+}
+
 /// Nobody is connected to a server whose certificate was not signed by its issuer.
 fn refused(stack: &Stack, server: &'static Server) -> Result<(), Error> {
     let pipes = pipe::Pipes::new();
@@ -172,7 +175,7 @@ fn refused(stack: &Stack, server: &'static Server) -> Result<(), Error> {
     let chain = CStr::from_bytes_with_nul(server.pem).map_err(|_| Error::Roots)?;
     let mut peer = pin!(peer::serve(stack, theirs, chain, server.key, DEVICE_ROOT));
     let roots = [server.root];
-    let trust = Trust::new("my-hub.azure-devices.net", &roots)?.at(NOW);
+    let trust = Trust::new(HOST, &roots)?.at(NOW);
     let outcome = drive(pin!(stack.connect(ours, &trust, Some(&Device))), &mut peer, &mut Spent::default());
     assert!(matches!(outcome, Err(Error::BadSignature(_))), "{:?}", outcome.map(|_| ()));
     Ok(())
@@ -193,6 +196,7 @@ fn main() -> ! {
     for server in &FORGED {
         refused(&stack, server).unwrap();
     }
+    without_heap::run(&stack).unwrap();
     debug::exit(debug::EXIT_SUCCESS);
     loop {
         cortex_m::asm::wfi();
