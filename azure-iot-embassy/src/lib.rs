@@ -3,7 +3,7 @@
 //! - [`entropy`]: a seed from several sources, with health tests; no seed without 256 bits that count.
 //! - [`random`]: the firmware's random number generator, which gives nothing before it was seeded.
 //! - [`time`]: what a board keeps over a reset, and the time before which no time server is believed.
-//! - `network` (feature `mbedtls`): TLS by Mbed TLS over `embassy-net`, with the time from SNTP.
+//! - `network` (feature `mbedtls` or `embedded-tls`): TLS by that library over `embassy-net`, with the time from SNTP.
 //!
 //! The README has an example of all of it.
 
@@ -23,7 +23,7 @@
 #![allow(async_fn_in_trait, reason = "used on single-core executors")]
 
 pub mod entropy;
-#[cfg(feature = "mbedtls")]
+#[cfg(any(feature = "mbedtls", feature = "embedded-tls"))]
 pub mod network;
 pub mod random;
 pub mod time;

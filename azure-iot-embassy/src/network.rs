@@ -1,14 +1,20 @@
-//! TLS over `embassy-net`, by Mbed TLS, with the time from SNTP: one call from a host's name to a stream.
+//! TLS over `embassy-net`, by Mbed TLS or embedded-tls, with the time from SNTP: one call from a host's name to a
+//! stream.
 
 use core::fmt;
 
-use azure_iot_tls::{AsyncIdentity, Trust, mbedtls, sntp};
+#[cfg(feature = "mbedtls")]
+use azure_iot_tls::{AsyncIdentity, mbedtls};
+#[cfg(feature = "embedded-tls")]
+use azure_iot_tls::{Identity, embedded_tls};
+use azure_iot_tls::{Trust, sntp};
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, TcpSocket};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, Instant, with_timeout};
 use heapless::{String, Vec};
+#[cfg(feature = "mbedtls")]
 use static_cell::StaticCell;
 
 use crate::entropy;
@@ -33,8 +39,14 @@ const TCP_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The time that was heard is asked for again after this one.
 const TIME_IS_FRESH: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// A protected connection.
+/// A connection protected by Mbed TLS.
+#[cfg(feature = "mbedtls")]
 pub type Stream<'s> = mbedtls::Stream<'s, TcpSocket<'s>>;
+
+/// A connection protected by embedded-tls.
+#[cfg(feature = "embedded-tls")]
+pub type EmbeddedTlsStream<'s, const RX: usize, const TX: usize> =
+    embedded_tls::Stream<'s, TcpSocket<'s>, RX, TX>;
 
 /// Why there is no time, or no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +142,7 @@ impl Default for Buffers {
 #[allow(missing_debug_implementations, reason = "stacks have nothing to print")]
 pub struct Network<'d> {
     stack: Stack<'d>,
+    #[cfg(feature = "mbedtls")]
     tls: Option<mbedtls::Stack>,
     roots: Vec<&'d [u8], MAX_ROOTS>,
     time_server: &'d str,
@@ -156,6 +169,7 @@ impl<'d> Network<'d> {
         let roots = roots.into_iter().take(MAX_ROOTS).collect();
         Self {
             stack,
+            #[cfg(feature = "mbedtls")]
             tls: None,
             roots,
             time_server: TIME_SERVER,
@@ -194,34 +208,57 @@ impl<'d> Network<'d> {
         Ok(now)
     }
 
-    /// Connects to a host and proves that it is that host. `identity` is shown if the host asks for a certificate.
+    /// Connects to a host by Mbed TLS and proves that it is that host. `identity` is shown if the host asks for a
+    /// certificate.
     ///
     /// # Errors
     /// Those of [`unix_time`](Self::unix_time), [`Error::Connect`], [`Error::Tls`].
+    #[cfg(feature = "mbedtls")]
     pub async fn connect<'s, I: AsyncIdentity + ?Sized>(
         &'s mut self,
         host: &str,
         port: u16,
         identity: Option<&'s I>,
     ) -> Result<Stream<'s>, Error> {
+        let (now, address) = self.prepare(host).await?;
+        let tls = match &mut self.tls {
+            Some(tls) => tls,
+            none => none.insert(tls_stack()?),
+        };
+        let socket = open(self.stack, self.buffers, address, port).await?;
+        let trust = Trust::new(&self.host, &self.roots)?.at(now);
+        Ok(tls.connect(socket, &trust, identity).await?)
+    }
+
+    /// Connects to a host by embedded-tls, over these buffers, and proves that it is that host. `identity` is shown if
+    /// the host asks for a certificate: its leaf only.
+    ///
+    /// # Errors
+    /// Those of [`unix_time`](Self::unix_time), [`Error::Connect`], [`Error::Tls`].
+    #[cfg(feature = "embedded-tls")]
+    pub async fn connect_embedded_tls<'s, const RX: usize, const TX: usize>(
+        &'s mut self,
+        tls: &'s mut embedded_tls::Buffers<RX, TX>,
+        host: &str,
+        port: u16,
+        identity: Option<&dyn Identity>,
+    ) -> Result<EmbeddedTlsStream<'s, RX, TX>, Error> {
+        let (now, address) = self.prepare(host).await?;
+        let mut random = Seeded::new()?;
+        let socket = open(self.stack, self.buffers, address, port).await?;
+        let trust = Trust::new(&self.host, &self.roots)?.at(now);
+        Ok(embedded_tls::connect(socket, tls, &trust, identity, &mut random).await?)
+    }
+
+    /// What is needed before a connection: the time, and the host's address.
+    async fn prepare(&mut self, host: &str) -> Result<(u64, IpAddress), Error> {
         // Without random numbers nobody is asked for anything.
         RANDOM.check()?;
         let now = self.unix_time().await?;
         let address = self.lookup(host).await?;
         self.host.clear();
         self.host.push_str(host).map_err(|_| azure_iot_tls::Error::HostName)?;
-        let tls = match &mut self.tls {
-            Some(tls) => tls,
-            none => none.insert(tls_stack()?),
-        };
-        let Buffers { rx, tx } = &mut *self.buffers;
-        let mut socket = TcpSocket::new(self.stack, rx, tx);
-        socket.set_timeout(Some(TCP_TIMEOUT));
-        socket.set_keep_alive(Some(TCP_KEEP_ALIVE));
-        socket.set_nagle_enabled(false);
-        socket.connect((address, port)).await.map_err(Error::Connect)?;
-        let trust = Trust::new(&self.host, &self.roots)?.at(now);
-        Ok(tls.connect(socket, &trust, identity).await?)
+        Ok((now, address))
     }
 
     async fn lookup(&self, host: &str) -> Result<IpAddress, Error> {
@@ -267,7 +304,24 @@ impl<'d> Network<'d> {
     }
 }
 
+/// A TCP connection.
+async fn open<'s>(
+    stack: Stack<'s>,
+    buffers: &'s mut Buffers,
+    address: IpAddress,
+    port: u16,
+) -> Result<TcpSocket<'s>, Error> {
+    let Buffers { rx, tx } = buffers;
+    let mut socket = TcpSocket::new(stack, rx, tx);
+    socket.set_timeout(Some(TCP_TIMEOUT));
+    socket.set_keep_alive(Some(TCP_KEEP_ALIVE));
+    socket.set_nagle_enabled(false);
+    socket.connect((address, port)).await.map_err(Error::Connect)?;
+    Ok(socket)
+}
+
 /// Makes Mbed TLS ready, once.
+#[cfg(feature = "mbedtls")]
 fn tls_stack() -> Result<mbedtls::Stack, Error> {
     static GENERATOR: StaticCell<Seeded> = StaticCell::new();
     let generator = GENERATOR.try_init(Seeded::new()?).ok_or(azure_iot_tls::Error::Busy)?;

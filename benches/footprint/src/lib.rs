@@ -61,12 +61,10 @@ impl Footprint {
         Ok(self.symbol("_stack_end")?..self.symbol("_stack_start")?)
     }
 
-    /// Address of the 32-bit word that holds the most that was in use of the heap.
-    ///
-    /// # Errors
-    /// It is not such a firmware.
-    pub fn heap_peak(&self) -> Result<u32> {
-        self.symbol("heap_peak")
+    /// Address of the 32-bit word that holds the most that was in use of the heap; `None` in a firmware without one.
+    #[must_use]
+    pub fn heap_peak(&self) -> Option<u32> {
+        self.symbols.get("heap_peak").copied()
     }
 
     /// The peaks, given a way to read the device's memory: address and length.
@@ -76,9 +74,14 @@ impl Footprint {
     pub async fn peaks(&self, mut read: impl AsyncFnMut(u32, usize) -> Result<Vec<u8>>) -> Result<Peaks> {
         let stack = self.stack()?;
         let bytes = read(stack.start, stack.len()).await?;
-        let heap = read(self.heap_peak()?, 4).await?;
-        let heap = heap.first_chunk().copied().context("the heap's counter")?;
-        Ok(Peaks { stack: used(&bytes).try_into()?, heap: u32::from_le_bytes(heap) })
+        let heap = match self.heap_peak() {
+            Some(counter) => {
+                let heap = read(counter, 4).await?;
+                u32::from_le_bytes(heap.first_chunk().copied().context("the heap's counter")?)
+            }
+            None => 0,
+        };
+        Ok(Peaks { stack: used(&bytes).try_into()?, heap })
     }
 
     /// A Markdown table of everything, with the peaks of each phase.
@@ -138,6 +141,10 @@ mod tests {
         let peaks = footprint().peaks(memory).await.unwrap();
         assert_eq!(peaks, Peaks { stack: 0x100, heap: 12345 });
         assert!(footprint().peaks(async |_, _| Ok(Vec::new())).await.is_err());
+        let mut without_heap = footprint();
+        without_heap.symbols.remove("heap_peak");
+        let peaks = without_heap.peaks(memory).await.unwrap();
+        assert_eq!(peaks, Peaks { stack: 0x100, heap: 0 });
     }
 
     #[test]

@@ -11,7 +11,12 @@ use clap::Parser;
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct Args {
     /// The firmware image to run.
-    #[arg(long, value_name = "FILE", default_value = "target/firmware/devkit-qemu.bin")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/firmware/devkit-qemu.bin",
+        default_value_if("embedded_tls", "true", "target/firmware/devkit-qemu-embedded-tls.bin")
+    )]
     pub firmware: PathBuf,
     /// The version the firmware reports.
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
@@ -22,6 +27,10 @@ pub(crate) struct Args {
     /// Only checks that the firmware starts.
     #[arg(long, conflicts_with_all = ["all", "stay"])]
     pub boot: bool,
+    /// The firmware has embedded-tls in the place of Mbed TLS. Goes through what needs TLS: the tutorial, a hub of each
+    /// generation, servers that are not to be trusted; and prints what the firmware needs, as `--measure` does.
+    #[arg(long, conflicts_with_all = ["all", "stay", "boot", "measure"])]
+    pub embedded_tls: bool,
     /// Goes on with everything that can go wrong: a cloud that restarts, a lossy network, crashes, power cuts, lost
     /// host keys, a changed firmware, servers that are not to be trusted.
     #[arg(long)]
@@ -31,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "all")]
     pub stay: bool,
     /// Prints what the firmware needs, as a Markdown table: flash, statics, and the most there was of stack and heap.
-    #[arg(long, conflicts_with_all = ["all", "stay", "boot"])]
+    #[arg(long, conflicts_with_all = ["stay", "boot"])]
     pub measure: bool,
     /// Prints what the device writes on its console.
     #[arg(long, short)]

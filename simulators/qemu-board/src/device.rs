@@ -36,6 +36,7 @@ pub(crate) struct QemuDevice {
     console: tokio::net::UnixListener,
     bridge: UnixListener,
     show: bool,
+    explains_refusals: bool,
 }
 
 impl QemuDevice {
@@ -73,7 +74,13 @@ impl QemuDevice {
             console: tokio::net::UnixListener::from_std(console)?,
             bridge: listen("bridge")?,
             show,
+            explains_refusals: true,
         })
+    }
+
+    /// The same with a TLS library that does not tell a server why it was refused.
+    pub(crate) fn without_explanations(self) -> Self {
+        Self { explains_refusals: false, ..self }
     }
 
     /// Whether the secure element has host keys.
@@ -115,6 +122,10 @@ impl QemuDevice {
 impl Device for QemuDevice {
     fn firmware_version(&self) -> &str {
         &self.version
+    }
+
+    fn explains_refusals(&self) -> bool {
+        self.explains_refusals
     }
 
     fn secure_element(&self) -> &VirtualChip {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use footprint::Peaks;
 use local_cloud::{Config, Properties};
-use stories::{Bench, Narrator, line, operation, tutorial};
+use stories::{Bench, Narrator, faults, generation, line, operation, tutorial};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::args::Args;
 use crate::device::QemuDevice;
 use crate::services::Services;
-use crate::{faults, measure};
+use crate::{faults as trouble, measure};
 
 /// The port of both services under their real names.
 const PORT: u16 = 8883;
@@ -37,21 +37,40 @@ pub(crate) async fn run(args: &Args, folder: &Path) -> Result<()> {
         return Ok(());
     }
     // A reset begins a new count.
-    let console = if args.measure { measure::peaks(args, &bench.device).await? } else { Peaks::default() };
+    let measures = args.measure || args.embedded_tls;
+    let console = if measures { measure::peaks(args, &bench.device).await? } else { Peaks::default() };
     tutorial::leave_console(&mut running).await?;
     tutorial::go_online(&mut narrator, &mut bench, &mut running).await?;
     tutorial::command(&mut narrator, &mut bench, &running).await?;
-    narrator.step("Everything else its user can try: a warm room, wrong intervals, the buttons");
-    narrator.in_step(operation::run(&mut bench, &running).await)?;
-
-    if args.measure {
-        let online = narrator.in_step(measure::peaks(args, &bench.device).await)?;
+    if !args.embedded_tls {
+        narrator.step("Everything else its user can try: a warm room, wrong intervals, the buttons");
+        narrator.in_step(operation::run(&mut bench, &running).await)?;
+    }
+    // A reset begins a new count.
+    let classic = if measures { measure::peaks(args, &bench.device).await? } else { Peaks::default() };
+    narrator.step("A hub that speaks MQTT 5, and back to the classic one");
+    running = narrator.in_step(generation::mqtt5(&mut bench, running).await)?;
+    if measures {
+        let mqtt5 = measure::peaks(args, &bench.device).await?;
         measure::print(
             args,
-            &[("configuration console", console), ("registration, hub, telemetry", online)],
+            &[
+                ("configuration console", console),
+                ("registration, hub, telemetry", classic),
+                ("the same at a hub that speaks MQTT 5", mqtt5),
+            ],
         )?;
+    }
+    if args.all || args.stay {
+        running = narrator.in_step(generation::classic_again(&mut bench, running).await)?;
+    }
+
+    if args.embedded_tls {
+        running.cut_power().await?;
+        narrator.step("The cloud is not to be trusted");
+        narrator.in_step(faults::untrusted_servers(bench).await)?;
     } else if args.all {
-        faults::run(args, &mut narrator, bench, running).await?;
+        trouble::run(args, &mut narrator, bench, running).await?;
     } else if args.stay {
         stay(&mut bench).await?;
     }
@@ -68,8 +87,11 @@ async fn set_up(args: &Args, folder: &Path) -> Result<(Services, Bench<QemuDevic
         id_scope: ID_SCOPE.to_owned(),
         ..Config::default()
     };
+    let config = generation::with_mqtt5_hub(config);
     let bench = Bench::new(config, &args.firmware, folder, &args.out, |cloud, firmware| {
-        QemuDevice::new(folder, firmware, &args.firmware_version, cloud.root_der(), args.verbose)
+        let version = &args.firmware_version;
+        let device = QemuDevice::new(folder, firmware, version, cloud.root_der(), args.verbose)?;
+        Ok(if args.embedded_tls { device.without_explanations() } else { device })
     });
     let bench = bench.await?;
     let size = fs::metadata(&bench.firmware)?.len();

@@ -238,12 +238,21 @@ impl<D: Device> Bench<D> {
     /// # Errors
     /// As [`event`](Self::event), or another device or another hub.
     pub async fn registration(&mut self, running: &Running) -> Result<TlsVersion> {
+        let hub = self.cloud.config().hub_name.clone();
+        self.registration_at(running, &hub).await
+    }
+
+    /// Waits for a registration of the device that assigns it to this hub.
+    ///
+    /// # Errors
+    /// As [`registration`](Self::registration).
+    pub async fn registration_at(&mut self, running: &Running, wanted: &str) -> Result<TlsVersion> {
         let registered = self.event("registration", running, |event| match event {
             Event::Registered { registration_id, hub, tls, .. } => Some((registration_id, hub, tls)),
             _ => None,
         });
         let (id, hub, tls) = registered.await?;
-        ensure!(hub == self.cloud.config().hub_name, "assigned to {hub}");
+        ensure!(hub == wanted, "assigned to {hub}, not to {wanted}");
         ensure!(
             self.registration_id.is_empty() || id == self.registration_id,
             "the device registers as {id}"

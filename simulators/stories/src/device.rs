@@ -20,6 +20,11 @@ pub trait Device {
         Vec::new()
     }
 
+    /// Whether its TLS library tells a server why it was refused.
+    fn explains_refusals(&self) -> bool {
+        true
+    }
+
     /// The secure element.
     fn secure_element(&self) -> &VirtualChip;
 

@@ -83,10 +83,11 @@ impl HostDevice {
     /// `root` is no certificate in DER.
     pub fn connect(&mut self, cloud: &Handle, root: &[u8]) -> Result<()> {
         self.network.roots = Vec::new();
-        self.network.hosts = vec![
-            (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address()),
-            (cloud.config().hub_name.clone(), cloud.hub_address()),
-        ];
+        let config = cloud.config();
+        let hubs = std::iter::once(&config.hub_name).chain(&config.mqtt5_hubs);
+        let hubs = hubs.map(|name| (name.clone(), cloud.hub_address()));
+        let provisioning = (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address());
+        self.network.hosts = std::iter::once(provisioning).chain(hubs).collect();
         self.trust(root)
     }
 }

@@ -9,6 +9,7 @@
 mod bench;
 mod device;
 pub mod faults;
+pub mod generation;
 mod host;
 pub mod lamps;
 mod narrator;

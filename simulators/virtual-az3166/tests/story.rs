@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use local_cloud::Config;
 use peripherals::{Air, AirNetwork, AirSecurity, Direction, Lamp, SdioCard, SdioFault, Shared};
 use stories::lamps::{self, expect};
-use stories::{Bench, Narrator, Running, faults, line, operation, tutorial};
+use stories::{Bench, Narrator, Running, faults, generation, line, operation, tutorial};
 use virtual_az3166::{PASSPHRASE, SSID, VirtualDevice, cloud};
 
 use device::{chip, image_path};
@@ -31,7 +31,8 @@ type Story = Bench<VirtualDevice>;
 async fn bench(folder: &tempfile::TempDir) -> Result<Story> {
     let out = folder.path().join("out");
     let version = env!("CARGO_PKG_VERSION");
-    let made = Bench::new(Config::default(), image_path(), folder.path(), &out, |cloud, image| {
+    let config = generation::with_mqtt5_hub(Config::default());
+    let made = Bench::new(config, image_path(), folder.path(), &out, |cloud, image| {
         VirtualDevice::new(chip(), image, version, cloud.root_der(), Hosts::new(cloud::hosts(cloud)))
     });
     made.await
@@ -61,6 +62,8 @@ async fn the_tutorial_over_wifi_and_a_network_that_fails() -> Result<()> {
     tutorial::command(&mut narrator, &mut bench, &running).await?;
     narrator.step("Everything else its user can try");
     narrator.in_step(operation::run(&mut bench, &running).await)?;
+    narrator.step("A hub that speaks MQTT 5, at which the device stays");
+    running = narrator.in_step(generation::mqtt5(&mut bench, running).await)?;
 
     narrator.step("The access point ends the association in the middle of a TLS session");
     narrator.in_step(deauthentication(&mut bench, &running).await)?;

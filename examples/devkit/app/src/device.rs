@@ -342,6 +342,10 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
         let id_scope = settings.id_scope().ok_or(Failure::Missing(Setting::DpsIdScope))?;
         let config = Config::new(id_scope, id).map_err(Failure::Settings)?;
         let backoff = self.options.backoff;
+        // The version from which on the provisioning service says what the hub speaks.
+        #[cfg(feature = "mqtt5-hub")]
+        let config =
+            config.with_api_version(dps_client::API_VERSION_CONNECTION_PROFILE).map_err(Failure::Settings)?;
         let config =
             config.with_timing(Timing { backoff, spread_ms: self.options.spread_ms, ..Timing::DEFAULT });
         let announcement = Announcement::default()

@@ -8,8 +8,9 @@ use std::time::Duration;
 use access_point::{AccessPoint, Hosts};
 use anyhow::{Context, Result, ensure};
 use footprint::{Footprint, Peaks};
-use local_cloud::Handle;
+use local_cloud::{Event, Handle};
 use peripherals::DevKit;
+use stories::generation::MQTT5_HUB;
 use stsafe_a100::sim::{Busy, Profile, VirtualChip};
 use virtual_az3166::{Live, NoLine, PASSPHRASE, SSID, VirtualBoard, cloud, equip_radio};
 
@@ -76,23 +77,31 @@ fn configure(board: &mut VirtualBoard) -> Result<String> {
     Ok(said[begin..end + 6].to_owned())
 }
 
-/// The device goes online, sends telemetry, and answers a method call.
+/// The device goes online, sends telemetry and answers a method call; then the same at a hub that speaks MQTT 5.
 async fn go_online(board: &mut VirtualBoard, cloud: &Handle) -> Result<()> {
     let mut events = cloud.events();
     let (air, hosts) = (equip_radio(board)?, Hosts::new(cloud::hosts(cloud)));
     let network = tokio::spawn(async move { AccessPoint::new(air, hosts).run().await });
     let mut live = Live::new(board, NoLine);
     let online = async {
-        events.telemetry().await.context("the cloud is gone")?;
-        anyhow::Ok(cloud.invoke_method(ID, "stop", "null", PATIENCE).await?)
+        const GONE: &str = "the cloud is gone";
+        events.telemetry().await.context(GONE)?;
+        let answer = cloud.invoke_method(ID, "start", "null", PATIENCE).await?;
+        cloud.move_device(ID, MQTT5_HUB)?;
+        let assigned =
+            |event| matches!(event, Event::Registered { hub, .. } if hub == MQTT5_HUB).then_some(());
+        events.find(assigned).await.context(GONE)?;
+        events.telemetry().await.context(GONE)?;
+        let again = cloud.invoke_method(ID, "start", "null", PATIENCE).await?;
+        anyhow::Ok([answer.status, again.status])
     };
     let mut online = std::pin::pin!(tokio::time::timeout(PATIENCE, online));
     loop {
         tokio::select! {
             biased;
             done = &mut online => {
-                let answer = done.context("the device does not get to its first telemetry")??;
-                ensure!(answer.status == 200, "the device answers {}", answer.status);
+                let answers = done.context("the device does not get to its first telemetry")??;
+                ensure!(answers == [200; 2], "the device answers {answers:?}");
                 network.abort();
                 return Ok(());
             }

@@ -6,24 +6,24 @@
 #![cfg_attr(not(test), no_std)]
 
 // The C functions that Mbed TLS expects.
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "mbedtls"))]
 use tinyrlibc as _;
 
 pub mod backtrace;
 pub mod crash;
 pub mod roots;
 
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", any(feature = "mbedtls", feature = "embedded-tls")))]
 pub mod board;
 #[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod fault;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "mbedtls"))]
 pub mod heap;
 #[cfg(target_os = "none")]
 pub mod image;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", any(feature = "mbedtls", feature = "embedded-tls")))]
 pub mod network;
 #[cfg(target_os = "none")]
 pub mod retained;
@@ -31,7 +31,7 @@ pub mod retained;
 pub mod stack;
 #[cfg(target_os = "none")]
 pub mod system;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "mbedtls"))]
 mod unsupported;
 
 /// When this firmware was built, in seconds since 1970: `build.rs` says by which clock.

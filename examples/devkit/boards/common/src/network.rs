@@ -1,5 +1,5 @@
-//! The application's network over `embassy-net`, with Mbed TLS: the same for every board that has frames or packets
-//! to give.
+//! The application's network over `embassy-net`: the same for every board that has frames or packets to give. TLS is by
+//! Mbed TLS, or, in a firmware without it, by embedded-tls.
 
 use core::net::Ipv4Addr;
 use core::pin::pin;
@@ -14,9 +14,37 @@ use static_cell::ConstStaticCell;
 
 use crate::retained;
 
+#[cfg(not(feature = "mbedtls"))]
+mod without_heap {
+    use azure_iot_tls::{AsyncIdentity, Identity, IdentityError, Signature, Signer, embedded_tls};
+    use static_cell::ConstStaticCell;
+
+    /// Memory for the TLS records of the one connection.
+    pub(super) type TlsBuffers = embedded_tls::Buffers<{ embedded_tls::FULL_RX }, { embedded_tls::USUAL_TX }>;
+    pub(super) static TLS_BUFFERS: ConstStaticCell<TlsBuffers> = ConstStaticCell::new(TlsBuffers::new());
+
+    /// The identity with a key in memory. embedded-tls cannot wait for a signature, and the bus to a key in the secure
+    /// element is shared with tasks that would have to run meanwhile: there is none with such a key.
+    pub(super) struct KeyInMemory<'a, I>(pub(super) &'a I);
+
+    impl<I: AsyncIdentity> Identity for KeyInMemory<'_, I> {
+        fn certificate(&self, index: usize) -> Option<&[u8]> {
+            self.0.certificate(index)
+        }
+
+        fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
+            Signer::sign(&self.0.secret_key().ok_or(IdentityError::KeyUnusable)?, digest)
+        }
+    }
+}
+
 /// The application's network.
 #[allow(missing_debug_implementations, reason = "stacks have nothing to print")]
-pub struct StackNetwork<'d>(network::Network<'d>);
+pub struct StackNetwork<'d> {
+    network: network::Network<'d>,
+    #[cfg(not(feature = "mbedtls"))]
+    tls: &'d mut without_heap::TlsBuffers,
+}
 
 impl<'d> StackNetwork<'d> {
     /// The network over this stack; believed are the Azure services' roots, and this one.
@@ -28,24 +56,39 @@ impl<'d> StackNetwork<'d> {
         // Not within the network, which would carry them over the stack.
         static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
         let floor = time::floor(crate::BUILT, retained::time());
-        Self(network::Network::new(stack, BUFFERS.take(), roots::AZURE.into_iter().chain(extra_root), floor))
+        let roots = roots::AZURE.into_iter().chain(extra_root);
+        Self {
+            network: network::Network::new(stack, BUFFERS.take(), roots, floor),
+            #[cfg(not(feature = "mbedtls"))]
+            tls: without_heap::TLS_BUFFERS.take(),
+        }
     }
 }
 
 impl Network for StackNetwork<'_> {
+    #[cfg(feature = "mbedtls")]
     type Stream<'s>
         = network::Stream<'s>
+    where
+        Self: 's;
+    #[cfg(not(feature = "mbedtls"))]
+    type Stream<'s>
+        = network::EmbeddedTlsStream<
+        's,
+        { azure_iot_tls::embedded_tls::FULL_RX },
+        { azure_iot_tls::embedded_tls::USUAL_TX },
+    >
     where
         Self: 's;
     type Error = Error;
 
     async fn join(&mut self, _: Option<Wifi<'_>>) -> Result<(), Error> {
-        self.0.stack().wait_config_up().await;
+        self.network.stack().wait_config_up().await;
         Ok(())
     }
 
     async fn unix_time(&mut self) -> Result<u64, Error> {
-        let now = self.0.unix_time().await?;
+        let now = self.network.unix_time().await?;
         retained::store(now);
         Ok(now)
     }
@@ -56,7 +99,13 @@ impl Network for StackNetwork<'_> {
         port: u16,
         identity: &'s I,
     ) -> Result<Self::Stream<'s>, Error> {
-        pin!(self.0.connect(host, port, Some(identity))).await
+        #[cfg(feature = "mbedtls")]
+        return pin!(self.network.connect(host, port, Some(identity))).await;
+        #[cfg(not(feature = "mbedtls"))]
+        {
+            let identity = without_heap::KeyInMemory(identity);
+            pin!(self.network.connect_embedded_tls(self.tls, host, port, Some(&identity))).await
+        }
     }
 
     fn is_retriable(error: &Error) -> bool {

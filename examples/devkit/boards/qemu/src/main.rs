@@ -21,9 +21,11 @@ use azure_iot_embassy::entropy::Pool;
 use azure_iot_embassy::random::RANDOM;
 use devkit_app::Options;
 use devkit_app::board::{Button, Panel};
+#[cfg(feature = "mbedtls")]
+use devkit_common::heap;
 use devkit_common::network::{StackLink, StackNetwork};
 use devkit_common::system::BoardSystem;
-use devkit_common::{clock, fault, heap, retained};
+use devkit_common::{clock, fault, retained};
 use embassy_executor::Spawner;
 use embassy_net::{DhcpConfig, Runner, StackResources};
 use embassy_time::Delay;
@@ -54,6 +56,7 @@ async fn network_task(mut runner: Runner<'static, Lan9118>) {
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     fault::start();
+    #[cfg(feature = "mbedtls")]
     heap::start();
     // Nobody else has taken them: this is the first line that could.
     let Some(core) = cortex_m::Peripherals::take() else { return };

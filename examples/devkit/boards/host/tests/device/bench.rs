@@ -16,6 +16,8 @@ pub(crate) const UDS: [u8; Uds::LEN] = *b"thirty-two bytes, no ones secret";
 pub(crate) const MAC: [u8; 6] = [0xc8, 0x93, 0x46, 0xf8, 0xa1, 0xb2];
 pub(crate) const ID: &str = "az-c89346f8a1b2v2v0v0";
 pub(crate) const VERSION: &str = "2.0.0";
+/// The name of the cloud's second hub.
+pub(crate) const MQTT5_HUB: &str = "my-hub.device.azure-devices.net";
 /// What happens on a device happens long before.
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -70,6 +72,7 @@ impl Bench {
         let hosts = [
             (dps_client::GLOBAL_ENDPOINT.to_owned(), cloud.dps_address()),
             (cloud.config().hub_name.clone(), cloud.hub_address()),
+            (MQTT5_HUB.to_owned(), cloud.hub_address()),
         ];
         self.board(HostNetwork::new(vec![cloud.root_der().to_vec()], hosts))
     }
@@ -128,31 +131,39 @@ pub(crate) async fn shows(user: &User, rows: [&str; 4]) {
 
 /// A cloud in which the device of [`Bench::configured`] is enrolled.
 pub(crate) async fn cloud_for(bench: &Bench) -> local_cloud::Handle {
-    cloud(bench, 0).await
+    cloud(bench, 0, Vec::new()).await
+}
+
+/// The same, with an enrolment that names this hub.
+pub(crate) async fn assigned_cloud_for(bench: &Bench, hub: &str) -> local_cloud::Handle {
+    cloud(bench, 0, vec![hub.to_owned()]).await
 }
 
 /// The same, with a provisioning service that takes a while.
 pub(crate) async fn slow_cloud_for(bench: &Bench) -> local_cloud::Handle {
-    cloud(bench, 1).await
+    cloud(bench, 1, Vec::new()).await
 }
 
-async fn cloud(bench: &Bench, retry_after: u32) -> local_cloud::Handle {
+async fn cloud(bench: &Bench, retry_after: u32, hubs: Vec<String>) -> local_cloud::Handle {
     let config = local_cloud::Config {
         assigning_polls: 1,
         retry_after: Some(retry_after),
+        mqtt5_hubs: vec![MQTT5_HUB.to_owned()],
         ..local_cloud::Config::default()
     };
     let cloud = LocalCloud::start(config).await.unwrap();
-    enrol(&cloud, bench);
+    enrol(&cloud, bench, hubs);
     cloud
 }
 
-/// Enrols the certificate the device is going to derive.
-fn enrol(cloud: &local_cloud::Handle, bench: &Bench) {
+/// Enrols the certificate the device is going to derive, for one of these hubs, or for any classic one.
+fn enrol(cloud: &local_cloud::Handle, bench: &Bench, hubs: Vec<String>) {
     let id = dice_core::RegistrationId::new(ID).unwrap();
     let uds = Uds::from_bytes(UDS).unwrap();
     let identity =
         devkit_app::Identity::derive(&bench.options.profile, &uds, &bench.image, VERSION, id, None).unwrap();
     let attestation = local_cloud::Attestation::certificate(identity.certificate());
-    cloud.enrollments().put_individual(local_cloud::Enrollment::new(ID, attestation));
+    let mut enrolment = local_cloud::Enrollment::new(ID, attestation);
+    enrolment.hubs = hubs;
+    cloud.enrollments().put_individual(enrolment);
 }

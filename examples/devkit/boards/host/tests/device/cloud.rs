@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, ID, UDS, cloud_for, shows, slow_cloud_for, until};
 
-fn patch(cloud: &Handle, patch: &Value) {
+pub(crate) fn patch(cloud: &Handle, patch: &Value) {
     cloud.patch_desired(ID, patch.as_object().unwrap()).unwrap();
 }
 
-fn reported(cloud: &Handle) -> Value {
+pub(crate) fn reported(cloud: &Handle) -> Value {
     cloud.twin(ID).map(|mut twin| twin["reported"].take()).unwrap_or_default()
 }
 
 /// Waits until the device reports this.
-async fn reports(cloud: &Handle, name: &str, wanted: Value) {
+pub(crate) async fn reports(cloud: &Handle, name: &str, wanted: Value) {
     let wait = until(|| reported(cloud)[name] == wanted);
     if tokio::time::timeout(Duration::from_secs(30), wait).await.is_err() {
         assert_eq!(reported(cloud)[name], wanted);
     }
 }
 
-async fn call(cloud: &Handle, method: &str) -> i32 {
+pub(crate) async fn call(cloud: &Handle, method: &str) -> i32 {
     cloud.invoke_method(ID, method, b"null", Duration::from_secs(10)).await.unwrap().status
 }
 
 /// Waits until this part of the RGB lamp has been lit and is dark again.
-async fn flash(user: &User, lamp: Lamp) {
+pub(crate) async fn flash(user: &User, lamp: Lamp) {
     for value in [255, 0] {
         let wanted = Change { lamp, value };
         let mut changes = Vec::new();
@@ -47,7 +47,7 @@ async fn flash(user: &User, lamp: Lamp) {
 }
 
 /// The time from the next message to the one after.
-async fn interval(events: &mut Events) -> Duration {
+pub(crate) async fn interval(events: &mut Events) -> Duration {
     events.telemetry().await.unwrap();
     let first = Instant::now();
     events.telemetry().await.unwrap();

@@ -3,5 +3,6 @@
 mod bench;
 mod cloud;
 mod console;
+mod generations;
 mod issued;
 mod start;
