@@ -131,15 +131,16 @@ impl Hub {
 
 impl Connector for Hub {
     type Stream<'s> = Stream;
-    type Error = azure_iot_tls::Error;
+    type Error = crate::Error;
 
     async fn connect(&mut self, target: Target<'_>) -> Result<Stream, Self::Error> {
         let issued = self.credentials.lock().await.current().await;
-        self.network.certificate = Some(Arc::new(issued.map_err(|_| azure_iot_tls::Error::Memory)?));
+        self.network.certificate =
+            Some(Arc::new(issued.map_err(|_| crate::Error::Io(azure_iot_tls::Error::Memory))?));
         self.network.open(target.host, target.port).await
     }
 
     fn is_retriable(error: &Self::Error) -> bool {
-        error.is_retriable()
+        Network::is_retriable(error)
     }
 }

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use azure_iot_tls::{ChainIdentity, Error, SecretKey, Trust, roots, rustls};
+use azure_iot_tls::{ChainIdentity, SecretKey, Trust, roots, rustls};
+use azure_iot_tunnel::proxy::{self, Connect, Credentials};
 use clap::Parser;
 use dice_core::standard::{self, FirmwareInfo, Identity};
 use dice_core::{FirmwareDigest, RegistrationId, Uds, pem};
@@ -35,6 +36,12 @@ pub struct Args {
     /// A symmetric key in base64, for the programs that register with one
     #[arg(long, value_name = "KEY", default_value = "")]
     pub key: String,
+    /// Go through this HTTP proxy
+    #[arg(long, value_name = "HOST:PORT")]
+    pub proxy: Option<String>,
+    /// User name and password for the proxy
+    #[arg(long, value_name = "USER:PASSWORD", requires = "proxy")]
+    pub proxy_user: Option<String>,
     /// Ask the provisioning service what the hub speaks, for hubs that speak MQTT 5 (preview); without this it is taken
     /// for a classic one
     #[arg(long)]
@@ -56,6 +63,8 @@ impl Args {
     }
 }
 
+/// Why there is no connection: of TCP and TLS as [`Io`](azure_iot_tunnel::Error::Io), of the proxy, of WebSockets.
+pub type Error = azure_iot_tunnel::Error<azure_iot_tls::Error>;
 /// A TLS connection of this machine.
 pub type Stream = rustls::Stream<FromTokio<TcpStream>>;
 /// The certificate chain of a device with its key.
@@ -64,6 +73,7 @@ pub type Certificate = ChainIdentity<SecretKey>;
 /// Connections from this machine, with a certificate or without.
 pub struct Network {
     at: Option<SocketAddr>,
+    proxy: Option<(String, Option<String>)>,
     root: Option<Vec<u8>>,
     /// What is shown from the next connection on.
     pub certificate: Option<Arc<dyn azure_iot_tls::Identity + Send + Sync>>,
@@ -85,7 +95,8 @@ impl Network {
         };
         let certificate =
             certificate.map(|own| Arc::new(own) as Arc<dyn azure_iot_tls::Identity + Send + Sync>);
-        Ok(Self { at: args.at, root, certificate })
+        let proxy = args.proxy.clone().map(|proxy| (proxy, args.proxy_user.clone()));
+        Ok(Self { at: args.at, proxy, root, certificate })
     }
 
     /// A connection to `host`, which has proved that it is.
@@ -93,14 +104,34 @@ impl Network {
     /// # Errors
     /// It cannot be reached, or is not to be trusted.
     pub async fn open(&self, host: &str, port: u16) -> Result<Stream, Error> {
-        let tcp = match self.at {
-            Some(address) => TcpStream::connect(address).await,
-            None => TcpStream::connect((host, port)).await,
-        };
-        let tcp = tcp.map_err(|cause| Error::Io(embedded_io_async::Error::kind(&cause)))?;
+        let tcp = self.reach(host, port).await.map_err(|error| {
+            error.map_io(|cause| azure_iot_tls::Error::Io(embedded_io_async::Error::kind(&cause)))
+        })?;
         let own = [self.root.as_deref().unwrap_or_default()];
         let roots = if self.root.is_some() { &own[..] } else { &roots::AZURE };
-        rustls::connect(FromTokio::new(tcp), &Trust::new(host, roots)?, self.certificate.clone()).await
+        let trust = Trust::new(host, roots).map_err(Error::Io)?;
+        rustls::connect(tcp, &trust, self.certificate.clone()).await.map_err(Error::Io)
+    }
+
+    /// A TCP connection to `host`, through the proxy if there is one.
+    async fn reach(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<FromTokio<TcpStream>, azure_iot_tunnel::Error<std::io::Error>> {
+        use azure_iot_tunnel::Error::Io;
+        let address = self.at.map(|at| (at.ip().to_string(), at.port()));
+        let (host, port) = address.as_ref().map_or((host, port), |(host, port)| (host, *port));
+        let Some((proxy, user)) = &self.proxy else {
+            return Ok(FromTokio::new(TcpStream::connect((host, port)).await.map_err(Io)?));
+        };
+        let mut connect = Connect::new(host, port)?;
+        if let Some((user, password)) = user.as_ref().and_then(|user| user.split_once(':')) {
+            connect = connect.with_credentials(Credentials::new(user, password)?);
+        }
+        let mut tcp = FromTokio::new(TcpStream::connect(proxy).await.map_err(Io)?);
+        proxy::open(&mut tcp, &connect, &mut [0; proxy::BUFFER]).await?;
+        Ok(tcp)
     }
 }
 
@@ -119,7 +150,7 @@ impl Connector for Network {
     }
 
     fn is_retriable(error: &Error) -> bool {
-        error.is_retriable()
+        error.is_retriable(azure_iot_tls::Error::is_retriable)
     }
 }
 
@@ -144,9 +175,21 @@ pub fn certificate(id: &str) -> anyhow::Result<Certificate> {
 /// Somebody has to act.
 pub async fn stay_online<A: Application<Error>>(args: &Args, application: &mut A) -> anyhow::Result<()> {
     let mut network = Network::new(args, Some(certificate(&args.id)?))?;
+    stay_online_over(&mut network, args, application).await
+}
+
+/// The same over connections of another kind.
+///
+/// # Errors
+/// Somebody has to act.
+pub async fn stay_online_over<C: Connector<Error = Error>, A: Application<Error>>(
+    network: &mut C,
+    args: &Args,
+    application: &mut A,
+) -> anyhow::Result<()> {
     let settings = Settings::new(args.registration()?);
     let mut device: Device<'_, _> = Device::new(settings, rand::random);
     let mut memory: Box<Memory> = Box::new(Memory::new());
-    let ended = device.run(application, &mut network, &mut memory.buffers(), None).await;
+    let ended = device.run(application, network, &mut memory.buffers(), None).await;
     ended.map_err(|failure: Failure<Error>| anyhow::Error::new(failure))
 }

@@ -64,9 +64,14 @@ impl Cloud {
 
     /// Starts a program that stays online, and waits until it is.
     async fn online(&self, program: &str) -> Child {
-        let address = self.handle.dps_address().to_string();
+        self.online_at(&self.handle.dps_address().to_string(), program, &[]).await
+    }
+
+    /// The same at another address of the cloud, with further arguments.
+    async fn online_at(&self, address: &str, program: &str, args: &[&str]) -> Child {
         let child = Command::new(program)
-            .args(["--at", &address, "--root", "root.pem"])
+            .args(["--at", address, "--root", "root.pem"])
+            .args(args)
             .args((self.hub == MQTT5_HUB).then_some("--any-hub"))
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
@@ -247,6 +252,90 @@ async fn methods_twin_and_plug_and_play_at(cloud: Cloud) {
     cloud.until(|| cloud.reported("targetTemperature")["ac"] == 200).await;
     assert_eq!(cloud.reported("targetTemperature")["value"], 21);
     assert_eq!(cloud.call("reboot").await.0, 200);
+}
+
+/// A proxy that others wrote, and what it says of the connections it makes.
+struct Proxy {
+    _process: Child,
+    address: String,
+    log: std::path::PathBuf,
+}
+
+impl Proxy {
+    /// Lets in who has this user name and password.
+    async fn start(folder: &Path, user: &str, password: &str) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (settings, log) = (folder.join("tinyproxy.conf"), folder.join("tinyproxy.log"));
+        let text = format!(
+            "Port {port}\nListen 127.0.0.1\nMaxClients 20\nTimeout 60\nBasicAuth {user} {password}\n\
+             LogFile \"{}\"\nLogLevel Connect\n",
+            log.display()
+        );
+        std::fs::write(&settings, text).unwrap();
+        let process = Command::new("tinyproxy")
+            .args([Path::new("-d"), Path::new("-c"), &settings])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("tinyproxy, which tools/setup installs");
+        let address = format!("127.0.0.1:{port}");
+        let listens = async {
+            while tokio::net::TcpStream::connect(&address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listens).await.expect("the proxy starts");
+        Self { _process: process, address, log }
+    }
+
+    /// How often it has connected to this address.
+    fn connections(&self, to: &str) -> usize {
+        std::fs::read_to_string(&self.log).unwrap().matches(&format!("CONNECT {to} ")).count()
+    }
+}
+
+#[tokio::test]
+async fn over_websockets_and_through_a_proxy() {
+    let program = env!("CARGO_BIN_EXE_websocket");
+    for hub in ["local-hub.azure-devices.net", MQTT5_HUB] {
+        let cloud = Cloud::with_hub(hub).await;
+        let proxy = Proxy::start(cloud.folder.path(), "device", "open-sesame").await;
+        cloud.enrol(env!("CARGO_BIN_EXE_identity"), &[]).await;
+        let (mqtt, https) =
+            (cloud.handle.dps_address().to_string(), cloud.handle.https_address().to_string());
+        let through = ["--proxy", &proxy.address, "--proxy-user", "device:open-sesame"];
+
+        for (address, program, args) in [
+            (&https, program, &[][..]),
+            (&https, program, &through),
+            (&mqtt, env!("CARGO_BIN_EXE_telemetry-and-messages"), &through),
+        ] {
+            let mut events = cloud.handle.events();
+            let device = cloud.online_at(address, program, args).await;
+            let telemetry = tokio::time::timeout(PATIENCE, events.telemetry()).await.unwrap().unwrap();
+            assert!(telemetry.body.starts_with(b"{\""));
+            if hub != MQTT5_HUB {
+                cloud.handle.send_c2d("my-device", "x".repeat(1500), &Properties::default()).unwrap();
+                cloud.until(|| cloud.handle.waiting_c2d("my-device") == Ok(0)).await;
+            }
+            cloud.offline(device).await;
+        }
+        // To the provisioning service and to the hub.
+        assert_eq!((proxy.connections(&https), proxy.connections(&mqtt)), (2, 2));
+
+        // Somebody has to act, and is told why.
+        for user in ["device:wrong", "device"] {
+            let args =
+                ["--at", &https, "--root", "root.pem", "--proxy", &proxy.address, "--proxy-user", user];
+            let ended = Command::new(program).args(args).current_dir(cloud.folder.path()).output();
+            let ended = tokio::time::timeout(PATIENCE, ended).await.expect("the program ends").unwrap();
+            let said = String::from_utf8(ended.stderr).unwrap();
+            assert!(
+                !ended.status.success() && said.contains("the proxy wants a user name and password"),
+                "{said}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

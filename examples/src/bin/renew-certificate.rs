@@ -11,10 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use azure_iot_credentials::key::PrivateKey;
 use azure_iot_credentials::{Policy, Renewal};
-use azure_iot_tls::Error;
 use clap::Parser as _;
 use examples::credentials::{Credentials, Hub, key_and_request};
-use examples::{Args, Network};
+use examples::{Args, Error, Network};
 use iothub_mqtt::HubEvent;
 use iothub_mqtt::certificate::{self, Chain, Progress, Replace};
 use iothub_mqtt::dps_client::{self, API_VERSION_CONNECTION_PROFILE, Assignment, Config, Registration};

@@ -18,6 +18,7 @@ mod radio;
 mod seeds;
 mod stsafe;
 mod translator;
+mod tunnel;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
@@ -52,6 +53,7 @@ pub const TARGETS: [Target; 19] = [
     Target { name: "radio_frames", run: radio::frames, seeds: radio::seeds },
     Target { name: "console", run: console::console, seeds: seeds::console },
     Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
+    Target { name: "tunnel", run: tunnel::run, seeds: tunnel::seeds },
     Target { name: "certificates", run: certificates::run, seeds: certificates::seeds },
 ];
 

@@ -107,3 +107,8 @@ fn seeds_are_there() {
         assert!(target.seeds().len() > 2, "{}", target.name);
     }
 }
+
+#[test]
+fn tunnel() {
+    target("tunnel").run_mutations(COUNT);
+}
