@@ -104,8 +104,10 @@ pub enum Signed {
 pub enum IdentityError {
     /// There is no certificate.
     NoCertificate,
-    /// A certificate is not DER, or has another key than P-256.
+    /// A certificate is not DER.
     BadCertificate,
+    /// The leaf's key is not one that this adapter signs with: `mbedtls` and `embedded-tls` do on P-256 only.
+    UnsupportedKey,
     /// The chain is longer than the adapter's buffers.
     ChainTooLong,
     /// The signer failed: a secure element that does not answer, say. It may answer the next time.
@@ -279,7 +281,8 @@ impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoCertificate => "it has no certificate",
-            Self::BadCertificate => "a certificate is malformed or not for a P-256 key",
+            Self::BadCertificate => "a certificate is malformed",
+            Self::UnsupportedKey => "this TLS library signs with keys on P-256 only",
             Self::ChainTooLong => "its chain does not fit the buffers",
             Self::Signer => "the signer failed",
             Self::KeyUnusable => "its key is missing or may not sign",

@@ -48,7 +48,7 @@ pub trait Identity {
     fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError>;
 
     /// Whether the leaf's key is on P-384, and signs by [`sign_p384`](Self::sign_p384). The default is that it is on
-    /// P-256. So far only the adapter for rustls takes such keys.
+    /// P-256. Only the adapter for rustls takes such keys; the others say [`IdentityError::UnsupportedKey`].
     fn is_p384(&self) -> bool {
         false
     }

@@ -86,6 +86,9 @@ impl<'a, S: Read + Write, const RX: usize, const TX: usize> Stream<'a, S, RX, TX
         if identity.is_some_and(|identity| identity.certificate(0).is_none()) {
             return Err(IdentityError::NoCertificate.into());
         }
+        if identity.is_some_and(Identity::is_p384) {
+            return Err(IdentityError::UnsupportedKey.into());
+        }
         let Buffers { records, rx, tx } = buffers;
         records.get_mut().reset();
         let records = &*records;

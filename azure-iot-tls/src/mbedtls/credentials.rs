@@ -14,7 +14,6 @@ pub(super) struct Credentials<'a, I: ?Sized> {
 impl<'a, I: AsyncIdentity + ?Sized> Credentials<'a, I> {
     pub(super) fn new(identity: &'a I) -> Result<Self, Error> {
         let leaf = identity.certificate(0).ok_or(IdentityError::NoCertificate)?;
-        let public = public_key(leaf).ok_or(IdentityError::BadCertificate)?;
         for certificate in chain(identity) {
             match is_certificate(certificate) {
                 Ok(()) => {}
@@ -22,6 +21,8 @@ impl<'a, I: AsyncIdentity + ?Sized> Credentials<'a, I> {
                 Err(_) => return Err(IdentityError::BadCertificate.into()),
             }
         }
+        // It is a certificate: its key is another one.
+        let public = public_key(leaf).ok_or(IdentityError::UnsupportedKey)?;
         Ok(Self { identity, key: identity.secret_key().map(|private| key_der(&private, public)) })
     }
 

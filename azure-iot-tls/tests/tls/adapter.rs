@@ -23,6 +23,9 @@ pub(crate) trait Adapter {
     /// Whether it sends the whole of the device's chain, not only the leaf.
     const CLIENT_CHAIN: bool = true;
 
+    /// Whether it signs with a device's key on P-384.
+    const P384: bool = false;
+
     /// Whether it judges by a clock of its own if it is given no time.
     const HAS_CLOCK: bool = false;
 
@@ -114,6 +117,7 @@ pub(crate) struct Rustls;
 #[cfg(feature = "rustls")]
 impl Adapter for Rustls {
     const VERSIONS: &'static [Versions] = &[Versions::Tls12, Versions::Tls13];
+    const P384: bool = true;
     const HAS_CLOCK: bool = true;
 
     async fn talk(

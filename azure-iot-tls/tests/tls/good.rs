@@ -2,8 +2,10 @@
 
 use crate::adapter::{Adapter, Device, each_adapter};
 use crate::pki::{self, Family, HOST, NOW, Server};
-use azure_iot_tls::{Alert, Error, IdentityError, Trust, Versions};
+use azure_iot_tls::{Alert, Error, Identity, IdentityError, Signature, Trust, Versions};
 use embedded_io_adapters::tokio_1::FromTokio;
+use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+use p384::pkcs8::DecodePrivateKey as _;
 use rcgen::DnType;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -19,6 +21,7 @@ each_adapter!(
     no_client_certificate,
     signer_fails,
     empty_chain,
+    p384_key,
     much_data,
     cut_off,
     wrong_roots,
@@ -162,6 +165,54 @@ async fn empty_chain(adapter: &impl Adapter) {
         run(adapter, &pki::server(Family::P256), Versions::Tls13, &clients, Some(Arc::new(device)), b"")
             .await;
     assert_eq!(answer, Err(Error::Identity(IdentityError::NoCertificate)));
+}
+
+/// A device whose key is on P-384.
+struct P384Device {
+    leaf: Vec<u8>,
+    key: p384::ecdsa::SigningKey,
+}
+
+impl Identity for P384Device {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        (index == 0).then_some(&self.leaf)
+    }
+
+    fn sign(&self, _: &[u8; 32]) -> Result<Signature, IdentityError> {
+        Err(IdentityError::Signer)
+    }
+
+    fn is_p384(&self) -> bool {
+        true
+    }
+
+    fn sign_p384(&self, digest: &[u8; 48]) -> Result<[u8; 96], IdentityError> {
+        let signature: p384::ecdsa::Signature = self.key.sign_prehash(digest).unwrap();
+        Ok(signature.to_bytes().into())
+    }
+}
+
+/// It works, or the device is told that it cannot: before anything is sent.
+async fn p384_key<A: Adapter>(adapter: &A) {
+    for version in adapter_versions(adapter) {
+        let (params, key) = (rcgen::CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
+        let issuer = {
+            let mut params = params.clone();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, "devices");
+            rcgen::CertifiedIssuer::self_signed(params, key).unwrap()
+        };
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let leaf = params.signed_by(&key, &issuer).unwrap().der().to_vec();
+        let key = p384::ecdsa::SigningKey::from_pkcs8_der(&key.serialize_der()).unwrap();
+        let device = Arc::new(P384Device { leaf, key });
+        let server = pki::server(Family::P256);
+        let (answer, _) = run(adapter, &server, version, issuer.der(), Some(device), b"hello").await;
+        let unsupported = Error::Identity(IdentityError::UnsupportedKey);
+        let expected = if A::P384 { Ok(b"hello".to_vec()) } else { Err(unsupported) };
+        assert_eq!(answer, expected, "{version:?}");
+    }
+    assert!(!Error::Identity(IdentityError::UnsupportedKey).is_retriable());
 }
 
 /// More than any buffer holds, both ways at once over a narrow pipe.
