@@ -14,6 +14,7 @@ mod hub;
 mod json;
 mod optional;
 mod packets;
+mod queue;
 mod radio;
 mod seeds;
 mod stsafe;
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     Target { name: "json", run: json::run, seeds: seeds::json },
     Target { name: "dps_messages", run: dps::messages, seeds: seeds::dps_messages },
     Target { name: "dps_registration", run: dps::registration, seeds: seeds::dps_registration },
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 20] = [
     Target { name: "console", run: console::console, seeds: seeds::console },
     Target { name: "bridge", run: stsafe::bridge, seeds: seeds::bridge },
     Target { name: "tunnel", run: tunnel::run, seeds: tunnel::seeds },
+    Target { name: "telemetry_queue", run: queue::run, seeds: queue::seeds },
     Target { name: "certificates", run: certificates::run, seeds: certificates::seeds },
 ];
 

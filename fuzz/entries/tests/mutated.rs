@@ -102,6 +102,12 @@ fn certificates() {
 }
 
 #[test]
+fn telemetry_queue() {
+    // Each run fills the queue.
+    target("telemetry_queue").run_mutations(COUNT / 20);
+}
+
+#[test]
 fn seeds_are_there() {
     for target in fuzz_entries::TARGETS {
         assert!(target.seeds().len() > 2, "{}", target.name);

@@ -125,6 +125,12 @@ impl<'a> Message<'a> {
 pub struct Stored<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Stored<'a> {
+    /// A record that was read in another way.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// The message in it.
     ///
     /// # Errors
