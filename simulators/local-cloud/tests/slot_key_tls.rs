@@ -273,7 +273,7 @@ async fn a_certificate_that_is_issued_for_the_chips_key() {
     for (tls, version) in [(TlsVersions::Tls12, TlsVersion::Tls12), (TlsVersions::Tls13, TlsVersion::Tls13)] {
         for (curve, issue_keys) in keys {
             let config = Config { tls, issue_keys, assigning_polls: 0, ..Config::default() };
-            registers_and_connects(config, version, curve).await;
+            Box::pin(registers_and_connects(config, version, curve)).await;
         }
     }
 }
