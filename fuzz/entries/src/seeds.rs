@@ -206,7 +206,12 @@ pub(crate) fn stsafe_vault() -> Vec<Vec<u8>> {
     let chip = VirtualChip::new(Profile::az3166(), [7; 32]);
     let mut vault = Vault::open(Stsafe::new(chip.bus(), chip.delay())).expect("it opens");
     for setting in Setting::ALL {
-        let value: Vec<u8> = (b'a'..=b'z').cycle().take(setting.max_len().min(40)).collect();
+        let letters = (b'a'..=b'z').cycle().take(setting.max_len().min(40));
+        let value: Vec<u8> = if setting == Setting::CertificateSource {
+            devkit_settings::BY_SERVICE.to_vec()
+        } else {
+            letters.collect()
+        };
         vault.set(setting, &value).expect("it stores");
     }
     let zones = (0_u8..).zip(ZONES).filter_map(|(number, zone)| Some((number, chip.zone(zone)?)));
