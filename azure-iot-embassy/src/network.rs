@@ -150,6 +150,8 @@ pub struct Network<'d> {
     floor: u64,
     /// What a server said, and when.
     time: Option<(u64, Instant)>,
+    #[cfg(feature = "resumption")]
+    sessions: mbedtls::SessionCache,
     // What a connection borrows while it lives:
     host: String<{ Trust::MAX_HOST_LEN }>,
     buffers: &'d mut Buffers,
@@ -175,6 +177,8 @@ impl<'d> Network<'d> {
             time_server: TIME_SERVER,
             floor,
             time: None,
+            #[cfg(feature = "resumption")]
+            sessions: mbedtls::SessionCache::new(),
             host: String::new(),
             buffers,
         }
@@ -227,7 +231,11 @@ impl<'d> Network<'d> {
         };
         let socket = open(self.stack, self.buffers, address, port).await?;
         let trust = Trust::new(&self.host, &self.roots)?.at(now);
-        Ok(tls.connect(socket, &trust, identity).await?)
+        #[cfg(feature = "resumption")]
+        let connected = tls.connect_or_resume(socket, &trust, identity, &self.sessions).await;
+        #[cfg(not(feature = "resumption"))]
+        let connected = tls.connect(socket, &trust, identity).await;
+        Ok(connected?)
     }
 
     /// Connects to a host by embedded-tls, over these buffers, and proves that it is that host. `identity` is shown if

@@ -35,6 +35,9 @@ pub enum Error {
     BadSignature(Signed),
     /// The server wants an older protocol than both sides speak.
     Downgrade,
+    /// The handshake failed while a session of an earlier connection was offered, before the server showed a
+    /// certificate. The session is not offered again: the next handshake is a full one.
+    NotResumed,
     /// The server went on without sending a certificate.
     NoCertificate,
     /// The server went on without proving that it holds its certificate's key: no CertificateVerify in TLS 1.3, no
@@ -192,7 +195,12 @@ impl Error {
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Truncated | Self::Closed | Self::Memory | Self::BadRecord => true,
+            Self::Io(_)
+            | Self::Truncated
+            | Self::Closed
+            | Self::Memory
+            | Self::BadRecord
+            | Self::NotResumed => true,
             // internal_error and user_canceled
             Self::Alert { alert } => matches!(alert.0, 80 | 90),
             Self::Identity(identity) => matches!(identity, IdentityError::Signer),
@@ -221,6 +229,7 @@ impl fmt::Display for Error {
                 "the server's signature over the handshake does not verify"
             }
             Self::Downgrade => "the server wants an older TLS version",
+            Self::NotResumed => "the server did not go on with the session of an earlier connection",
             Self::NoCertificate => "the server sent no certificate",
             Self::NoCertificateVerify => "the server did not prove that it holds its certificate's key",
             Self::NoFinished => "the server did not finish the handshake",

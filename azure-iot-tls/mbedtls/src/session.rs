@@ -10,7 +10,9 @@ use mbedtls_rs::sys::{
     MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_ERR_SSL_CRYPTO_IN_PROGRESS, MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY,
     MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET, MBEDTLS_ERR_SSL_WANT_READ, mbedtls_pk_context,
     mbedtls_pk_parse_key, mbedtls_ssl_close_notify, mbedtls_ssl_conf_authmode, mbedtls_ssl_conf_ca_chain,
-    mbedtls_ssl_conf_own_cert, mbedtls_ssl_conf_rng, mbedtls_ssl_config, mbedtls_ssl_config_defaults,
+    mbedtls_ssl_conf_ciphersuites, mbedtls_ssl_conf_own_cert, mbedtls_ssl_conf_rng,
+    mbedtls_ssl_conf_session_tickets, mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets,
+    mbedtls_ssl_conf_tls13_key_exchange_modes, mbedtls_ssl_config, mbedtls_ssl_config_defaults,
     mbedtls_ssl_context, mbedtls_ssl_get_verify_result, mbedtls_ssl_handshake_step,
     mbedtls_ssl_protocol_version, mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_2 as TLS1_2,
     mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_3 as TLS1_3, mbedtls_ssl_read,
@@ -33,6 +35,20 @@ mod constant {
     pub(super) const STREAM: c_int = sys::MBEDTLS_SSL_TRANSPORT_STREAM as c_int;
     pub(super) const DEFAULT: c_int = sys::MBEDTLS_SSL_PRESET_DEFAULT as c_int;
     pub(super) const VERIFY_REQUIRED: c_int = sys::MBEDTLS_SSL_VERIFY_REQUIRED as c_int;
+    /// The cipher suites that are offered, AES-128 with SHA-256 first: on a device the others cost up to twice as much
+    /// for each byte, and are no stronger than P-256.
+    pub(super) static CIPHER_SUITES: [c_int; 7] = [
+        sys::MBEDTLS_TLS1_3_AES_128_GCM_SHA256 as c_int,
+        sys::MBEDTLS_TLS1_3_AES_256_GCM_SHA384 as c_int,
+        sys::MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as c_int,
+        sys::MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 as c_int,
+        sys::MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 as c_int,
+        sys::MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 as c_int,
+        0,
+    ];
+    pub(super) const FRESH: c_int = sys::MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL as c_int;
+    pub(super) const FRESH_OR_RESUMED: c_int =
+        sys::MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL as c_int;
 }
 
 /// An error code of Mbed TLS: negative, `MBEDTLS_ERR_...`.
@@ -97,6 +113,8 @@ pub struct Config<'a, C> {
     pub versions: (Version, Version),
     /// What the device shows, if anything.
     pub client: Option<Client<'a, C>>,
+    /// Whether the server is asked for tickets, and may take one. Without it every connection proves both sides anew.
+    pub resumable: bool,
 }
 
 /// The bytes that come from the server, and go to it. Neither waits.
@@ -110,7 +128,9 @@ pub trait Transport {
 
 /// A connection.
 pub struct Session<'a> {
-    ssl: Owned<mbedtls_ssl_context>,
+    pub(crate) ssl: Owned<mbedtls_ssl_context>,
+    /// A ticket has come, and nobody has asked for it yet (TLS 1.3).
+    pub(crate) ticket: bool,
     // The context points to all of these, so they are freed after it.
     _config: Owned<mbedtls_ssl_config>,
     _roots: Owned<mbedtls_x509_crt>,
@@ -137,7 +157,7 @@ impl<'a> Session<'a> {
         roots: &'a [&'a [u8]],
         config: Config<'_, C>,
     ) -> Result<Self, Code> {
-        let Config { host, versions: (oldest, newest), client } = config;
+        let Config { host, versions: (oldest, newest), client, resumable } = config;
         let roots = certificates(roots.iter().copied())?;
         let mut external = None;
         let own = client.map(|Client { chain, key }| {
@@ -166,13 +186,27 @@ impl<'a> Session<'a> {
             mbedtls_ssl_conf_authmode(config.as_ptr(), constant::VERIFY_REQUIRED);
             mbedtls_ssl_conf_ca_chain(config.as_ptr(), roots.as_ptr(), ptr::null_mut());
             mbedtls_ssl_conf_rng(config.as_ptr(), Some(random), ptr::null_mut());
+            mbedtls_ssl_conf_ciphersuites(config.as_ptr(), constant::CIPHER_SUITES.as_ptr());
+            // No key exchange without ECDHE, resumed or not.
+            let exchanges = if resumable { constant::FRESH_OR_RESUMED } else { constant::FRESH };
+            mbedtls_ssl_conf_tls13_key_exchange_modes(config.as_ptr(), exchanges);
+            mbedtls_ssl_conf_session_tickets(config.as_ptr(), c_int::from(resumable));
+            mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config.as_ptr(), c_int::from(resumable));
             if let Some((chain, key)) = &own {
                 Code::check(mbedtls_ssl_conf_own_cert(config.as_ptr(), chain.as_ptr(), key.as_ptr()))?;
             }
             Code::check(mbedtls_ssl_setup(ssl.as_ptr(), config.as_ptr()))?;
             Code::check(mbedtls_ssl_set_hostname(ssl.as_ptr(), host.as_ptr()))?;
         }
-        Ok(Self { ssl, _config: config, _roots: roots, _own: own, external, _borrowed: PhantomData })
+        Ok(Self {
+            ssl,
+            ticket: false,
+            _config: config,
+            _roots: roots,
+            _own: own,
+            external,
+            _borrowed: PhantomData,
+        })
     }
 
     /// Goes on with the handshake. The judge is asked once, when the server's certificates and the path above them
@@ -282,16 +316,17 @@ impl<'a> Session<'a> {
         unsafe { mbedtls_ssl_get_verify_result(self.ssl.as_ptr()) }
     }
 
-    /// Calls Mbed TLS while it may use the transport. A ticket is passed over.
+    /// Calls Mbed TLS while it may use the transport. A ticket is taken note of.
     fn with(
         &mut self,
         transport: &mut dyn Transport,
         mut call: impl FnMut(*mut mbedtls_ssl_context) -> c_int,
     ) -> Result<usize, Code> {
+        let ticket = &mut self.ticket;
         with(self.ssl.as_ptr(), transport, |ssl| {
             loop {
                 match call(ssl) {
-                    MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET => {}
+                    MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET => *ticket = true,
                     code => break Code::check(code),
                 }
             }

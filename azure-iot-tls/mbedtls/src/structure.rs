@@ -8,7 +8,8 @@ use core::ptr::NonNull;
 use mbedtls_rs::sys::{
     mbedtls_mpi, mbedtls_mpi_free, mbedtls_mpi_init, mbedtls_pk_context, mbedtls_pk_free, mbedtls_pk_init,
     mbedtls_ssl_config, mbedtls_ssl_config_free, mbedtls_ssl_config_init, mbedtls_ssl_context,
-    mbedtls_ssl_free, mbedtls_ssl_init, mbedtls_x509_crt, mbedtls_x509_crt_free, mbedtls_x509_crt_init,
+    mbedtls_ssl_free, mbedtls_ssl_init, mbedtls_ssl_session, mbedtls_ssl_session_free,
+    mbedtls_ssl_session_init, mbedtls_x509_crt, mbedtls_x509_crt_free, mbedtls_x509_crt_init,
 };
 
 use crate::Code;
@@ -46,6 +47,7 @@ structure!(
     mbedtls_ssl_config mbedtls_ssl_config_init mbedtls_ssl_config_free,
     mbedtls_x509_crt mbedtls_x509_crt_init mbedtls_x509_crt_free,
     mbedtls_pk_context mbedtls_pk_init mbedtls_pk_free,
+    mbedtls_ssl_session mbedtls_ssl_session_init mbedtls_ssl_session_free,
 );
 
 /// A number of Mbed TLS's, on the stack. It may be moved: its words are on the heap, and nothing points to it.

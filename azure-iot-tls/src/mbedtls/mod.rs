@@ -1,8 +1,7 @@
 //! TLS 1.2 and 1.3 by Mbed TLS, for devices: over any `embedded-io-async` stream.
 //!
 //! Chains with ECDSA (P-256, P-384) and RSA keys (PKCS #1 v1.5 and PSS, from 2048 bits) are verified; the key
-//! exchange is ECDHE with P-256 or P-384, the cipher AES-GCM. Sessions are not resumed, so that every connection
-//! proves both sides anew.
+//! exchange is ECDHE with P-256 or P-384, the cipher AES-GCM.
 //!
 //! # What the firmware provides
 //! Mbed TLS is C, and expects of its surroundings:
@@ -39,6 +38,17 @@
 //! been sent. If there is none, the server is told with the alert `internal_error`, and the error is
 //! [`Error::Identity`].
 //!
+//! # Resumption
+//! Every connection proves both sides anew. With the feature `resumption`, `Stack::connect_or_resume` goes on with the
+//! session of an earlier connection instead, if the server offers that: neither side's certificates are sent then,
+//! and nothing is signed or verified. A session counts for the very host, roots, versions and device certificates
+//! under which the server's certificates were judged, not after one of those has expired, and at most for seven days
+//! (a day in TLS 1.2) or as long as the server says. In TLS 1.3 the keys are fresh all the same (ECDHE); in TLS 1.2
+//! a session is kept only if its secret is bound to the handshake that it comes from (RFC 7627).
+//!
+//! What a resumed connection does not notice: that the server's certificate has been replaced or revoked since. The
+//! server for its part believes the device for as long as it accepts the session.
+//!
 //! # Cancelling
 //! Every future of [`Stream`] may be dropped at any point, if those of the stream below may: no byte is lost, none is
 //! sent twice. [`connect`](Stack::connect) may be dropped too, with the connection. It waits as long as the stream
@@ -60,14 +70,20 @@
 
 extern crate alloc;
 
+#[cfg(feature = "resumption")]
+mod cache;
 mod credentials;
 mod error;
+#[cfg_attr(not(feature = "resumption"), path = "no_resumption.rs")]
+mod resumption;
 mod stream;
 mod verifier;
 mod watch;
 mod wire;
 
 pub use ::azure_iot_tls_mbedtls::mbedtls_rs;
+#[cfg(feature = "resumption")]
+pub use cache::SessionCache;
 pub use stream::Stream;
 
 use super::{AsyncIdentity, Error, Trust};
@@ -76,6 +92,7 @@ use core::marker::PhantomData;
 use embedded_io_async::{Read, Write};
 use mbedtls_rs::{Tls, TlsReference};
 use rand_core::CryptoRng;
+use resumption::Resumption;
 
 /// Mbed TLS itself, of which there is one. All connections borrow it, and it stays where it was made: Mbed TLS is
 /// built without locks, so only one thread (or one executor) may use it.
@@ -113,7 +130,30 @@ impl Stack {
         trust: &Trust<'a>,
         identity: Option<&'a I>,
     ) -> Result<Stream<'a, S>, Error> {
-        crate::log_failure(trust.host(), Stream::open(self, stream, trust, identity).await)
+        let opened = Stream::open(self, stream, trust, identity, Resumption::NONE).await;
+        crate::log_failure(trust.host(), opened)
+    }
+
+    /// As [`connect`](Self::connect), and goes on with the host's session in `cache` if there is one and the server
+    /// takes it; [`Stream::is_resumed`] says so. The new connection's session is put there: in TLS 1.3 when it has come
+    /// from the server, which is before anything else that is read. Without a time in `trust` there is no resumption.
+    ///
+    /// If the server does not take the session there is a full handshake, on the same connection. Only a server that
+    /// has changed its version since fails, once: a session is taken out before it is offered.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    #[cfg(feature = "resumption")]
+    pub async fn connect_or_resume<'a, S: Read + Write, I: AsyncIdentity + ?Sized>(
+        &'a self,
+        stream: S,
+        trust: &Trust<'a>,
+        identity: Option<&'a I>,
+        cache: &'a SessionCache,
+    ) -> Result<Stream<'a, S>, Error> {
+        let resumption = Resumption::new(cache, trust, identity);
+        let opened = Stream::open(self, stream, trust, identity, resumption).await;
+        crate::log_failure(trust.host(), opened)
     }
 
     /// For other uses of `mbedtls-rs` beside this adapter's: it has only one of these, and this has it.

@@ -3,6 +3,7 @@
 use super::Stack;
 use super::credentials::Credentials;
 use super::error::{self, Context};
+use super::resumption::Resumption;
 use super::verifier::Verdict;
 use super::wire::Wire;
 use crate::{AsyncIdentity, Authenticated, Error, IdentityError, Progress, Trust, Versions, x509};
@@ -36,16 +37,19 @@ impl<'a, S: Read + Write> Stream<'a, S> {
         io: S,
         trust: &Trust<'a>,
         identity: Option<&'a I>,
+        resumption: Resumption<'a>,
     ) -> Result<Self, Error> {
         x509::check_roots(trust)?;
         let mut link = Link {
-            session: session(stack, trust, identity)?,
+            session: session(stack, trust, identity, resumption.is_wanted())?,
+            resumption,
             wire: Wire::new(io),
             only_tls13: trust.offered_versions() == Versions::Tls13,
             failed: None,
             heard: false,
         };
-        let mut verdict = Verdict { trust, outcome: None };
+        link.resumption.offer(&mut link.session);
+        let mut verdict = Verdict::new(trust);
         let outcome = loop {
             match link.session.handshake(&mut link.wire, &mut verdict) {
                 Err(Code::WANT_READ) => link.wire.fill().await?,
@@ -58,11 +62,12 @@ impl<'a, S: Read + Write> Stream<'a, S> {
                         break Err(cause);
                     }
                 }
-                Ok(()) => break verdict.outcome.unwrap_or(Err(Error::NoCertificate)),
+                Ok(()) => break link.resumption.judge(&link.session, &link.wire.watch, &verdict),
                 Err(cause) => {
                     let verified = verdict.outcome.is_some();
                     let refused = verdict.outcome.and_then(Result::err);
-                    break Err(refused.unwrap_or_else(|| link.explain(cause, verified, false)));
+                    let explained = link.resumption.explain(link.explain(cause, verified, false), verified);
+                    break Err(refused.unwrap_or(explained));
                 }
             }
         };
@@ -71,8 +76,17 @@ impl<'a, S: Read + Write> Stream<'a, S> {
         outcome?;
         sent?;
         // With the chain accepted Mbed TLS has verified the key's signature: it goes on under no setting without.
+        // Whoever goes on with a session has its secret, which only the server of that handshake got.
         let proof = Progress::Key.authenticated()?;
+        link.keep_session();
         Ok(Self { link, _proof: proof })
+    }
+
+    /// True if the connection goes on with the session of an earlier one, whose server had proved who it is.
+    #[cfg(feature = "resumption")]
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.link.resumption.is_resumed()
     }
 
     /// True for TLS 1.3, false for TLS 1.2.
@@ -111,7 +125,9 @@ impl<S: Read + Write> Read for Stream<'_, S> {
             return Ok(0);
         }
         loop {
-            match self.link.session.read(&mut self.link.wire, buf) {
+            let outcome = self.link.session.read(&mut self.link.wire, buf);
+            self.link.keep_session();
+            match outcome {
                 Ok(count) => {
                     self.link.heard = true;
                     return Ok(count);
@@ -154,6 +170,7 @@ fn session<'a, I: AsyncIdentity + ?Sized>(
     stack: &'a Stack,
     trust: &Trust<'a>,
     identity: Option<&'a I>,
+    resumable: bool,
 ) -> Result<Session<'a>, Error> {
     let versions = match trust.offered_versions() {
         Versions::Both => (Version::Tls12, Version::Tls13),
@@ -165,7 +182,8 @@ fn session<'a, I: AsyncIdentity + ?Sized>(
     let host = CStr::from_bytes_until_nul(&host).map_err(|_| Error::HostName)?;
     let credentials = identity.map(Credentials::new).transpose()?;
     let client = credentials.as_ref().map(Credentials::client);
-    let session = Session::new(stack.reference(), trust.roots(), Config { host, versions, client });
+    let session =
+        Session::new(stack.reference(), trust.roots(), Config { host, versions, client, resumable });
     session.map_err(|cause| match error::map_plain(cause) {
         Error::Memory => Error::Memory,
         // What the rules can read of the roots, and the device's chain too: Mbed TLS may not.
@@ -177,6 +195,7 @@ fn session<'a, I: AsyncIdentity + ?Sized>(
 /// Mbed TLS over the stream below.
 struct Link<'a, S> {
     session: Session<'a>,
+    resumption: Resumption<'a>,
     wire: Wire<S>,
     only_tls13: bool,
     /// The error that ended the connection.
@@ -193,6 +212,10 @@ impl<S> Link<'_, S> {
         let signature = identity.sign(&digest).await?;
         self.session.give_signature(signature.to_der().as_bytes());
         Ok(())
+    }
+
+    fn keep_session(&mut self) {
+        self.resumption.keep(&mut self.session, &self.wire.watch);
     }
 
     fn check(&self) -> Result<(), Error> {

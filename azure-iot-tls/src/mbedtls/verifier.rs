@@ -10,11 +10,29 @@ pub(super) struct Verdict<'t> {
     pub(super) trust: &'t Trust<'t>,
     /// `None` before there was a certificate.
     pub(super) outcome: Option<Result<(), Error>>,
+    /// The last second in which all of the path is valid that was accepted.
+    #[cfg(feature = "resumption")]
+    pub(super) valid_until: u64,
+}
+
+impl<'t> Verdict<'t> {
+    pub(super) const fn new(trust: &'t Trust<'t>) -> Self {
+        Self {
+            trust,
+            outcome: None,
+            #[cfg(feature = "resumption")]
+            valid_until: 0,
+        }
+    }
 }
 
 impl Judge for Verdict<'_> {
     fn judge(&mut self, found: &Found<'_>) -> u32 {
         let outcome = check(self.trust, found);
+        #[cfg(feature = "resumption")]
+        if outcome.is_ok() {
+            self.valid_until = x509::valid_until(found.path()).unwrap_or(0);
+        }
         self.outcome = Some(outcome);
         outcome.map_or_else(alert_for, |()| 0)
     }

@@ -3,8 +3,8 @@
 
 use crate::Alert;
 
-/// Follows the record layer (RFC 5246 §6.2.1) until records are encrypted. What it finds explains errors and decides
-/// nothing.
+/// Follows the record layer (RFC 5246 §6.2.1) until records are encrypted. What it finds explains errors; beside that,
+/// sessions of TLS 1.2 are resumed only with the extended master secret.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent observations")]
 pub(super) struct Watch {
@@ -24,6 +24,8 @@ pub(super) struct Watch {
     downgrade: bool,
     /// The server chose TLS 1.3.
     chose_tls13: bool,
+    /// The server has the extended master secret.
+    extended_master_secret: bool,
     /// A record was announced that is longer than any may be.
     too_long: bool,
 }
@@ -39,6 +41,8 @@ pub(super) const SERVER_HELLO_DONE: u8 = 14;
 const RANDOM_END: usize = 34;
 /// The extension by which a server chooses TLS 1.3 (RFC 8446 §4.2.1).
 const TLS13: [u8; 6] = [0, 43, 0, 2, 3, 4];
+/// The extension that binds the master secret to the handshake (RFC 7627 §5.1).
+const EXTENDED_MASTER_SECRET: [u8; 4] = [0, 23, 0, 0];
 /// The longest record of either version, in bytes (RFC 5246 §6.2.3).
 const MAX_RECORD: usize = 0x4800;
 
@@ -97,6 +101,7 @@ impl Watch {
             position: 0,
             downgrade: false,
             chose_tls13: false,
+            extended_master_secret: false,
             too_long: false,
         }
     }
@@ -124,6 +129,15 @@ impl Watch {
     /// True if the server answered, and chose TLS 1.2.
     pub(super) const fn chose_tls12(&self) -> bool {
         self.last.is_some() && !self.chose_tls13
+    }
+
+    /// True if the server has bound the secrets of TLS 1.2 to its handshake, certificates included (RFC 7627).
+    #[cfg_attr(
+        not(any(test, feature = "resumption")),
+        expect(dead_code, reason = "decides about resumption only")
+    )]
+    pub(super) const fn extended_master_secret(&self) -> bool {
+        self.extended_master_secret
     }
 
     /// True if a record was announced that is longer than any may be.
@@ -182,8 +196,9 @@ impl Watch {
             if self.last == Some(SERVER_HELLO) {
                 if self.position == RANDOM_END {
                     self.downgrade = self.tail.starts_with(b"DOWNGRD");
-                } else if self.position > RANDOM_END && self.tail.ends_with(&TLS13) {
-                    self.chose_tls13 = true;
+                } else if self.position > RANDOM_END {
+                    self.chose_tls13 |= self.tail.ends_with(&TLS13);
+                    self.extended_master_secret |= self.tail.ends_with(&EXTENDED_MASTER_SECRET);
                 }
             }
             self.message.content();
@@ -193,7 +208,9 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
+    use std::vec;
 
     #[test]
     fn messages_and_alert_in_any_pieces() {
@@ -223,6 +240,26 @@ mod tests {
                 watch.see(&hello);
                 assert_eq!(watch.downgrade(), expected && at == 24, "{at}");
             }
+        }
+    }
+
+    #[test]
+    fn extended_master_secret() {
+        for (extensions, expected) in [
+            (&[0, 23, 0, 0][..], true),
+            (&[0xff, 1, 0, 1, 0, 0, 23, 0, 0, 0, 35, 0, 0], true),
+            (&[0, 35, 0, 0, 0, 22, 0, 0], false),
+            (&[], false),
+        ] {
+            let length = u8::try_from(40 + extensions.len()).unwrap();
+            let mut hello = vec![22, 3, 3, 0, 4 + length, SERVER_HELLO, 0, 0, length];
+            hello.resize(9 + 40, 0);
+            // It counts in its place only, not in the random.
+            hello[9 + 10..][..4].copy_from_slice(&EXTENDED_MASTER_SECRET);
+            hello.extend(extensions);
+            let mut watch = Watch::new();
+            watch.see(&hello);
+            assert_eq!(watch.extended_master_secret(), expected, "{extensions:?}");
         }
     }
 

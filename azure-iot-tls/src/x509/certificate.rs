@@ -155,6 +155,12 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// The last second in which it is valid.
+    #[cfg(feature = "resumption")]
+    pub(super) const fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
     /// Judges the dates, if there is a time to judge them by.
     pub(super) fn check_dates(&self, time: Option<u64>) -> Result<(), Error> {
         match time {

@@ -67,6 +67,15 @@ pub trait SignatureVerifier {
     fn verify(&mut self, link: &Link<'_>) -> Result<(), Error>;
 }
 
+/// The last second, since 1970, in which every certificate of a path is valid.
+///
+/// # Errors
+/// What is wrong with one of them.
+#[cfg(feature = "resumption")]
+pub(crate) fn valid_until(path: &[&[u8]]) -> Result<u64, Error> {
+    path.iter().try_fold(u64::MAX, |end, der| Ok(end.min(Certificate::parse(der)?.not_after())))
+}
+
 /// Finds out whether the certificates of a server, the leaf first and the others in any order, prove to be the host;
 /// gives the leaf's key.
 ///

@@ -11,4 +11,6 @@ mod good;
 mod own;
 mod pki;
 mod protocol;
+#[cfg(feature = "resumption")]
+mod resumption;
 mod rogue;

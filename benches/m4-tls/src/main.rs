@@ -11,9 +11,10 @@ mod heap;
 mod measure;
 mod peer;
 mod pipe;
+mod tickets;
 mod without_heap;
 
-use azure_iot_tls::mbedtls::Stack;
+use azure_iot_tls::mbedtls::{SessionCache, Stack};
 use azure_iot_tls::{Error, Identity, IdentityError, SecretKey, Signature, Trust, Versions, roots};
 use core::ffi::CStr;
 use core::pin::{Pin, pin};
@@ -168,6 +169,41 @@ async fn there_and_back<S: Read<Error = Error> + Write<Error = Error>>(stream: &
     Ok(())
 }
 
+/// Two connections, the second of which goes on with the session of the first.
+fn resumed(stack: &Stack, server: &'static Server, versions: Versions, name: &str) -> Result<(), Error> {
+    let chain = CStr::from_bytes_with_nul(server.pem).map_err(|_| Error::Roots)?;
+    let roots = [server.root, roots::DIGICERT_GLOBAL_ROOT_G2.der];
+    let trust = Trust::new(HOST, &roots)?.at(NOW).versions(versions);
+    heap::turn_of(Side::Client);
+    let cache = SessionCache::new();
+    for is_resumed in [false, true] {
+        let pipes = pipe::Pipes::new();
+        let (ours, theirs) = pipes.ends();
+        heap::turn_of(Side::Server);
+        let mut peer = pin!(peer::serve(stack, theirs, chain, server.key, DEVICE_ROOT));
+        heap::forget_peak();
+        let mut spent = Spent::default();
+        let client = pin!(stack.connect_or_resume(ours, &trust, Some(&Device), &cache));
+        let mut stream = drive(client, &mut peer, &mut spent)?;
+        assert_eq!(stream.is_resumed(), is_resumed);
+        if is_resumed {
+            report(name, &spent);
+        }
+        // In TLS 1.3 the ticket comes with what is read.
+        let answer = async {
+            stream.write_all(&[1]).await?;
+            stream.flush().await?;
+            stream.read(&mut [0]).await
+        };
+        drive(pin!(answer), &mut peer, &mut spent)?;
+        heap::turn_of(Side::Client);
+        drop(stream);
+    }
+    drop(cache);
+    heap::turn_of(Side::Server);
+    Ok(())
+}
+
 /// Nobody is connected to a server whose certificate was not signed by its issuer.
 fn refused(stack: &Stack, server: &'static Server) -> Result<(), Error> {
     let pipes = pipe::Pipes::new();
@@ -192,6 +228,11 @@ fn main() -> ! {
             core::fmt::write(&mut name, format_args!("handshake, TLS {version}, {title}")).unwrap();
             handshake(&stack, server, versions, &name).unwrap();
         }
+    }
+    for (versions, name) in
+        [(Versions::Tls12, "resumed handshake, TLS 1.2"), (Versions::Tls13, "resumed handshake, TLS 1.3")]
+    {
+        resumed(&stack, &ECC, versions, name).unwrap();
     }
     for server in &FORGED {
         refused(&stack, server).unwrap();

@@ -61,6 +61,8 @@ pub struct Config {
     pub https_chunked: bool,
     /// TLS versions taken.
     pub tls: TlsVersions,
+    /// Whether clients get tickets by which they resume a TLS session. The service gives none.
+    pub resumption: bool,
     /// The certificate presented by both services.
     pub certificate: ServerCertificate,
     /// The authority to use; `None`: a new one is made.
@@ -180,6 +182,7 @@ impl Default for Config {
             retry_after: Some(3),
             https_chunked: true,
             tls: TlsVersions::Both,
+            resumption: false,
             certificate: ServerCertificate::Good,
             authority: None,
             c2d_lock: Duration::from_mins(1),

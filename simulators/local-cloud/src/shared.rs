@@ -177,6 +177,6 @@ impl Shared {
 
 fn acceptor(config: &Config, authority: &Authority, kind: ServerCertificate) -> io::Result<TlsAcceptor> {
     let identity = authority.server(&config.certificate_names(), kind).map_err(io::Error::other)?;
-    let config = tls::server_config(identity, config.tls).map_err(io::Error::other)?;
+    let config = tls::server_config(identity, config.tls, config.resumption).map_err(io::Error::other)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

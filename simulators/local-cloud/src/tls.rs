@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ProtocolVersion, ServerConfig,
@@ -79,6 +80,7 @@ pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
 pub(super) fn server_config(
     identity: ServerIdentity,
     versions: TlsVersions,
+    resumption: bool,
 ) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(CryptoProvider {
         // As the service: no ChaCha20.
@@ -89,10 +91,17 @@ pub(super) fn server_config(
             .collect(),
         ..ring::default_provider()
     });
-    ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions.supported())?
         .with_client_cert_verifier(Arc::new(AnyClient { algorithms: algorithms() }))
-        .with_single_cert(identity.chain, identity.key)
+        .with_single_cert(identity.chain, identity.key)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    if resumption {
+        config.ticketer = ring::Ticketer::new()?;
+    } else {
+        config.send_tls13_tickets = 0;
+    }
+    Ok(config)
 }
 
 /// Takes any client certificate whose key signs the handshake.

@@ -71,6 +71,12 @@ pub(crate) enum Fault {
     LateBadRecord,
     /// After the handshake: a fatal alert.
     LateAlert(u8),
+    /// Says that it goes on with a session, whose secret it does not know.
+    #[cfg(feature = "resumption")]
+    ClaimsSession,
+    /// After the handshake: a NewSessionTicket with this body (TLS 1.3).
+    #[cfg(feature = "resumption")]
+    LateTicket(&'static [u8]),
 }
 
 /// Serves one connection, then reads until the client closes.
@@ -160,6 +166,17 @@ impl ClientHello {
             }
         }
         Some(Self { message: message.to_vec(), random, session_id, share })
+    }
+}
+
+/// Whether it is [`Fault::ClaimsSession`].
+fn claims_session(fault: Fault) -> bool {
+    #[cfg(feature = "resumption")]
+    return fault == Fault::ClaimsSession;
+    #[cfg(not(feature = "resumption"))]
+    {
+        let _ = fault;
+        false
     }
 }
 

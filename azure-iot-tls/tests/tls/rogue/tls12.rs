@@ -2,10 +2,12 @@
 
 use super::crypto::{Exchange, Keys, hash, prf, sign};
 use super::{
-    ALERT, CHANGE_CIPHER_SPEC, ClientHello, DATA, Fault, HANDSHAKE, Wire, message, server_hello, sized,
-    vector,
+    ALERT, CHANGE_CIPHER_SPEC, ClientHello, DATA, Fault, HANDSHAKE, Wire, claims_session, message,
+    server_hello, sized, vector,
 };
 use crate::pki::{self, Family, Server};
+
+const CIPHER: [u8; 2] = [0xc0, 0x2b];
 
 pub(super) async fn run(
     wire: &mut Wire,
@@ -13,6 +15,15 @@ pub(super) async fn run(
     mut hello: ClientHello,
     fault: Fault,
 ) -> Option<()> {
+    if claims_session(fault) {
+        let extensions = [0, 23, 0, 0];
+        let server_hello =
+            server_hello(&hello, b"a server's random, not so random", CIPHER, fault, &extensions);
+        wire.clear(HANDSHAKE, &server_hello).await?;
+        wire.clear(CHANGE_CIPHER_SPEC, &[1]).await?;
+        let mut ours = Keys::new(&[1; 16], &[2; 4]);
+        return wire.send(&ours.seal12(HANDSHAKE, &message(20, &[3; 12]))).await;
+    }
     hello.session_id.clear(); // giving it back would resume a session
     let mut random = *b"a server's random, not so random";
     if fault == Fault::Downgrade {
@@ -90,7 +101,7 @@ fn flight(
     exchange: &Exchange,
     fault: Fault,
 ) -> Vec<(u8, Vec<u8>)> {
-    let server_hello = server_hello(hello, random, [0xc0, 0x2b], fault, &[0xff, 1, 0, 1, 0]);
+    let server_hello = server_hello(hello, random, CIPHER, fault, &[0xff, 1, 0, 1, 0]);
     let list: Vec<u8> = server.chain.iter().flat_map(|der| sized(3, der)).collect();
     let certificate = match fault {
         Fault::EmptyCertificate => message(11, &[0, 0, 0]),

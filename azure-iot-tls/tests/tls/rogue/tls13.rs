@@ -2,7 +2,8 @@
 
 use super::crypto::{Keys, agree, expand, hash, mac, sign};
 use super::{
-    ALERT, CHANGE_CIPHER_SPEC, ClientHello, DATA, Fault, HANDSHAKE, Wire, message, server_hello, sized,
+    ALERT, CHANGE_CIPHER_SPEC, ClientHello, DATA, Fault, HANDSHAKE, Wire, claims_session, message,
+    server_hello, sized,
 };
 use crate::pki::{self, Family, Server};
 
@@ -19,9 +20,12 @@ pub(super) async fn run(wire: &mut Wire, server: &Server, hello: ClientHello, fa
         return retry(wire, hello).await;
     }
     let (share, shared) = agree(group, &client_share);
-    let extensions =
+    let mut extensions =
         [&[0, 43, 0, 2, 3, 4, 0, 51], &sized(2, &[&group.to_be_bytes()[..], &sized(2, &share)].concat())[..]]
             .concat();
+    if claims_session(fault) {
+        extensions.extend([0, 41, 0, 2, 0, 0]);
+    }
     let random = *b"a server's random, not so random";
     let server_hello = server_hello(&hello, &random, CIPHER, fault, &extensions);
     wire.clear(HANDSHAKE, &server_hello).await?;
@@ -80,16 +84,23 @@ pub(super) async fn run(wire: &mut Wire, server: &Server, hello: ClientHello, fa
         }
         Fault::LateBadRecord => wire.send(&broken(ours.seal13(b"hello\x17"))).await,
         Fault::LateAlert(number) => wire.send(&ours.seal13(&[2, number, ALERT])).await,
-        _ => {
-            while let Some(record) = wire.record().await {
-                let inner = client.open13(&record)?;
-                if inner.ends_with(&[DATA]) {
-                    wire.send(&ours.seal13(&inner)).await?;
-                }
-            }
-            Some(())
+        #[cfg(feature = "resumption")]
+        Fault::LateTicket(body) => {
+            wire.send(&ours.seal13(&[message(4, body), vec![HANDSHAKE]].concat())).await?;
+            echo(wire, &mut client, &mut ours).await
+        }
+        _ => echo(wire, &mut client, &mut ours).await,
+    }
+}
+
+async fn echo(wire: &mut Wire, client: &mut Keys, ours: &mut Keys) -> Option<()> {
+    while let Some(record) = wire.record().await {
+        let inner = client.open13(&record)?;
+        if inner.ends_with(&[DATA]) {
+            wire.send(&ours.seal13(&inner)).await?;
         }
     }
+    Some(())
 }
 
 fn broken(mut record: Vec<u8>) -> Vec<u8> {
@@ -108,6 +119,7 @@ fn authentication(server: &Server, transcript: &[u8], fault: Fault) -> Vec<Vec<u
     };
     let mut messages = match fault {
         Fault::NoCertificate | Fault::VerifyOnly => vec![extensions],
+        _ if claims_session(fault) => return vec![extensions],
         Fault::LongMessage => {
             return [vec![extensions, vec![11, 0xff, 0xff, 0xff]], vec![vec![0; 4000]; 5]].concat();
         }

@@ -76,6 +76,9 @@ pub(super) struct Args {
     /// TLS versions to take.
     #[arg(long, value_enum, default_value_t = Tls::Both)]
     pub(super) tls: Tls,
+    /// Give tickets by which clients resume a TLS session; the service gives none.
+    #[arg(long)]
+    pub(super) resumption: bool,
     /// What the hub's tier allows.
     #[arg(long, value_enum, default_value_t = TierName::Unlimited)]
     pub(super) tier: TierName,
@@ -172,6 +175,7 @@ impl Args {
                 Tls::V12 => TlsVersions::Tls12,
                 Tls::V13 => TlsVersions::Tls13,
             },
+            resumption: self.resumption,
             ..Config::default()
         }
     }

@@ -102,6 +102,15 @@ pub(crate) async fn connect_tls(
     identity: Option<&Identity>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<Tls> {
+    connect_as(Arc::new(tls_config(root, identity, versions)), address, host).await
+}
+
+/// A TLS client.
+pub(crate) fn tls_config(
+    root: &[u8],
+    identity: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(root.to_vec().into()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -109,7 +118,7 @@ pub(crate) async fn connect_tls(
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
-    let config = match identity {
+    match identity {
         Some(identity) => {
             // Without rustls' check that key and certificate belong together.
             let key = rustls::crypto::ring::sign::any_supported_type(&identity.key).unwrap();
@@ -117,11 +126,19 @@ pub(crate) async fn connect_tls(
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
         None => builder.with_no_client_auth(),
-    };
+    }
+}
+
+/// A TLS connection of this client, or why there is none.
+pub(crate) async fn connect_as(
+    config: Arc<ClientConfig>,
+    address: SocketAddr,
+    host: &str,
+) -> std::io::Result<Tls> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(host.to_owned()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 /// What a server sent.

@@ -12,5 +12,6 @@ mod identity;
 mod issue;
 mod limits;
 mod program;
+mod resumption;
 mod state;
 mod tiers;
