@@ -3,8 +3,8 @@
 use super::key::{PublicKey, SignatureAlgorithm};
 use super::names::Constraints;
 use crate::Error;
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, UtcTime};
-use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::asn1::{AnyRef, BitStringRef};
+use der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 /// Identifiers under 2.5.29, which all extensions that count here have: `id-ce` and a byte.
 const ID_CE: &[u8] = &[0x55, 0x1d];
@@ -261,10 +261,32 @@ fn check_serial(serial: AnyRef<'_>) -> Result<(), der::Error> {
     if serial.tag() == Tag::Integer && digits.len() <= MAX_SERIAL { Ok(()) } else { Err(malformed()) }
 }
 
+/// UTCTime or GeneralizedTime, in the one form of each that certificates have: digits in pairs, and a Z (RFC 5280
+/// §4.1.2.5). Seconds since 1970.
 fn time(reader: &mut SliceReader<'_>) -> Result<u64, der::Error> {
-    if Tag::peek(reader)? == Tag::UtcTime {
-        return Ok(reader.decode::<UtcTime>()?.to_unix_duration().as_secs());
+    let value: AnyRef<'_> = reader.decode()?;
+    let [digits @ .., b'Z'] = value.value() else { return Err(malformed()) };
+    let (pairs, []) = digits.as_chunks() else { return Err(malformed()) };
+    let mut fields = [0; 7];
+    let given = match value.tag() {
+        Tag::UtcTime => &mut fields[1..],
+        Tag::GeneralizedTime => &mut fields[..],
+        _ => return Err(malformed()),
+    };
+    if pairs.len() != given.len() {
+        return Err(malformed());
     }
-    let time = reader.decode::<GeneralizedTime>()?.to_unix_duration().as_secs();
-    if time >= YEAR_2050 { Ok(time) } else { Err(malformed()) }
+    for (field, pair) in given.iter_mut().zip(pairs) {
+        let [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] = *pair else { return Err(malformed()) };
+        *field = (tens - b'0') * 10 + (ones - b'0');
+    }
+    let [century, year, month, day, hour, minute, second] = fields;
+    let century = match value.tag() {
+        Tag::UtcTime if year < 50 => 20,
+        Tag::UtcTime => 19,
+        _ => u16::from(century),
+    };
+    let date = DateTime::new(century * 100 + u16::from(year), month, day, hour, minute, second)?;
+    let time = date.unix_duration().as_secs();
+    if value.tag() == Tag::UtcTime || time >= YEAR_2050 { Ok(time) } else { Err(malformed()) }
 }
