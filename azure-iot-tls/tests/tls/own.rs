@@ -3,7 +3,9 @@
 use crate::adapter::Pipe;
 use crate::pki::{self, Family, HOST, NOW};
 use crate::rogue::{Fault, serve};
-use azure_iot_tls::{Error, Identity, Trust, Versions};
+#[cfg(feature = "mbedtls")]
+use azure_iot_tls::Identity;
+use azure_iot_tls::{Error, Trust, Versions};
 use embedded_io_adapters::tokio_1::FromTokio;
 
 /// Lets `client` meet a server that does nothing wrong.
