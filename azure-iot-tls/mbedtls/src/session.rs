@@ -11,7 +11,6 @@ use mbedtls_rs::sys::{
     MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET, MBEDTLS_ERR_SSL_WANT_READ, mbedtls_pk_context,
     mbedtls_pk_parse_key, mbedtls_ssl_close_notify, mbedtls_ssl_conf_authmode, mbedtls_ssl_conf_ca_chain,
     mbedtls_ssl_conf_ciphersuites, mbedtls_ssl_conf_own_cert, mbedtls_ssl_conf_rng,
-    mbedtls_ssl_conf_session_tickets, mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets,
     mbedtls_ssl_conf_tls13_key_exchange_modes, mbedtls_ssl_config, mbedtls_ssl_config_defaults,
     mbedtls_ssl_context, mbedtls_ssl_get_verify_result, mbedtls_ssl_handshake_step,
     mbedtls_ssl_protocol_version, mbedtls_ssl_protocol_version_MBEDTLS_SSL_VERSION_TLS1_2 as TLS1_2,
@@ -19,6 +18,11 @@ use mbedtls_rs::sys::{
     mbedtls_ssl_send_alert_message, mbedtls_ssl_set_bio, mbedtls_ssl_set_hostname, mbedtls_ssl_set_verify,
     mbedtls_ssl_setup, mbedtls_ssl_write, mbedtls_x509_crt, mbedtls_x509_crt_parse_der_nocopy,
     psa_crypto_init, psa_generate_random,
+};
+
+#[cfg(feature = "resumption")]
+use mbedtls_rs::sys::{
+    mbedtls_ssl_conf_session_tickets, mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets,
 };
 
 use crate::external_key::{DIGEST_LEN, ExternalKey, at, state};
@@ -190,8 +194,15 @@ impl<'a> Session<'a> {
             // No key exchange without ECDHE, resumed or not.
             let exchanges = if resumable { constant::FRESH_OR_RESUMED } else { constant::FRESH };
             mbedtls_ssl_conf_tls13_key_exchange_modes(config.as_ptr(), exchanges);
-            mbedtls_ssl_conf_session_tickets(config.as_ptr(), c_int::from(resumable));
-            mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config.as_ptr(), c_int::from(resumable));
+            // Mbed TLS may be built without tickets where nothing is resumed.
+            #[cfg(feature = "resumption")]
+            {
+                mbedtls_ssl_conf_session_tickets(config.as_ptr(), c_int::from(resumable));
+                mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+                    config.as_ptr(),
+                    c_int::from(resumable),
+                );
+            }
             if let Some((chain, key)) = &own {
                 Code::check(mbedtls_ssl_conf_own_cert(config.as_ptr(), chain.as_ptr(), key.as_ptr()))?;
             }
