@@ -1,5 +1,6 @@
 //! The curve arithmetic behind the keys: who multiplies the base point, and ECDSA signing on top of it.
 
+use super::order::Number;
 use super::signature::Signature;
 use super::{PublicKey, SCALAR_LEN, comb};
 use crate::hash::Hash;
@@ -8,11 +9,9 @@ use crate::secret::Secret;
 use crate::{Error, Result};
 use p256::ecdsa::VerifyingKey;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
-use p256::elliptic_curve::ff::{Field, PrimeField};
-use p256::elliptic_curve::ops::Reduce;
+use p256::elliptic_curve::ff::PrimeField;
 use p256::elliptic_curve::point::AffineCoordinates;
-use p256::elliptic_curve::subtle::Choice;
-use p256::{FieldBytes, Scalar, U256};
+use p256::{AffinePoint, FieldBytes, Scalar};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The part of P-256 that decides the speed of key derivation, signing and verification: base-point multiplication, and
@@ -40,9 +39,8 @@ pub trait P256: 'static {
         nonce: &Secret<SCALAR_LEN>,
         digest: &[u8; SCALAR_LEN],
     ) -> ([u8; 32], [u8; 32]) {
-        let inverse = Zeroizing::new(read_scalar(nonce).1.invert().unwrap_or(Scalar::ZERO));
         let (x, _) = Self::mul_base(nonce);
-        finish_ecdsa(key, &inverse, &x, digest)
+        finish_ecdsa(key, &invert(nonce), &x, digest)
     }
 
     /// Whether a signature is that of this key over this digest, which is below the group order (FIPS 186-5 §6.4.2).
@@ -51,6 +49,14 @@ pub trait P256: 'static {
     #[must_use]
     fn verify(key: &PublicKey, digest: &[u8; SCALAR_LEN], signature: &Signature) -> bool {
         verify_portably(key, digest, signature)
+    }
+
+    /// Whether there is a point of the curve with these coordinates, big-endian, both below the field's prime.
+    ///
+    /// Everything is public here, too.
+    #[must_use]
+    fn is_on_curve(x: &[u8; 32], y: &[u8; 32]) -> bool {
+        AffinePoint::from_coordinates(&(*x).into(), &(*y).into()).is_some().into()
     }
 
     /// Called with bytes that stop being secret: signatures, and whether a candidate for a scalar is in range.
@@ -78,6 +84,18 @@ impl P256 for Portable {
     }
 }
 
+/// The inverse of a nonce modulo the group order; zero for zero.
+fn invert(nonce: &Secret<SCALAR_LEN>) -> Number {
+    let mut encoded = FieldBytes::from(*nonce.expose());
+    let scalar = Zeroizing::new(Scalar::from_repr(encoded).unwrap_or(Scalar::ZERO));
+    let inverse = Zeroizing::new(scalar.invert().unwrap_or(Scalar::ZERO));
+    encoded.zeroize();
+    encoded = inverse.to_bytes();
+    let number = Number::from_bits(&encoded);
+    encoded.zeroize();
+    number
+}
+
 /// Verification by the curve arithmetic of the `p256` crate.
 fn verify_portably(key: &PublicKey, digest: &[u8; SCALAR_LEN], signature: &Signature) -> bool {
     let signature = p256::ecdsa::Signature::from_slice(signature.as_bytes());
@@ -86,32 +104,24 @@ fn verify_portably(key: &PublicKey, digest: &[u8; SCALAR_LEN], signature: &Signa
         .is_ok()
 }
 
-/// A scalar, and whether it is below the group order; zero if not. The copy is wiped on drop.
-pub(super) fn read_scalar(bytes: &Secret<SCALAR_LEN>) -> (Choice, Zeroizing<Scalar>) {
-    let mut encoded = FieldBytes::from(*bytes.expose());
-    let parsed = Scalar::from_repr(encoded);
-    encoded.zeroize();
-    (parsed.is_some(), Zeroizing::new(parsed.unwrap_or(Scalar::ZERO)))
-}
-
 /// The rest of the ECDSA equation, once the nonce's inverse and its point's x are known.
 pub(super) fn finish_ecdsa(
     key: &Secret<SCALAR_LEN>,
-    inverse: &Scalar,
+    inverse: &Number,
     x: &[u8; 32],
     digest: &[u8; SCALAR_LEN],
 ) -> ([u8; 32], [u8; 32]) {
-    let r = bits_to_scalar(x);
-    let product = Zeroizing::new(r * *read_scalar(key).1);
-    let s = *inverse * (bits_to_scalar(digest) + *product);
-    (r.to_bytes().into(), s.to_bytes().into())
+    let r = Number::from_bits(x);
+    let product = r.times(&Number::from_bytes(key.expose()).1);
+    let s = inverse.times(&Number::from_bits(digest).plus(&product));
+    (r.to_bytes(), s.to_bytes())
 }
 
 /// Checks that a private scalar is at least 1 and below the group order.
 ///
 /// Whether it is becomes known; nothing else does.
 pub(super) fn check_scalar<B: P256>(bytes: &Secret<SCALAR_LEN>) -> Result<()> {
-    let (below_order, scalar) = read_scalar(bytes);
+    let (below_order, scalar) = Number::from_bytes(bytes.expose());
     let mut in_range = [(below_order & !scalar.is_zero()).unwrap_u8()];
     B::publish(&mut in_range);
     if in_range == [1] { Ok(()) } else { Err(Error::ScalarOutOfRange) }
@@ -148,13 +158,5 @@ pub(super) fn sign_with_nonce<B: P256>(
 
 /// A digest of any length as a number below the group order, big-endian.
 pub(super) fn reduce(digest: &[u8]) -> [u8; SCALAR_LEN] {
-    bits_to_scalar(digest).to_bytes().into()
-}
-
-/// The leftmost 256 bits as an integer modulo n (FIPS 186-5 §6.4.1; bits2int and its reduction in RFC 6979 §2.3).
-pub(super) fn bits_to_scalar(bits: &[u8]) -> Scalar {
-    let mut padded = [0; SCALAR_LEN];
-    let offset = SCALAR_LEN.saturating_sub(bits.len());
-    padded.iter_mut().skip(offset).zip(bits).for_each(|(to, from)| *to = *from);
-    <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(&padded))
+    Number::from_bits(digest).to_bytes()
 }

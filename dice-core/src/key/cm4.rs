@@ -1,10 +1,12 @@
 //! Multiplication of points and a nonce's inverse in Cortex-M4 assembly, from the `p256-cm4` crate.
 
-use super::backend::{P256, bits_to_scalar, finish_ecdsa, read_scalar};
-use super::{PublicKey, SCALAR_LEN, Signature};
+use super::backend::{P256, finish_ecdsa};
+use super::order::Number;
+use super::{PublicKey, SCALAR_LEN, Signature, join};
 use crate::secret::Secret;
+use p256::elliptic_curve::ops::Reduce;
 use p256::elliptic_curve::point::AffineCoordinates;
-use p256::{AffinePoint, ProjectivePoint, Scalar};
+use p256::{AffinePoint, ProjectivePoint, Scalar, U256};
 use zeroize::Zeroize;
 
 /// The assembly of `p256-cm4` for cores with the DSP instructions: Cortex-M4, M7, M33 and the like.
@@ -37,7 +39,7 @@ impl P256 for CortexM4 {
         // architecture leaves unpredictable (a long LDM of one register), and emulators refuse it.
         let _in_range = p256_cm4::sign_step1(&mut half, &words);
         words.zeroize();
-        let (_, inverse) = read_scalar(&Secret::new(to_bytes(&half.k_inv)));
+        let (_, inverse) = Number::from_bytes(Secret::new(to_bytes(&half.k_inv)).expose());
         half.k_inv.zeroize();
         finish_ecdsa(key, &inverse, &to_bytes(&half.r), digest)
     }
@@ -45,9 +47,9 @@ impl P256 for CortexM4 {
     // Not its own verification, which multiplies modulo the group order, too: the two multiples of points are its,
     // and their sum and the scalars are portable.
     fn verify(key: &PublicKey, digest: &[u8; SCALAR_LEN], signature: &Signature) -> bool {
-        let r = bits_to_scalar(signature.r());
-        let inverse = bits_to_scalar(signature.s()).invert_vartime().unwrap_or(Scalar::ZERO);
-        let of_base = bits_to_scalar(digest) * inverse;
+        let r = to_scalar(signature.r());
+        let inverse = to_scalar(signature.s()).invert_vartime().unwrap_or(Scalar::ZERO);
+        let of_base = to_scalar(digest) * inverse;
         let of_key = r * inverse;
         let Some(of_key) = multiple(key, &of_key) else { return false };
         let sum = match base_multiple(&of_base) {
@@ -55,8 +57,18 @@ impl P256 for CortexM4 {
             None => of_key.into(), // by a digest of zero
         };
         // The point at infinity has no x; it is 0 here, which r is not.
-        bits_to_scalar(&sum.to_affine().x()) == r
+        to_scalar(&sum.to_affine().x().into()) == r
     }
+
+    fn is_on_curve(x: &[u8; 32], y: &[u8; 32]) -> bool {
+        let [mut of_x, mut of_y] = [[0; 8]; 2];
+        p256_cm4::octet_string_to_point(&mut of_x, &mut of_y, &join(x, y))
+    }
+}
+
+/// A number modulo the group order.
+fn to_scalar(bytes: &[u8; 32]) -> Scalar {
+    <Scalar as Reduce<U256>>::reduce(&U256::from_be_slice(bytes))
 }
 
 /// `scalar · G`; `None` if the scalar is zero.

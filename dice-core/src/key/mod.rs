@@ -6,6 +6,7 @@ mod cm4;
 mod comb;
 mod comb_table;
 mod encode;
+mod order;
 mod signature;
 mod traits;
 
@@ -44,12 +45,10 @@ impl PublicKey {
     /// # Errors
     /// [`Error::PublicKey`] for any other length or form, and for points off the curve.
     pub fn from_sec1(bytes: &[u8]) -> Result<Self> {
-        let sec1: [u8; SEC1_LEN] = bytes.try_into().map_err(|_| Error::PublicKey)?;
-        if sec1.first() != Some(&0x04) {
-            return Err(Error::PublicKey);
-        }
-        p256::PublicKey::from_sec1_bytes(&sec1).map_err(|_| Error::PublicKey)?;
-        Ok(Self { sec1 })
+        let Some((0x04, xy)) = bytes.split_first() else { return Err(Error::PublicKey) };
+        let (halves, []) = xy.as_chunks() else { return Err(Error::PublicKey) };
+        let [x, y] = halves else { return Err(Error::PublicKey) };
+        Self::from_affine(x, y)
     }
 
     /// Reads the two affine coordinates, big-endian, and checks that the point is on the curve.
@@ -57,7 +56,7 @@ impl PublicKey {
     /// # Errors
     /// [`Error::PublicKey`] if it is not.
     pub fn from_affine(x: &[u8; 32], y: &[u8; 32]) -> Result<Self> {
-        Self::from_sec1(&join(x, y))
+        if DefaultBackend::is_on_curve(x, y) { Ok(Self { sec1: join(x, y) }) } else { Err(Error::PublicKey) }
     }
 
     /// The uncompressed point, `04 || X || Y`, coordinates big-endian.

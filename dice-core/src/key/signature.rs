@@ -1,5 +1,6 @@
 //! ECDSA P-256 signatures: fixed 64-byte form and strict DER.
 
+use super::order::Number;
 use crate::asn1::DerWriter;
 use crate::{Error, Result};
 use core::fmt;
@@ -22,8 +23,14 @@ impl Signature {
     /// [`Error::SignatureEncoding`] for another length, and if r or s is zero or not below the group order.
     pub fn from_slice(bytes: &[u8]) -> Result<Self> {
         let bytes: [u8; Self::LEN] = bytes.try_into().map_err(|_| Error::SignatureEncoding)?;
-        p256::ecdsa::Signature::from_slice(&bytes).map_err(|_| Error::SignatureEncoding)?;
-        Ok(Self(bytes))
+        let signature = Self(bytes);
+        for integer in [signature.r(), signature.s()] {
+            let (below_order, number) = Number::from_bytes(integer);
+            if !bool::from(below_order & !number.is_zero()) {
+                return Err(Error::SignatureEncoding);
+            }
+        }
+        Ok(signature)
     }
 
     /// Joins the two integers, 32 bytes each, big-endian.

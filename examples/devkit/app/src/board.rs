@@ -191,6 +191,9 @@ pub trait Network {
         Self: 's;
     /// Why there is no network, or no connection.
     type Error: Debug + Display;
+    /// Whether its TLS implementation needs the device's key itself. With `false` a key that was derived signs by
+    /// [`AsyncIdentity::sign`], like one in the secure element, and is shown to nobody.
+    const NEEDS_KEY: bool = false;
 
     /// Joins the network and returns when the device has an address. A wired network takes no notice of `wifi`; a
     /// wireless one without it fails. Called again after a failure; may take as long as it needs, the future is dropped

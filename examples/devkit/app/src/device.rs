@@ -290,7 +290,8 @@ impl<B: Board> MainTask<'_, '_, '_, B> {
         let longest_wait_ms = backoff.max_ms.saturating_add(backoff.jitter_ms);
         let mut application =
             CloudApplication::new(self.shared, version, self.options.telemetry_interval_ms, longest_wait_ms);
-        let mut identity = DeviceIdentity::new(identity, self.bus, self.delay, &self.shared.log);
+        let mut identity =
+            DeviceIdentity::<_, _, B::Network>::new(identity, self.bus, self.delay, &self.shared.log);
         #[cfg(feature = "issued-certificates")]
         {
             application = application.with_issued(issued.as_ref());

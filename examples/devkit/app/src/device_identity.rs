@@ -1,10 +1,12 @@
 //! The device's identity as TLS asks for it: the chain, and a key in memory or one in the secure element.
 
 use core::fmt::Debug;
+use core::marker::PhantomData;
 
 #[cfg(feature = "issued-certificates")]
 use azure_iot_credentials::certificate;
 use azure_iot_tls::{AsyncIdentity, IdentityError, SecretKey, Signature};
+use devkit_console::KeySource;
 use devkit_settings::KEY_SLOT;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::Mutex;
@@ -15,6 +17,7 @@ use iothub_mqtt::runner::Service;
 use stsafe_a100::asynch::Stsafe;
 use stsafe_a100::error::Error;
 
+use crate::board::Network;
 use crate::identity::Identity;
 #[cfg(feature = "issued-certificates")]
 use crate::issued::{IssuedCertificates, MAX_CHAIN};
@@ -27,8 +30,8 @@ pub(crate) trait ServiceIdentity: AsyncIdentity {
     fn choose(&mut self, service: Service<'_>);
 }
 
-/// The identity with the way to its key.
-pub(crate) struct DeviceIdentity<'a, 'b, I2C, D> {
+/// The identity with the way to its key; for a network, if it is shown to one.
+pub(crate) struct DeviceIdentity<'a, 'b, I2C, D, N = ()> {
     identity: &'a Identity,
     /// What the hub is shown in its place.
     #[cfg(feature = "issued-certificates")]
@@ -39,9 +42,10 @@ pub(crate) struct DeviceIdentity<'a, 'b, I2C, D> {
     bus: &'a I2cBus<'b, I2C>,
     delay: Mutex<NoopRawMutex, &'a mut D>,
     log: &'a Log,
+    network: PhantomData<fn(N)>,
 }
 
-impl<'a, 'b, I2C, D> DeviceIdentity<'a, 'b, I2C, D> {
+impl<'a, 'b, I2C, D, N> DeviceIdentity<'a, 'b, I2C, D, N> {
     pub(crate) fn new(
         identity: &'a Identity,
         bus: &'a I2cBus<'b, I2C>,
@@ -57,6 +61,7 @@ impl<'a, 'b, I2C, D> DeviceIdentity<'a, 'b, I2C, D> {
             bus,
             delay: Mutex::new(delay),
             log,
+            network: PhantomData,
         }
     }
 
@@ -67,7 +72,7 @@ impl<'a, 'b, I2C, D> DeviceIdentity<'a, 'b, I2C, D> {
     }
 }
 
-impl<I2C: I2c, D: DelayNs> AsyncIdentity for DeviceIdentity<'_, '_, I2C, D> {
+impl<I2C: I2c, D: DelayNs, N: Network> AsyncIdentity for DeviceIdentity<'_, '_, I2C, D, N> {
     fn certificate(&self, index: usize) -> Option<&[u8]> {
         #[cfg(feature = "issued-certificates")]
         if !self.shown.is_empty() {
@@ -76,7 +81,11 @@ impl<I2C: I2c, D: DelayNs> AsyncIdentity for DeviceIdentity<'_, '_, I2C, D> {
         self.identity.chain().nth(index)
     }
 
+    /// With the derived key; or by the chip.
     async fn sign(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
+        if self.identity.key_source() == KeySource::Derived {
+            return self.identity.sign(digest).await;
+        }
         let began = Instant::now();
         let signature = self.sign_digest(digest).await?;
         let ms = began.elapsed().as_millis();
@@ -85,11 +94,11 @@ impl<I2C: I2c, D: DelayNs> AsyncIdentity for DeviceIdentity<'_, '_, I2C, D> {
     }
 
     fn secret_key(&self) -> Option<SecretKey> {
-        self.identity.secret_key().cloned()
+        if N::NEEDS_KEY { self.identity.secret_key().cloned() } else { None }
     }
 }
 
-impl<I2C: I2c, D: DelayNs> ServiceIdentity for DeviceIdentity<'_, '_, I2C, D> {
+impl<I2C: I2c, D: DelayNs, N: Network> ServiceIdentity for DeviceIdentity<'_, '_, I2C, D, N> {
     fn choose(&mut self, service: Service<'_>) {
         #[cfg(feature = "issued-certificates")]
         {
@@ -103,7 +112,7 @@ impl<I2C: I2c, D: DelayNs> ServiceIdentity for DeviceIdentity<'_, '_, I2C, D> {
     }
 }
 
-impl<I2C: I2c, D: DelayNs> DeviceIdentity<'_, '_, I2C, D> {
+impl<I2C: I2c, D: DelayNs, N> DeviceIdentity<'_, '_, I2C, D, N> {
     /// Has the chip sign. Display and sensors use the bus between the frames of the exchange.
     pub(crate) async fn sign_digest(&self, digest: &[u8; 32]) -> Result<Signature, IdentityError> {
         let mut delay = self.delay.lock().await;
@@ -116,7 +125,7 @@ impl<I2C: I2c, D: DelayNs> DeviceIdentity<'_, '_, I2C, D> {
     }
 }
 
-impl<I2C, D> DeviceIdentity<'_, '_, I2C, D> {
+impl<I2C, D, N> DeviceIdentity<'_, '_, I2C, D, N> {
     fn failed<E: Debug>(&self, error: &Error<E>) -> IdentityError {
         self.log.warning(format_args!("The secure chip does not sign: {error}"));
         match error {

@@ -6,9 +6,10 @@ use core::ops::Range;
 use azure_iot_tls::{AsyncIdentity, ChainIdentity, SecretKey, Signature};
 use devkit_console::KeySource;
 use devkit_settings::Setting;
+use dice_core::hash::Sha256;
 use dice_core::key::PublicKey;
 use dice_core::standard::{self, FirmwareInfo};
-use dice_core::{Error, FirmwareDigest, RegistrationId, Uds, riot};
+use dice_core::{Error, FirmwareDigest, RegistrationId, Secret, Uds, riot};
 use heapless::Vec;
 
 /// The maker of the board, as the certificate's TcbInfo names it.
@@ -216,9 +217,11 @@ impl AsyncIdentity for Identity {
         self.chain().nth(index)
     }
 
-    /// Not needed where [`Self::secret_key`] gives the key.
-    async fn sign(&self, _: &[u8; 32]) -> Result<Signature, azure_iot_tls::IdentityError> {
-        Err(azure_iot_tls::IdentityError::KeyUnusable)
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Signature, azure_iot_tls::IdentityError> {
+        let key = self.secret_key().ok_or(azure_iot_tls::IdentityError::KeyUnusable)?;
+        let key = dice_core::key::SecretKey::from_scalar(Secret::new(*key.as_bytes()))
+            .map_err(|_| azure_iot_tls::IdentityError::KeyUnusable)?;
+        Ok(Signature::from_bytes(*key.sign_prehash::<Sha256>(digest).as_bytes()))
     }
 
     fn secret_key(&self) -> Option<SecretKey> {

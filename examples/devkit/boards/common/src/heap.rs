@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use embedded_alloc::LlffHeap;
 
-/// Bytes of the heap: one TLS session with a record of 16 KiB, during its handshake (42 KiB), and a tenth more.
-pub const SIZE: usize = 46 * 1024;
+/// Bytes of the heap: one TLS session with a record of 16 KiB, during its handshake (36 KiB), and a fifth more.
+pub const SIZE: usize = 44 * 1024;
 
 struct Counting(LlffHeap);
 

@@ -23,6 +23,8 @@ pub mod fault;
 pub mod heap;
 #[cfg(target_os = "none")]
 pub mod image;
+#[cfg(target_os = "none")]
+mod memory;
 #[cfg(all(target_os = "none", any(feature = "mbedtls", feature = "embedded-tls")))]
 pub mod network;
 #[cfg(target_os = "none")]

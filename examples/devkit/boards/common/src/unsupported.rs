@@ -1,5 +1,5 @@
-//! What Mbed TLS can do and a device never asks it to: work with RSA private keys (the device's is an elliptic-curve
-//! key), decrypt single AES blocks (the cipher suites are counter modes), and verify on curves that it is built without
+//! What Mbed TLS can do and a device never asks it to: sign (the application does), hold RSA keys in its key store,
+//! decrypt single AES blocks (the cipher suites are counter modes), and verify on curves that it is built without
 //! or raise to secret powers (verification is `azure-iot-tls-mbedtls`'s own). Its tables name the functions
 //! nevertheless, so that the linker would keep them. The linker's arguments in `mbedtls/link` lead their callers here
 //! instead.

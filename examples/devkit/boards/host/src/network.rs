@@ -96,6 +96,7 @@ impl HostNetwork {
 impl Network for HostNetwork {
     type Stream<'s> = rustls::Stream<FromTokio<TcpStream>>;
     type Error = ConnectError;
+    const NEEDS_KEY: bool = true;
 
     async fn join(&mut self, wifi: Option<Wifi<'_>>) -> Result<(), ConnectError> {
         let wired = self.access_points.is_empty();
