@@ -28,14 +28,14 @@ async fn a_device_nobody_has_configured_says_so() {
     }
 }
 
-/// Most of a board's RAM for one task: what grows here grows there. 27 KiB on a Cortex-M4, where pointers are half as
-/// long.
+/// Most of a board's RAM for one task: what grows here grows there. 21 KiB of it are for issued certificates, which this
+/// board always has and a firmware only with that feature.
 #[tokio::test]
 async fn the_main_task_fits_a_small_board() {
     let bench = Bench::new();
     let (mut board, _user) = bench.offline();
     let size = size_of_val(&devkit_app::run_forever(&mut board, &bench.options));
-    assert!(size <= 33 * 1024, "{size} bytes");
+    assert!(size <= 54 * 1024, "{size} bytes");
 }
 
 #[tokio::test]
