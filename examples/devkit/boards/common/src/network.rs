@@ -80,6 +80,8 @@ impl Network for StackNetwork<'_> {
     >
     where
         Self: 's;
+    // embedded-tls cannot await a signature.
+    const NEEDS_KEY: bool = cfg!(not(feature = "mbedtls"));
     type Error = Error;
 
     async fn join(&mut self, _: Option<Wifi<'_>>) -> Result<(), Error> {

@@ -28,8 +28,8 @@ async fn a_device_nobody_has_configured_says_so() {
     }
 }
 
-/// Most of a board's RAM for one task: what grows here grows there. 21 KiB of it are for issued certificates, which this
-/// board always has and a firmware only with that feature.
+/// Most of a board's RAM for one task: what grows here grows there. 21 KiB of it are for issued certificates, which
+/// this board always has and a firmware only with that feature.
 #[tokio::test]
 async fn the_main_task_fits_a_small_board() {
     let bench = Bench::new();
