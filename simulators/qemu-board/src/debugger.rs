@@ -14,7 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that are read at once.
 const MAX_READ: usize = 1024;
 /// The stack pointer's and the program counter's number.
-const SP: u32 = 13;
 const PC: u32 = 15;
 
 /// A connection, during which the core stands still.
@@ -29,10 +28,6 @@ impl Debugger {
         // Single registers can be set by those only who have looked at what registers there are.
         debugger.exchange("qXfer:features:read:target.xml:0,400").await?;
         Ok(debugger)
-    }
-
-    pub(crate) async fn set_stack_pointer(&mut self, value: u32) -> Result<()> {
-        self.set(SP, value).await
     }
 
     pub(crate) async fn set_program_counter(&mut self, value: u32) -> Result<()> {

@@ -86,7 +86,7 @@ enum Crash {
     Panic,
     /// A jump to where nothing is.
     Fault,
-    /// No room on the stack for the next interrupt.
+    /// No room on the stack for the next exception.
     Overflow,
     /// An endless loop.
     Hang,
@@ -104,6 +104,9 @@ impl Crash {
 async fn crashes(bench: &mut Bench<QemuDevice>, running: &Running) -> Result<()> {
     const RAM: u32 = 0x2000_0000;
     const LOOP: [u8; 2] = 0xe7fe_u16.to_le_bytes();
+    /// `cpsid i`; `ldr r0, [pc, #4]`; `mov sp, r0`; `udf #0`; the address 0x2000_0008. It fails at once, so that no
+    /// other code runs on such a stack: what that would do before it fails depends on chance.
+    const OVERFLOW: [u8; 12] = [0x72, 0xb6, 0x01, 0x48, 0x85, 0x46, 0x00, 0xde, 0x08, 0x00, 0x00, 0x20];
     /// The vector of an interrupt that the firmware does not use.
     const UNEXPECTED: usize = 4 * (16 + 4);
     /// Its handler does nothing but panic.
@@ -118,9 +121,8 @@ async fn crashes(bench: &mut Bench<QemuDevice>, running: &Running) -> Result<()>
             Crash::Panic => core.set_program_counter(handler).await?,
             Crash::Fault => core.set_program_counter(0x7000_0000).await?,
             Crash::Overflow => {
-                // Something that calls, not something that might return first.
-                core.set_program_counter(handler).await?;
-                core.set_stack_pointer(RAM + 8).await?;
+                core.write(RAM, &OVERFLOW).await?;
+                core.set_program_counter(RAM).await?;
             }
             Crash::Hang => {
                 core.write(RAM, &LOOP).await?;
