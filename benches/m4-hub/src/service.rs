@@ -7,7 +7,13 @@ use heapless::{String, Vec};
 
 const ASSIGNING: &str =
     r#"{"operationId":"4.d0a671905ea5b2c8.42d78160-4c78-479e-8be7-61d5e55dac0d","status":"assigning"}"#;
-const ASSIGNED: &str = r#"{"operationId":"4.d0a671905ea5b2c8.42d78160-4c78-479e-8be7-61d5e55dac0d","status":"assigned","registrationState":{"x509":{},"registrationId":"my-device","createdDateTimeUtc":"2026-11-24T10:00:00.0000000Z","assignedHub":"contoso.azure-devices.net","deviceId":"my-device","status":"assigned","substatus":"initialAssignment","lastUpdatedDateTimeUtc":"2026-11-24T10:00:01.0000000Z","etag":"IjEyMyI="}}"#;
+const ASSIGNED: &str = concat!(
+    r#"{"operationId":"4.d0a671905ea5b2c8.42d78160-4c78-479e-8be7-61d5e55dac0d","status":"assigned","#,
+    r#""registrationState":{"x509":{},"registrationId":"my-device","#,
+    r#""createdDateTimeUtc":"2026-11-24T10:00:00.0000000Z","assignedHub":"contoso.azure-devices.net","#,
+    r#""deviceId":"my-device","status":"assigned","substatus":"initialAssignment","#,
+    r#""lastUpdatedDateTimeUtc":"2026-11-24T10:00:01.0000000Z","etag":"IjEyMyI="}}"#,
+);
 
 /// What the cloud begins by itself.
 #[derive(Clone, Copy)]
@@ -100,7 +106,11 @@ pub(crate) fn publish(topic: &str, payload: &[u8]) {
             service.send(
                 format_args!("$iothub/twin/res/200/?$rid={id}"),
                 format_args!(
-                    r#"{{"desired":{{"thermostat1":{{"__t":"c","targetTemperature":21.5}},"$version":{version}}},"reported":{{"thermostat1":{{"__t":"c","targetTemperature":{{"value":20,"ac":200,"av":3,"ad":"done"}}}},"$version":9}}}}"#
+                    concat!(
+                        r#"{{"desired":{{"thermostat1":{{"__t":"c","targetTemperature":21.5}},"$version":{version}}},"#,
+                        r#""reported":{{"thermostat1":{{"__t":"c","targetTemperature":{{"value":20,"ac":200,"av":3,"ad":"done"}}}},"$version":9}}}}"#,
+                    ),
+                    version = version,
                 ),
                 false,
             );

@@ -190,7 +190,8 @@ pub(super) const COMMANDS: [Command; 19] = [
     ),
     Command {
         name: "set_identity",
-        help: "Choose the device's key: \"derived\" from UDS and firmware, \"slot\" in the secure chip, \"issued\" there with a certificate from DPS.",
+        help: "Choose the device's key: \"derived\" from UDS and firmware, \"slot\" in the secure chip, \
+               \"issued\" there with a certificate from DPS.",
         usage: "Usage: set_identity <derived|slot|issued>.",
         verb: Verb::SetIdentity,
     },
